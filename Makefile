@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: MIT
+#
+# capOS: build, run, test. `make help` lists the commands; docs/BUILDING.md says how the tree is built.
+
+# --- what the user may say ------------------------------------------------------------------------------------------
+
+# BUILD=release (default), debug or measure. The simulator's build is debug unless BUILD is given.
+BUILD     ?= release
+SIM_BUILD := $(if $(filter command environment,$(firstword $(origin BUILD))),$(BUILD),debug)
+CPUS      ?=
+MEM       ?= 128M
+MANIFEST  ?=
+SEED      ?=
+SEEDS     ?=
+SECONDS   ?= 60
+V         ?=
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+LD      := ld
+AR      := ar
+STRIP   := strip
+OBJCOPY := objcopy
+CLANG   := clang-19
+DTC     := dtc
+
+ifeq ($(filter $(BUILD),release debug measure),)
+$(error BUILD is release, debug or measure, not '$(BUILD)')
+endif
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+Q   := $(if $(V),,@)
+say  = $(if $(V),,@echo "  $(1)	$(2)")
+
+# --- where things are -----------------------------------------------------------------------------------------------
+
+K := build/$(BUILD)
+S := build/sim/$(SIM_BUILD)
+
+kernel_src   := $(sort $(wildcard kernel/*/*.c) $(wildcard lib/*.c))
+x86_src      := $(sort $(wildcard mach/x86_64/*.c mach/x86_64/*.S))
+sim_src      := $(sort $(wildcard mach/sim/*.c mach/sim/*.S))
+user_lib_src := $(sort $(wildcard user/lib/*.c user/lib/*.S lib/*.c))
+user_x86_src := $(sort $(wildcard user/lib/x86_64/*.c user/lib/x86_64/*.S))
+user_sim_src := $(sort $(wildcard user/lib/sim/*.c user/lib/sim/*.S))
+manifests    := $(patsubst manifests/%.dts,%,$(sort $(wildcard manifests/*.dts)))
+
+# One file, one program; or a folder of several files.
+program_rooms := bin svc proofs
+program_files := $(sort $(foreach room,$(program_rooms),$(wildcard user/$(room)/*.c)))
+program_dirs  := $(sort $(foreach room,$(program_rooms),$(patsubst %/,%,$(dir $(wildcard user/$(room)/*/*.c)))))
+programs      := $(notdir $(basename $(program_files)) $(program_dirs))
+ifneq ($(words $(programs)),$(words $(sort $(programs))))
+$(error two programs have one name: $(sort $(foreach p,$(programs),$(if $(filter-out 1,$(words $(filter $(p),$(programs)))),$(p)))))
+endif
+# The sources of program $(1).
+program_src = $(filter %/$(1).c,$(program_files)) $(foreach d,$(filter %/$(1),$(program_dirs)),$(wildcard $(d)/*.c))
+
+obj = $(addprefix $(1)/,$(addsuffix .o,$(basename $(2))))
+
+# --- flags ----------------------------------------------------------------------------------------------------------
+
+warnings := -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes -Werror
+common   := -std=gnu17 -g -ffile-prefix-map=$(CURDIR)/= $(warnings)
+
+build_defs_release :=
+build_defs_debug   := -DCAPOS_DEBUG=1 -fno-omit-frame-pointer
+build_defs_measure := -DCAPOS_MEASURE=1
+
+kernel_inc = -Iabi -Ikernel/include -Ilib/include -Imach/$(1)/include
+user_inc  := -Iabi -Iuser/include -Ilib/include
+
+kernel_cflags := $(common) -ffreestanding -O2 -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-pic -fno-pie \
+	-fno-stack-protector -fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables \
+	$(build_defs_$(BUILD)) $(call kernel_inc,x86_64)
+kernel_ldflags := -nostdlib -static -T mach/x86_64/kernel.ld -z max-page-size=4096 -z noexecstack --build-id=none
+
+sim_san_debug   := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+sim_san_release := -O2
+sim_san_measure := -O2
+sim_defs_debug   := -DCAPOS_DEBUG=1
+sim_defs_release :=
+sim_defs_measure := -DCAPOS_MEASURE=1
+sim_mach_cflags := $(common) -fno-strict-aliasing $(sim_san_$(SIM_BUILD)) $(sim_defs_$(SIM_BUILD)) $(call kernel_inc,sim)
+sim_core_cflags := $(sim_mach_cflags) -ffreestanding
+sim_ldflags     := $(sim_san_$(SIM_BUILD)) -rdynamic
+
+user_common := $(common) -ffreestanding -O2 -fPIE -fno-stack-protector -fno-strict-aliasing -fcf-protection=none \
+	-fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections $(user_inc)
+user_cflags     := $(user_common) $(build_defs_$(BUILD))
+user_sim_cflags := $(user_common) $(sim_defs_$(SIM_BUILD)) -fno-omit-frame-pointer
+user_sim_hook   := -fsanitize-coverage=trace-pc
+user_ldflags    := -static-pie -nostdlib -Wl,-T,tools/user.ld,-z,noexecstack,-z,max-page-size=4096,-z,norelro \
+	-Wl,--gc-sections,--build-id=none,--no-dynamic-linker,-z,text
+
+unit_common := $(common) -O1 -DCAPOS_DEBUG=1 -DCAPOS_UNIT=1 -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer $(call kernel_inc,sim) -Iuser/include -I.
+unit_cc_gcc   := gcc
+unit_cc_clang := $(CLANG)
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+.PHONY: all image sim-image run test help iso gdb check format sim soak clean setup-run setup-test setup-gdb \
+	unit unit-gcc unit-clang FORCE
+
+all: image ## build the kernel, the programs and every manifest's archive
+
+# On a terminal the login and shell, else the tour.
+run_manifest := $(or $(MANIFEST),$(if $(and $(filter yes,$(shell test -t 0 && echo yes)),$(MAKE_TERMOUT)),default,tour))
+
+run: $(K)/capos.elf $(K)/boot-$(run_manifest).cpio ## boot in QEMU: login and shell on a terminal, else the tour (MANIFEST, CPUS, MEM, BUILD)
+	@tools/qemu --build $(BUILD) --manifest $(run_manifest) --mem $(MEM) $(if $(CPUS),--cpus $(CPUS))
+
+test: | setup-test ## check everything; ends with "N passed, N failed"
+	@tools/test-all
+
+run-%: FORCE | setup-run ## boot manifest NAME in QEMU and judge what it reports (CPUS=1,4 TIMES=n)
+	@tools/prove --build $(BUILD) $(if $(CPUS),--cpus $(CPUS)) $(if $(TIMES),--times $(TIMES)) $*
+
+sim: sim-image ## every workload of tests/sim/plan.txt in the simulator (SEED=n for one seed, SEEDS=n for the first n)
+	@tools/sim --no-build --build $(SIM_BUILD) $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(CPUS),--cpus $(CPUS))
+
+sim-%: FORCE | setup-run ## manifest NAME in the simulator (SEED, SEEDS, CPUS)
+	@tools/sim --build $(SIM_BUILD) $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(CPUS),--cpus $(CPUS)) $*
+
+soak: sim-image ## fresh seeds for SECONDS=n; every failing one with the command that replays it
+	@tools/sim --no-build --build $(SIM_BUILD) --soak $(SECONDS) $(if $(CPUS),--cpus $(CPUS))
+
+check: | setup-test ## format, static checks, header levels, globals
+	@tools/check
+
+FILES ?= $$(git ls-files --cached --others --exclude-standard '*.c' '*.h')
+format: | setup-test ## rewrite the sources (or FILES="a.c b.h") in the house's format
+	$(Q)clang-format-19 -i $(FILES)
+
+iso_manifest := $(or $(MANIFEST),default)
+iso: $(K)/capos-$(iso_manifest).iso ## one image for BIOS and UEFI (MANIFEST, BUILD)
+	@echo "$<    boot it with: tools/qemu --iso $< [--uefi]"
+
+gdb: $(K)/capos.elf $(K)/boot-$(or $(MANIFEST),default).cpio | setup-gdb ## boot stopped, with gdb attached (MANIFEST, CPUS, BUILD)
+	@tools/qemu --build $(BUILD) --manifest $(or $(MANIFEST),default) --mem $(MEM) $(if $(CPUS),--cpus $(CPUS)) --gdb
+
+clean: ## remove everything that was built
+	rm -rf build
+
+help: ## this list
+	@echo "capOS commands (variables: BUILD=release|debug|measure CPUS=n MEM=n MANIFEST=name V=1):"
+	@sed -n 's/^\([a-z%-]*\):[^#]*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | sed 's/%/NAME/' | \
+		awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@echo "manifests: $(manifests)"
+
+# Packages first; quick when they are there. Order-only, so that nothing is rebuilt for them.
+setup-run:
+	@tools/setup run
+setup-test: setup-run
+	@tools/setup test
+setup-gdb: setup-run
+	@tools/setup gdb
+
+# --- the two images -------------------------------------------------------------------------------------------------
+
+image: $(K)/capos.elf $(manifests:%=$(K)/boot-%.cpio)
+sim-image: $(S)/capos-sim $(manifests:%=$(S)/boot-%.cpio) ## build the simulator and its archives
+
+# A stamp whose text is the flags: what is built with other flags is rebuilt. $(call stamp,FLAGS)
+define stamp
+@mkdir -p $(@D)
+@printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' >$@
+endef
+$(K)/obj/.flags: FORCE
+	$(call stamp,$(CC) $(kernel_cflags) $(kernel_ldflags))
+$(K)/uobj/.flags: FORCE
+	$(call stamp,$(CC) $(user_cflags) $(user_ldflags))
+$(S)/obj/.flags: FORCE
+	$(call stamp,$(CC) $(sim_core_cflags) $(sim_ldflags))
+$(S)/uobj/.flags: FORCE
+	$(call stamp,$(CC) $(user_sim_cflags) $(user_sim_hook) $(user_ldflags))
+# A stamp whose text is a list of files: what was linked from other files is linked again.
+$(K)/obj/.list: FORCE
+	$(call stamp,$(kernel_src) $(x86_src))
+$(S)/obj/.list: FORCE
+	$(call stamp,$(kernel_src) $(sim_src))
+$(K)/user/.list: FORCE
+	$(call stamp,$(user_lib_src) $(user_x86_src) / $(programs))
+$(S)/user/.list: FORCE
+	$(call stamp,$(user_lib_src) $(user_sim_src) / $(programs))
+
+# $(call compile,FLAGS)
+define compile
+$(call say,CC,$@)
+@mkdir -p $(@D)
+$(Q)$(CC) $(1) -MMD -MP -c -o $@ $<
+endef
+
+$(K)/obj/%.o: %.c $(K)/obj/.flags | setup-run
+	$(call compile,$(kernel_cflags))
+$(K)/obj/%.o: %.S $(K)/obj/.flags | setup-run
+	$(call compile,$(kernel_cflags))
+
+$(S)/obj/mach/%.o: mach/%.c $(S)/obj/.flags | setup-run
+	$(call compile,$(sim_mach_cflags))
+$(S)/obj/mach/%.o: mach/%.S $(S)/obj/.flags | setup-run
+	$(call compile,$(sim_mach_cflags))
+$(S)/obj/%.o: %.c $(S)/obj/.flags | setup-run
+	$(call compile,$(sim_core_cflags))
+
+$(K)/uobj/%.o: %.c $(K)/uobj/.flags | setup-run
+	$(call compile,$(user_cflags))
+$(K)/uobj/%.o: %.S $(K)/uobj/.flags | setup-run
+	$(call compile,$(user_cflags))
+
+# The simulator's part of the run-time holds the hook that the others' basic blocks call.
+$(S)/uobj/user/lib/sim/%.o: user/lib/sim/%.c $(S)/uobj/.flags | setup-run
+	$(call compile,$(user_sim_cflags))
+$(S)/uobj/user/lib/sim/%.o: user/lib/sim/%.S $(S)/uobj/.flags | setup-run
+	$(call compile,$(user_sim_cflags))
+$(S)/uobj/%.o: %.c $(S)/uobj/.flags | setup-run
+	$(call compile,$(user_sim_cflags) $(user_sim_hook))
+$(S)/uobj/%.o: %.S $(S)/uobj/.flags | setup-run
+	$(call compile,$(user_sim_cflags))
+
+# Only these members of musl's C library: they need no system, no SSE and no thread-local data.
+musl_libc    := /usr/lib/x86_64-linux-musl/libc.a
+musl_members := memchr memcmp memcpy memmem memmove mempcpy memrchr memset stpcpy stpncpy strchr strchrnul strcmp \
+	strcpy strcspn strlen strncmp strncpy strnlen strrchr strspn strstr
+musl_lib     := build/musl/libmem.a
+build/musl/.list: FORCE
+	$(call stamp,$(musl_members))
+$(musl_lib): build/musl/.list | setup-run
+	$(call say,AR,$@)
+	@rm -f $(@D)/*.lo $@
+	$(Q)cd $(@D) && $(AR) x $(musl_libc) $(musl_members:=.lo) && $(AR) rcsD $(@F) *.lo
+
+kernel_obj := $(call obj,$(K)/obj,$(kernel_src) $(x86_src))
+$(K)/capos.elf: $(kernel_obj) mach/x86_64/kernel.ld $(musl_lib) tools/ksyms $(K)/obj/.flags $(K)/obj/.list
+	$(call say,LD,$@)
+	$(Q)tools/ksyms $@ -- $(LD) $(kernel_ldflags) $(kernel_obj) -L/usr/lib/x86_64-linux-gnu --start-group -l:libfdt.a $(musl_lib) --end-group
+
+sim_obj := $(call obj,$(S)/obj,$(kernel_src) $(sim_src))
+$(S)/capos-sim: $(sim_obj) $(S)/obj/.flags $(S)/obj/.list
+	$(call say,LD,$@)
+	$(Q)$(CC) $(sim_ldflags) -o $@ $(sim_obj) -l:libfdt.a -lm
+
+# --- programs, manifests, archives ----------------------------------------------------------------------------------
+
+# $(call program,ROOT,NAME,RUNTIME OBJECTS): links ROOT/user/NAME, and strips it for the archive.
+define program
+$(1)/user/$(2): $$(call obj,$(1)/uobj,$$(call program_src,$(2))) $(3) $$(musl_lib) tools/user.ld $(1)/uobj/.flags $(1)/user/.list
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(user_ldflags) -o $$@ $$(call obj,$(1)/uobj,$$(call program_src,$(2))) $(3) \
+		-Wl,--start-group $$(musl_lib) -l:libnettle.a -Wl,--end-group
+endef
+user_x86_obj := $(call obj,$(K)/uobj,$(user_lib_src) $(user_x86_src))
+user_sim_obj := $(call obj,$(S)/uobj,$(user_lib_src) $(user_sim_src))
+$(foreach p,$(programs),$(eval $(call program,$(K),$(p),$(user_x86_obj))))
+$(foreach p,$(programs),$(eval $(call program,$(S),$(p),$(user_sim_obj))))
+
+$(K)/stripped/%: $(K)/user/%
+	@mkdir -p $(@D)
+	$(Q)$(STRIP) -s -o $@ $<
+$(S)/stripped/%: $(S)/user/%
+	@mkdir -p $(@D)
+	$(Q)$(STRIP) -s -o $@ $<
+
+define manifest_blob
+$(call say,DTC,$@)
+@mkdir -p $(@D)
+$(Q)$(CC) -E -P -nostdinc -undef -D__DTS__ -x assembler-with-cpp -Imanifests -Iabi -MMD -MP -MT $@ -MF $@.d $< -o $@.dts
+$(Q)$(DTC) -q -I dts -O dtb -o $@ $@.dts
+endef
+$(K)/manifests/%.dtb: manifests/%.dts | setup-run
+	$(manifest_blob)
+$(S)/manifests/%.dtb: manifests/%.dts | setup-run
+	$(manifest_blob)
+
+$(K)/boot-%.cpio: $(K)/manifests/%.dtb $(programs:%=$(K)/stripped/%) $(K)/user/.list tools/mkarchive
+	$(call say,CPIO,$@)
+	$(Q)tools/mkarchive $@ $< $(programs:%=$(K)/stripped/%)
+$(S)/boot-%.cpio: $(S)/manifests/%.dtb $(programs:%=$(S)/stripped/%) $(S)/user/.list tools/mkarchive
+	$(call say,CPIO,$@)
+	$(Q)tools/mkarchive $@ $< $(programs:%=$(S)/stripped/%)
+
+$(K)/capos-%.iso: $(K)/capos.elf $(K)/boot-%.cpio tools/mkiso | setup-test
+	$(call say,ISO,$@)
+	$(Q)tools/mkiso $@ $(K)/capos.elf $(K)/boot-$*.cpio
+
+# --- unit tests -----------------------------------------------------------------------------------------------------
+
+# tests/unit/ROOM/NAME.c names the pure sources it links in a line /* LINK: path path */.
+unit_tests := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/*/*.c)))
+unit_mk    := build/unit.mk
+ifneq ($(unit_tests),)
+$(shell mkdir -p build && awk '/LINK:/ { sub(/.*LINK:/, ""); sub(/\*\/.*/, ""); name = FILENAME; \
+	sub(/^tests\/unit\//, "", name); sub(/\.c$$/, "", name); print "unit_link_" name " += " $$0 }' \
+	$(unit_tests:%=tests/unit/%.c) >$(unit_mk).$$$$ && mv $(unit_mk).$$$$ $(unit_mk))
+include $(unit_mk)
+endif
+
+unit: unit-gcc unit-clang ## build the unit tests with both compilers
+
+# $(call unit_rules,COMPILER)
+define unit_rules
+unit-$(1): $$(unit_tests:%=build/unit/$(1)/%)
+build/unit/$(1)/obj/.flags: FORCE
+	$$(call stamp,$$(unit_cc_$(1)) $$(unit_common))
+build/unit/$(1)/obj/%.o: %.c build/unit/$(1)/obj/.flags | setup-test
+	$$(call say,CC,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(unit_cc_$(1)) $$(unit_common) -MMD -MP -c -o $$@ $$<
+endef
+# $(call unit_program,COMPILER,TEST)
+define unit_program
+build/unit/$(1)/$(2): $$(call obj,build/unit/$(1)/obj,tests/unit/$(2).c $$(unit_link_$(2)))
+	$$(call say,LD,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(unit_cc_$(1)) -fsanitize=address,undefined -o $$@ $$^ -lcmocka -l:libfdt.a
+endef
+$(foreach c,gcc clang,$(eval $(call unit_rules,$(c))))
+$(foreach c,gcc clang,$(foreach t,$(unit_tests),$(eval $(call unit_program,$(c),$(t)))))
+
+# --- what depends on which headers ----------------------------------------------------------------------------------
+
+-include $(kernel_obj:.o=.d) $(sim_obj:.o=.d) $(user_x86_obj:.o=.d) $(user_sim_obj:.o=.d)
+-include $(foreach r,$(K) $(S),$(patsubst %.c,$(r)/uobj/%.d,$(foreach p,$(programs),$(call program_src,$(p)))))
+-include $(foreach r,$(K) $(S),$(manifests:%=$(r)/manifests/%.dtb.d))
+-include $(foreach c,gcc clang,$(foreach t,$(unit_tests),$(patsubst %.c,build/unit/$(c)/obj/%.d,tests/unit/$(t).c $(unit_link_$(t)))))

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The public contract of capOS, part 3: interfaces and methods, declared once. The lists feed the kernel's dispatch
+ * tables and size checks, the method constants of the programs, and the names that the tracer prints.
+ *
+ * CAPOS_INTERFACES(X):     X(name, id)
+ * CAPOS_METHODS_name(M):   M(iface, method, id, rights, words_in, bytes_in_max, words_out, bytes_out_max)
+ *
+ * words_in: exact count of argument words. bytes_in_max: 0 = no message accepted; else 1..max bytes are required,
+ * their layout is the struct named in the comment (interface.h). Capabilities given as arguments are handles in words,
+ * looked up in the caller's table; capabilities returned are handles in words of the caller's table.
+ * Interface ids are never reused; ids from CAPOS_IFACE_USER on belong to programs, kernel objects refuse them.
+ */
+#ifndef CAPOS_IFACE_H
+#define CAPOS_IFACE_H
+
+#include <capos/abi.h>
+
+#define CAPOS_IFACE_USER 0x10000000u
+
+#define CAPOS_INTERFACES(X)                                                                                          \
+	X(cap_table, 1)                                                                                              \
+	X(process, 2)                                                                                                \
+	X(process_spawner, 3)                                                                                        \
+	X(thread, 4)                                                                                                 \
+	X(thread_spawner, 5)                                                                                         \
+	X(timer, 6)                                                                                                  \
+	X(wall_clock, 7)                                                                                             \
+	X(notification, 8)                                                                                           \
+	X(factory, 9)                                                                                                \
+	X(park_space, 10)                                                                                            \
+	X(endpoint, 11)                                                                                              \
+	X(memory_object, 12)                                                                                         \
+	X(address_space, 13)                                                                                         \
+	X(console, 14)                                                                                               \
+	X(log, 15)                                                                                                   \
+	X(entropy, 16)                                                                                               \
+	X(system_info, 17)                                                                                           \
+	X(trace, 18)                                                                                                 \
+	X(power, 19)                                                                                                 \
+	X(session_manager, 20)                                                                                       \
+	X(user_session, 21)
+
+#define R_(right) CAPOS_RIGHT_##right
+
+/* Operations on the caller's own table. `nop` does nothing: the null call.
+ * derive: handle, rights, badge -> handle (child grant; badge 0 keeps; only an unbadged endpoint capability takes one).
+ * copy: handle, rights -> handle (same grant). release: handle. revoke: handle (ends everything derived from it, not
+ * itself). destroy: handle (ends the object). info: handle -> interface, rights, badge. list: first slot ->
+ * count, next slot; struct capos_cap_record[]. */
+#define CAPOS_METHODS_cap_table(M)                                                                                   \
+	M(cap_table, nop, 0, 0, 0, 0, 0, 0)                                                                          \
+	M(cap_table, derive, 1, 0, 3, 0, 1, 0)                                                                       \
+	M(cap_table, copy, 2, 0, 2, 0, 1, 0)                                                                         \
+	M(cap_table, release, 3, 0, 1, 0, 0, 0)                                                                      \
+	M(cap_table, revoke, 4, 0, 1, 0, 0, 0)                                                                       \
+	M(cap_table, destroy, 5, 0, 1, 0, 0, 0)                                                                      \
+	M(cap_table, info, 6, 0, 1, 0, 3, 0)                                                                         \
+	M(cap_table, list, 7, 0, 1, 0, 2, 512)
+
+/* info -> struct capos_process_info. kill: exit code. wait: deadline -> cause (enum capos_exit_cause), code,
+ * fault cause, fault address, fault ip. */
+#define CAPOS_METHODS_process(M)                                                                                     \
+	M(process, info, 0, R_(READ), 0, 0, 1, 512)                                                                  \
+	M(process, kill, 1, R_(CONTROL), 1, 0, 0, 0)                                                                 \
+	M(process, wait, 2, R_(WAIT), 1, 0, 5, 0)
+
+/* spawn: struct capos_spawn -> process handle, process id. programs: index -> 1 and name, or 0 at the end. */
+#define CAPOS_METHODS_process_spawner(M)                                                                             \
+	M(process_spawner, spawn, 0, R_(CREATE), 0, 512, 2, 0)                                                       \
+	M(process_spawner, programs, 1, R_(READ), 1, 0, 1, 64)
+
+/* exit (the caller itself, handle of itself): code. join: deadline -> exit code, cause. terminate.
+ * info -> struct capos_thread_info. set_fault_endpoint: endpoint handle or 0. set_cpu: CPU index or CAPOS_CPU_ANY. */
+#define CAPOS_METHODS_thread(M)                                                                                      \
+	M(thread, exit, 0, R_(CONTROL), 1, 0, 0, 0)                                                                  \
+	M(thread, join, 1, R_(WAIT), 1, 0, 2, 0)                                                                     \
+	M(thread, terminate, 2, R_(CONTROL), 0, 0, 0, 0)                                                             \
+	M(thread, info, 3, R_(READ), 0, 0, 1, 512)                                                                   \
+	M(thread, set_fault_endpoint, 4, R_(CONTROL), 1, 0, 0, 0)                                                    \
+	M(thread, set_cpu, 5, R_(CONTROL), 1, 0, 0, 0)
+
+/* create: entry address, stack pointer, argument, CPU or CAPOS_CPU_ANY, flags (CAPOS_THREAD_PASSIVE)
+ * -> thread handle, thread id, address of its thread page. self -> handle of the calling thread. */
+#define CAPOS_METHODS_thread_spawner(M)                                                                              \
+	M(thread_spawner, create, 0, R_(CREATE), 5, 0, 3, 0)                                                         \
+	M(thread_spawner, self, 1, 0, 0, 0, 1, 0)
+
+#define CAPOS_METHODS_timer(M)                                                                                       \
+	M(timer, now, 0, R_(READ), 0, 0, 1, 0)                                                                       \
+	M(timer, sleep, 1, R_(WAIT), 1, 0, 0, 0)
+
+/* now -> UTC nanoseconds since 1970. */
+#define CAPOS_METHODS_wall_clock(M) M(wall_clock, now, 0, R_(READ), 0, 0, 1, 0)
+
+/* A word of bits. signal: or bits in (0: badArgument). wait: deadline -> bits, cleared. poll -> bits, cleared (may be 0). */
+#define CAPOS_METHODS_notification(M)                                                                                \
+	M(notification, signal, 0, R_(SIGNAL), 1, 0, 0, 0)                                                           \
+	M(notification, wait, 1, R_(WAIT), 1, 0, 1, 0)                                                               \
+	M(notification, poll, 2, R_(WAIT), 0, 0, 1, 0)
+
+/* New objects on the caller's quota -> handle with all rights.
+ * endpoint: interface id that it serves (CAPOS_IFACE_USER.. , or 0: any). memory: bytes, flags 0. */
+#define CAPOS_METHODS_factory(M)                                                                                     \
+	M(factory, endpoint, 0, R_(CREATE), 1, 0, 1, 0)                                                              \
+	M(factory, notification, 1, R_(CREATE), 0, 0, 1, 0)                                                          \
+	M(factory, memory, 2, R_(CREATE), 2, 0, 1, 0)                                                                \
+	M(factory, park_space, 3, R_(CREATE), 0, 0, 1, 0)
+
+/* Futex-like. wait: address (4-aligned), expected u32, deadline, flags (CAPOS_PARK_SHARED); interface result
+ * CAPOS_PARK_MISMATCH when the word differs. wake: address, at most n, flags -> woken. */
+#define CAPOS_METHODS_park_space(M)                                                                                  \
+	M(park_space, wait, 0, R_(WAIT), 4, 0, 0, 0)                                                                 \
+	M(park_space, wake, 1, R_(SIGNAL), 3, 0, 1, 0)
+
+/* Calls go by CAPOS_OP_CALL with the interface that the endpoint serves, receives by CAPOS_OP_RECV. */
+#define CAPOS_METHODS_endpoint(M)                                                                                    \
+	M(endpoint, info, 0, 0, 0, 0, 4, 0) /* -> interface, callers waiting, receivers waiting, in service */
+
+/* info -> bytes. read/write: offset, address in the caller's space, bytes (at most 4,096): copies, no mapping. */
+#define CAPOS_METHODS_memory_object(M)                                                                               \
+	M(memory_object, info, 0, 0, 0, 0, 1, 0)                                                                     \
+	M(memory_object, read, 1, R_(READ), 3, 0, 0, 0)                                                              \
+	M(memory_object, write, 2, R_(WRITE), 3, 0, 0, 0)
+
+/* map: memory handle, offset, address (0: the kernel chooses), bytes, prot (CAPOS_MAP_*) -> address. All page-aligned.
+ * unmap: address, bytes. protect: address, bytes, prot (never more than the mapping's capability allowed).
+ * info -> mapped bytes, table bytes, mappings. */
+#define CAPOS_METHODS_address_space(M)                                                                               \
+	M(address_space, map, 0, R_(WRITE), 5, 0, 1, 0)                                                              \
+	M(address_space, unmap, 1, R_(WRITE), 2, 0, 0, 0)                                                            \
+	M(address_space, protect, 2, R_(WRITE), 3, 0, 0, 0)                                                          \
+	M(address_space, info, 3, R_(READ), 0, 0, 3, 0)
+
+/* write: message bytes. read: deadline -> bytes read, message bytes (at most 256). take: become owner (only the owner
+ * reads); give: stop. set_foreground: process handle (Ctrl-C kills it) or 0. set_interrupt: notification handle, bits
+ * (Ctrl-C signals it when there is no foreground job). */
+#define CAPOS_METHODS_console(M)                                                                                     \
+	M(console, write, 0, R_(WRITE), 0, 512, 1, 0)                                                                \
+	M(console, read, 1, R_(READ), 1, 0, 1, 256)                                                                  \
+	M(console, take, 2, R_(CONTROL), 0, 0, 0, 0)                                                                 \
+	M(console, give, 3, R_(CONTROL), 0, 0, 0, 0)                                                                 \
+	M(console, set_foreground, 4, R_(CONTROL), 1, 0, 0, 0)                                                       \
+	M(console, set_interrupt, 5, R_(CONTROL), 2, 0, 0, 0)
+
+/* write: level, message bytes (a line, without newline). read: sequence number -> next sequence number (same: nothing
+ * newer), time, level; message bytes: the line. */
+#define CAPOS_METHODS_log(M)                                                                                         \
+	M(log, write, 0, R_(WRITE), 1, 256, 0, 0)                                                                    \
+	M(log, read, 1, R_(READ), 1, 0, 3, 256)
+
+/* read: words wanted (1..8) -> words. Status notSupported without a hardware source. */
+#define CAPOS_METHODS_entropy(M) M(entropy, read, 0, R_(READ), 1, 0, 8, 0)
+
+/* cpus: first index -> total, count; struct capos_cpu_info[]. memory -> struct capos_memory_info. machine -> struct
+ * capos_machine_info. processes / threads: smallest id -> count, next id (0: end); struct capos_process_info[] /
+ * capos_thread_info[]. */
+#define CAPOS_METHODS_system_info(M)                                                                                 \
+	M(system_info, cpus, 0, R_(READ), 1, 0, 2, 512)                                                              \
+	M(system_info, memory, 1, R_(READ), 0, 0, 1, 512)                                                            \
+	M(system_info, machine, 2, R_(READ), 0, 0, 1, 512)                                                           \
+	M(system_info, processes, 3, R_(READ), 1, 0, 2, 512)                                                         \
+	M(system_info, threads, 4, R_(READ), 1, 0, 2, 512)
+
+/* control: mask of events (bit n: event n) -> former mask. read: CPU, sequence -> count, next sequence, lost;
+ * struct capos_trace_record[]. */
+#define CAPOS_METHODS_trace(M)                                                                                       \
+	M(trace, control, 0, R_(CONTROL), 1, 0, 1, 0)                                                                \
+	M(trace, read, 1, R_(READ), 2, 0, 3, 512)
+
+/* off: code (0: clean; else the harness sees "tests failed"). */
+#define CAPOS_METHODS_power(M) M(power, off, 0, R_(CONTROL), 1, 0, 0, 0)
+
+/* create: account id; message: account name -> session handle, session id. accounts: index -> 1 or 0 at the end;
+ * struct capos_account. */
+#define CAPOS_METHODS_session_manager(M)                                                                             \
+	M(session_manager, create, 0, R_(CREATE), 1, 15, 2, 0)                                                       \
+	M(session_manager, accounts, 1, R_(READ), 1, 0, 1, 512)
+
+/* info -> session id, account id, alive; message: name. logout: ends it. */
+#define CAPOS_METHODS_user_session(M)                                                                                \
+	M(user_session, info, 0, R_(READ), 0, 0, 3, 16)                                                              \
+	M(user_session, logout, 1, R_(CONTROL), 0, 0, 0, 0)
+
+enum capos_iface {
+#define X(name, id) CAPOS_IFACE_##name = (id),
+	CAPOS_INTERFACES(X)
+#undef X
+};
+#define CAPOS_IFACE_COUNT 22u /* kernel interface ids are below */
+
+enum capos_method {
+#define M(iface, method, id, ...) CAPOS_METHOD_##iface##_##method = (id),
+#define X(name, id) CAPOS_METHODS_##name(M)
+	CAPOS_INTERFACES(X)
+#undef X
+#undef M
+};
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/* The public contract of capOS, part 4: records that travel as message bytes, and per-interface results. */
+#ifndef CAPOS_INTERFACE_H
+#define CAPOS_INTERFACE_H
+
+#include <capos/abi.h>
+
+/* --- interface results (u16, per interface; 0 is success) -------------------------------------------------------- */
+
+enum capos_spawn_result {
+	CAPOS_SPAWN_UNKNOWN_PROGRAM = 1, /* not in the archive */
+	CAPOS_SPAWN_BAD_IMAGE = 2,	 /* not an ELF of this machine, or a malformed one; detail: which check */
+	CAPOS_SPAWN_ABI_MISMATCH = 3,	 /* ELF note missing or of another ABI version; detail: its version */
+	CAPOS_SPAWN_BAD_GRANT = 4,	 /* a grant's handle, rights or name; detail: index of the grant */
+	CAPOS_SPAWN_SESSION_ENDED = 5,
+};
+
+enum capos_park_result { CAPOS_PARK_MISMATCH = 1 };
+enum capos_map_result { CAPOS_MAP_OVERLAP = 1, CAPOS_MAP_WRITE_EXEC = 2, CAPOS_MAP_PINNED = 3, CAPOS_MAP_NOT_MAPPED = 4 };
+enum capos_console_result { CAPOS_CONSOLE_NOT_OWNER = 1, CAPOS_CONSOLE_OWNED = 2 };
+enum capos_session_result { CAPOS_SESSION_ENDED = 1, CAPOS_SESSION_UNKNOWN_ACCOUNT = 2 };
+enum capos_thread_result { CAPOS_THREAD_NOT_SELF = 1, CAPOS_THREAD_BAD_CPU = 2 };
+/* cap_table: the transport statuses cover the named handle too: detail 1 = the handle in word[0], 0 = the table. */
+
+#define CAPOS_MAP_WRITE 1u
+#define CAPOS_MAP_EXEC 2u
+#define CAPOS_PARK_SHARED 1u
+#define CAPOS_THREAD_PASSIVE 1u /* has no scheduling entity of its own: runs only on those of its callers */
+
+/* --- spawn -------------------------------------------------------------------------------------------------------- */
+
+#define CAPOS_SPAWN_GRANTS 10u
+
+struct capos_grant {
+	char name[CAPOS_NAME_BYTES];
+	uint64_t handle;
+	uint32_t rights; /* subset of the handle's */
+	uint32_t flags;	 /* 0 */
+};
+
+/* A message of spawn: the struct up to grants[grant_count]. */
+struct capos_spawn {
+	char program[CAPOS_NAME_BYTES]; /* name in the boot archive; empty: `image` */
+	uint64_t image;			/* memory object with an ELF file, read right; else 0 */
+	uint64_t memory_bytes;		/* quota, carved from the caller's */
+	uint32_t slots;			/* capability slots quota */
+	uint32_t threads;		/* thread quota */
+	uint32_t processes;		/* child quota */
+	uint32_t cpu;			/* CPU of the first thread, or CAPOS_CPU_ANY */
+	uint64_t session;		/* user session handle, or 0: the caller's */
+	uint32_t flags;			/* 0 */
+	uint32_t grant_count;
+	char args[96];			/* command line, 0-terminated */
+	struct capos_grant grants[CAPOS_SPAWN_GRANTS];
+};
+_Static_assert(offsetof(struct capos_spawn, grants) == 160 && sizeof(struct capos_spawn) <= CAPOS_MESSAGE_BYTES,
+	       "spawn fits a message");
+
+/*
+ * What a new process finds: start register argument = address of this read-only record (on its initial stack page's
+ * neighbour). Besides its grants every process gets: cap_table "caps", address_space "space", thread_spawner
+ * "threads", thread "self", factory "factory", park_space "park".
+ */
+#define CAPOS_STARTUP_CAPS 24u
+struct capos_startup_cap {
+	char name[CAPOS_NAME_BYTES];
+	uint64_t handle;
+	uint32_t iface; /* 0: endpoint of a user interface: see endpoint info */
+	uint32_t rights;
+};
+struct capos_startup {
+	uint32_t bytes; /* of this struct */
+	uint32_t abi_version;
+	uint64_t process_id;
+	uint64_t thread_id;
+	uint64_t thread_page; /* address of the first thread's page */
+	uint64_t image_base;  /* where the program was loaded */
+	uint64_t stack_base;  /* lowest address of the first stack; guard page below */
+	uint64_t stack_bytes; /* 64 KiB, aligned to its size */
+	uint32_t cpu_count;
+	uint32_t cap_count;
+	char program[CAPOS_NAME_BYTES];
+	char args[96];
+	struct capos_startup_cap caps[CAPOS_STARTUP_CAPS];
+};
+
+enum capos_exit_cause {
+	CAPOS_EXIT_NONE = 0,	   /* still lives */
+	CAPOS_EXIT_NORMAL = 1,	   /* last thread exited; code of the first one */
+	CAPOS_EXIT_KILLED = 2,	   /* process.kill; code as given */
+	CAPOS_EXIT_FAULT = 3,	   /* fault cause, address, ip say which */
+	CAPOS_EXIT_INTERRUPTED = 4,/* Ctrl-C */
+	CAPOS_EXIT_CREATOR_GONE = 5,
+	CAPOS_EXIT_START_FAILED = 6,
+};
+
+/* --- cap_table, memory, processes, threads ------------------------------------------------------------------------ */
+
+struct capos_cap_record {
+	uint64_t handle;
+	uint64_t badge;
+	uint32_t iface;
+	uint32_t rights;
+	uint64_t object_id;
+};
+
+enum capos_thread_state {
+	CAPOS_THREAD_READY = 1,
+	CAPOS_THREAD_RUNNING,
+	CAPOS_THREAD_BLOCKED,
+	CAPOS_THREAD_FAULTED, /* waits for its fault handler */
+	CAPOS_THREAD_DYING,
+};
+
+struct capos_process_info {
+	uint64_t id;
+	uint64_t parent_id;
+	uint64_t session_id;
+	uint64_t account_id;
+	char name[CAPOS_NAME_BYTES];
+	uint32_t state; /* 1 building, 2 alive, 3 dying, 4 dead */
+	uint32_t threads;
+	uint32_t slots_used, slots_limit;
+	uint64_t memory_used, memory_limit; /* bytes; used includes what children were given */
+	uint64_t runtime_ns;
+	uint64_t context_switches;
+};
+
+struct capos_thread_info {
+	uint64_t id;
+	uint64_t process_id;
+	uint32_t state; /* enum capos_thread_state */
+	uint32_t wait;	/* enum capos_wait: what it is blocked on */
+	uint32_t last_cpu;
+	uint32_t pinned_cpu; /* or CAPOS_CPU_ANY */
+	uint64_t runtime_ns;
+	uint64_t context_switches;
+	uint64_t preemptions;
+	uint64_t voluntary_blocks;
+	uint64_t migrations;
+	uint64_t runnable_ns; /* runnable but waiting */
+	uint32_t weight;
+	uint32_t flags; /* CAPOS_THREAD_PASSIVE */
+};
+
+#define CAPOS_WAITS(X)                                                                                               \
+	X(NONE, 0, "-")                                                                                              \
+	X(SLEEP, 1, "sleep")                                                                                         \
+	X(PARK, 2, "park")                                                                                           \
+	X(CALL, 3, "call")	 /* for a receiver */                                                                \
+	X(REPLY, 4, "reply")	 /* being served */                                                                  \
+	X(RECV, 5, "receive")                                                                                        \
+	X(NOTIFICATION, 6, "notification")                                                                           \
+	X(PROCESS, 7, "process")                                                                                     \
+	X(JOIN, 8, "join")                                                                                           \
+	X(RING, 9, "ring")	 /* cap_enter */                                                                     \
+	X(CONSOLE, 10, "console")                                                                                    \
+	X(KERNEL, 11, "kernel")	 /* shootdown, revocation, teardown, memory */                                       \
+	X(FAULT, 12, "fault")	 /* fault handler */
+enum capos_wait {
+#define X(name, value, text) CAPOS_WAIT_##name = (value),
+	CAPOS_WAITS(X)
+#undef X
+};
+
+struct capos_cpu_info {
+	uint32_t id, apic_id, package, llc, core, smt;
+	uint32_t online;
+	uint32_t queued; /* runnable and waiting */
+	uint64_t idle_ns, busy_ns, irq_ns;
+	uint64_t switches, ipis, shootdowns;
+	uint64_t current_thread; /* 0: idle */
+};
+
+struct capos_memory_info {
+	uint64_t total_bytes, free_bytes, kernel_bytes; /* kernel: objects and tables */
+	uint64_t frames_total, frames_free;
+};
+
+struct capos_machine_info {
+	uint32_t abi_version, cpu_count;
+	uint64_t uptime_ns;
+	uint64_t clock_hz;
+	char machine[32], version[32], build[16];
+};
+
+/* From the manifest; readable only by the holder of the session manager. */
+struct capos_account {
+	uint64_t id;
+	char name[CAPOS_NAME_BYTES];
+	uint32_t iterations; /* PBKDF2-HMAC-SHA256 */
+	uint32_t salt_bytes;
+	uint8_t salt[32];
+	uint8_t hash[32];
+	char shell[CAPOS_NAME_BYTES];
+};
+
+/* --- faults: a fault endpoint receives a call ---------------------------------------------------------------------- */
+
+#define CAPOS_IFACE_FAULT 0x0fffffffu /* interface of the call that a fault becomes; method 0 */
+/* words: cause, detail, address, ip, stack pointer, thread id, process id, 0. Reply word[0]: */
+enum capos_fault_reply { CAPOS_FAULT_KILL = 0, CAPOS_FAULT_RESUME = 1, CAPOS_FAULT_SKIP = 2 };
+enum capos_fault_cause {
+	CAPOS_FAULT_PAGE = 1,
+	CAPOS_FAULT_PRIVILEGE,
+	CAPOS_FAULT_DIVIDE,
+	CAPOS_FAULT_OPCODE,
+	CAPOS_FAULT_ALIGNMENT,
+	CAPOS_FAULT_BREAKPOINT,
+	CAPOS_FAULT_FPU,
+	CAPOS_FAULT_STACK,
+	CAPOS_FAULT_NO_MEMORY,
+	CAPOS_FAULT_OTHER,
+};
+
+/* --- trace --------------------------------------------------------------------------------------------------------- */
+
+#define CAPOS_TRACE_EVENTS(X)                                                                                        \
+	X(SWITCH, 1, "switch")	       /* thread: next; next thread id, reason left (enum capos_wait or 0x100 preempted) */ \
+	X(WAKE, 2, "wake")	       /* thread: woken; target CPU, waker thread id */                              \
+	X(MIGRATE, 3, "migrate")       /* thread; from CPU, to CPU */                                                \
+	X(CALL, 4, "call")	       /* thread; call word, handle */                                               \
+	X(RETURN, 5, "return")	       /* thread; result word, 0 */                                                  \
+	X(IRQ, 6, "irq")	       /* current thread; bits, 0 */                                                 \
+	X(IPI, 7, "ipi")	       /* current thread; target CPU, reason */                                      \
+	X(FAULT, 8, "fault")	       /* thread; cause, address */                                                  \
+	X(SPAWN, 9, "spawn")	       /* thread: creator; process id, thread id */                                  \
+	X(EXIT, 10, "exit")	       /* thread; process id, code */                                                \
+	X(SHOOTDOWN, 11, "shootdown")  /* current thread; address, CPUs asked */
+enum capos_trace_event {
+#define X(name, value, text) CAPOS_TRACE_##name = (value),
+	CAPOS_TRACE_EVENTS(X)
+#undef X
+};
+
+struct capos_trace_record {
+	uint64_t ns;
+	uint16_t cpu;
+	uint16_t event;
+	uint32_t thread; /* low 32 bits of the thread id */
+	uint64_t arg[2];
+};
+_Static_assert(sizeof(struct capos_trace_record) == 32, "trace record");
+
+#endif

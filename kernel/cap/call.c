@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* Decode and dispatch of calls: the synchronous way in, and what it shares with the ring. */
+#include "cap_priv.h"
+
+#include <kernel/ipc.h>
+#include <kernel/trace.h>
+#include <string.h>
+
+/* The call word itself, as index of a wrong argument: it follows word[0..7]. */
+#define CALL_WORD_INDEX 8u
+
+/* Handle, interface, method, rights, words. OK with *method NULL: an endpoint. Changes nothing. */
+static inline __attribute__((always_inline)) u64 call_decode(struct process *process, u64 call_word, u64 handle,
+							     struct cap *cap, const struct method **out)
+{
+	u16 status = cap_lookup_inline(process, handle, cap);
+	u32 iface = CAPOS_CALL_IFACE(call_word), type;
+	const struct object_type *object_type_found;
+	const struct method *method;
+
+	if (unlikely(status != CAPOS_STATUS_OK))
+		return CAPOS_RESULT(status, 0, 0);
+	type = cap->object->type;
+	if (unlikely(iface != type)) {
+		u32 served;
+
+		if (type != CAPOS_IFACE_endpoint)
+			return STATUS(WRONG_INTERFACE);
+		served = container_of(cap->object, struct endpoint, object)->iface;
+		if (served != 0 && served != iface)
+			return STATUS(WRONG_INTERFACE);
+		if ((cap->rights & CAPOS_RIGHT_CALL) == 0)
+			return STATUS(MISSING_RIGHTS);
+		if (CAPOS_CALL_WORD_COUNT(call_word) > CAPOS_WORDS)
+			return STATUS(BAD_SIZE);
+		*out = NULL;
+		return STATUS(OK);
+	}
+	object_type_found = object_types[type];
+	if (unlikely(CAPOS_CALL_METHOD(call_word) >= object_type_found->method_count))
+		return STATUS(UNKNOWN_METHOD);
+	method = &object_type_found->methods[CAPOS_CALL_METHOD(call_word)];
+	if (unlikely((~cap->rights & method->rights) != 0))
+		return STATUS(MISSING_RIGHTS);
+	if (unlikely(CAPOS_CALL_WORD_COUNT(call_word) != method->words_in))
+		return STATUS(BAD_SIZE);
+	*out = method;
+	return STATUS(OK);
+}
+
+/* Flags of a call, and the message as the method declares it. */
+static u64 call_check_message(const struct method *method, unsigned flags, u32 in_bytes)
+{
+	bool message = (flags & CAPOS_CALL_MESSAGE) != 0;
+
+	if ((flags & CAPOS_CALL_CAPS) != 0 || message != (method->bytes_in_max != 0))
+		return STATUS(BAD_SIZE);
+	if (message && (in_bytes == 0 || in_bytes > method->bytes_in_max))
+		return STATUS(BAD_SIZE);
+	return STATUS(OK);
+}
+
+static bool call_flags_ok(unsigned flags)
+{
+	return (flags & ~(CAPOS_CALL_MESSAGE | CAPOS_CALL_CAPS)) == 0;
+}
+
+u64 call_dispatch(struct call *call, u64 call_word, u64 handle)
+{
+	unsigned flags = CAPOS_CALL_FLAGS(call_word);
+	const struct method *method = NULL;
+	u64 result;
+
+	if (!call_flags_ok(flags))
+		return STATUS_DETAIL(BAD_ARGUMENT, CALL_WORD_INDEX);
+	result = call_decode(call->thread->process, call_word, handle, &call->cap, &method);
+	if (result != STATUS(OK))
+		return result;
+	if (method == NULL)
+		return endpoint_call_ring(call, call_word);
+	result = call_check_message(method, flags, call->in_bytes);
+	if (result != STATUS(OK))
+		return result;
+	call->out_bytes = 0;
+	return method->fn(call);
+}
+
+u64 call_start_operation(struct call *call,
+			 enum operation_progress (*step)(struct cpu *, struct thread *, struct operation *))
+{
+	struct operation *operation = &call->thread->operation;
+
+	operation->step = step;
+	operation->result = STATUS(OK);
+	operation->word_count = 0;
+	operation->ring = call->ring;
+	(void)atomic_fetch_or(&call->thread->attention, ATTENTION_OPERATION);
+	return CALL_OPERATION;
+}
+
+/* Message bytes in or out: the private copies are on this stack. */
+static __attribute__((noinline)) u64 call_with_message(struct call *call, const struct method *method, unsigned flags)
+{
+	struct capos_thread_page *page = call->thread->page;
+	u8 in[CAPOS_MESSAGE_BYTES] __attribute__((aligned(16))),
+		out[CAPOS_MESSAGE_BYTES] __attribute__((aligned(16)));
+	u64 result;
+
+	call->in_bytes = (flags & CAPOS_CALL_MESSAGE) != 0 ? shared_load_relaxed(&page->send_bytes) : 0;
+	result = call_check_message(method, flags, call->in_bytes);
+	if (result != STATUS(OK))
+		return result;
+	memcpy(in, page->message, call->in_bytes);
+	call->in = in;
+	call->out = out;
+	result = method->fn(call);
+	if (result >= CALL_OPERATION || method->bytes_out_max == 0)
+		return result;
+	if (CAPOS_RESULT_STATUS(result) != CAPOS_STATUS_OK)
+		call->out_bytes = 0;
+	memcpy(page->message, out, call->out_bytes);
+	shared_store_relaxed(&page->recv_bytes, call->out_bytes);
+	return result;
+}
+
+static void call_return(struct cpu *cpu, struct thread *thread, u64 result)
+{
+	thread->mach.frame.call = result;
+	TRACE(cpu, RETURN, thread->object.id, result, 0);
+}
+
+static __attribute__((noinline)) void call_other_op(struct cpu *cpu, struct thread *thread, u64 call_word)
+{
+	struct mach_frame *frame = &thread->mach.frame;
+	unsigned op = CAPOS_CALL_OP(call_word), flags = CAPOS_CALL_FLAGS(call_word);
+	struct cap cap = { 0 };
+	u16 status = CAPOS_STATUS_OK;
+
+	if ((flags & ~CAPOS_CALL_FLAGS_KNOWN) != 0 ||
+	    (flags != 0 && op != CAPOS_OP_REPLY && op != CAPOS_OP_REPLY_RECV)) {
+		call_return(cpu, thread,
+			    op > CAPOS_OP_YIELD ? STATUS(UNKNOWN_METHOD)
+						: STATUS_DETAIL(BAD_ARGUMENT, CALL_WORD_INDEX));
+		return;
+	}
+	if (CAPOS_CALL_WORD_COUNT(call_word) > CAPOS_WORDS) {
+		call_return(cpu, thread, STATUS(BAD_SIZE));
+		return;
+	}
+	switch (op) {
+	case CAPOS_OP_RECV:
+	case CAPOS_OP_REPLY_RECV:
+		status = cap_lookup_typed(thread->process, frame->handle, CAPOS_IFACE_endpoint, CAPOS_RIGHT_RECV,
+					  &cap);
+		if (status != CAPOS_STATUS_OK)
+			call_return(cpu, thread, CAPOS_RESULT(status, 0, 0));
+		else if (op == CAPOS_OP_RECV)
+			endpoint_recv(cpu, thread, &cap);
+		else
+			endpoint_reply(cpu, thread, &cap, true);
+		return;
+	case CAPOS_OP_REPLY:
+		endpoint_reply(cpu, thread, NULL, false);
+		return;
+	case CAPOS_OP_ENTER:
+		ring_enter(cpu, thread);
+		return;
+	case CAPOS_OP_YIELD:
+		call_return(cpu, thread, STATUS(OK));
+		sched_yield(cpu);
+		return;
+	default:
+		call_return(cpu, thread, STATUS(UNKNOWN_METHOD));
+		return;
+	}
+}
+
+/*
+ * The fast path is a call of a method without message, and is straight: look-up, compare, method, result. What is rare
+ * stands behind one test of op and flags together.
+ */
+void call_syscall(struct cpu *cpu)
+{
+	struct thread *thread = cpu->current;
+	struct mach_frame *frame = &thread->mach.frame;
+	u64 call_word = frame->call, result;
+	const struct method *method = NULL;
+	struct call call;
+	unsigned flags = CAPOS_CALL_FLAGS(call_word);
+
+	TRACE(cpu, CALL, thread->object.id, call_word, frame->handle);
+	/* Who makes things die helps to reclaim them. */
+	if (unlikely(cpu->deferred_first != NULL))
+		(void)reclaim_poll(cpu);
+	if (unlikely(CAPOS_CALL_OP(call_word) != CAPOS_OP_CALL)) {
+		call_other_op(cpu, thread, call_word);
+		return;
+	}
+	if (unlikely(!call_flags_ok(flags))) {
+		call_return(cpu, thread, STATUS_DETAIL(BAD_ARGUMENT, CALL_WORD_INDEX));
+		return;
+	}
+	result = call_decode(thread->process, call_word, frame->handle, &call.cap, &method);
+	if (unlikely(result != STATUS(OK))) {
+		call_return(cpu, thread, result);
+		return;
+	}
+	if (unlikely(method == NULL)) {
+		endpoint_call(cpu, thread, &call.cap);
+		return;
+	}
+	call.cpu = cpu;
+	call.thread = thread;
+	call.word = frame->word;
+	call.in = NULL;
+	call.in_bytes = 0;
+	call.out_bytes = 0;
+	call.out = NULL;
+	call.waiter = &thread->wait;
+	call.deadline = INSTANT_NEVER;
+	call.ring = false;
+	if (unlikely((flags | method->bytes_in_max | method->bytes_out_max) != 0))
+		result = call_with_message(&call, method, flags);
+	else
+		result = method->fn(&call);
+	/* Blocked: the thread may run on another CPU already. */
+	if (likely(result < CALL_OPERATION))
+		call_return(cpu, thread, result);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* What there is: CPUs, memory, processes, threads. Figures of others are read as they stand, without stopping anybody. */
+#include "dev_priv.h"
+
+#include <string.h>
+
+const struct object_type type_system_info = OBJECT_TYPE(system_info, .kill_step = NULL);
+
+#define VERSION "0.1"
+#ifdef CAPOS_MEASURE
+#define BUILD "measure"
+#elif CAPOS_DEBUG
+#define BUILD "debug"
+#else
+#define BUILD "release"
+#endif
+
+static void copy_text(char *to, size_t bytes, const char *from)
+{
+	size_t i = 0;
+
+	for (; i + 1 < bytes && from[i] != 0; i++)
+		to[i] = from[i];
+	for (; i < bytes; i++)
+		to[i] = 0;
+}
+
+u64 method_system_info_cpus(struct call *call)
+{
+	struct capos_cpu_info *info = (struct capos_cpu_info *)call->out;
+	u64 index = call->word[0], count = 0;
+
+	for (; index < cpu_count() && count < CAPOS_MESSAGE_BYTES / sizeof(*info); index++, count++) {
+		struct cpu *cpu = cpu_find((u32)index);
+		struct thread *current;
+
+		memset(&info[count], 0, sizeof(*info));
+		info[count].id = (u32)index;
+		if (cpu == NULL)
+			continue;
+		current =
+			*(struct thread *volatile *)&cpu->current; /* its memory stays until this kernel entry ends */
+		info[count].apic_id = cpu->desc.apic_id;
+		info[count].package = cpu->desc.package;
+		info[count].llc = cpu->desc.llc;
+		info[count].core = cpu->desc.core;
+		info[count].smt = cpu->desc.smt;
+		info[count].online = atomic_load_relaxed(&cpu->online);
+		info[count].queued = atomic_load_relaxed(&cpu->runq.count);
+		info[count].idle_ns = cpu->idle_ns;
+		info[count].busy_ns = cpu->busy_ns;
+		info[count].irq_ns = cpu->irq_ns;
+		info[count].switches = cpu->switches;
+		info[count].ipis = cpu->ipis_received;
+		info[count].shootdowns = cpu->shootdowns;
+		info[count].current_thread = current != NULL ? current->object.id : 0;
+	}
+	call->out_bytes = (u32)(count * sizeof(*info));
+	call->word[0] = cpu_count();
+	call->word[1] = count;
+	return STATUS(OK);
+}
+
+u64 method_system_info_memory(struct call *call)
+{
+	struct capos_memory_info info = { 0 };
+
+	info.frames_total = frames_total();
+	info.frames_free = frames_free_count();
+	info.total_bytes = info.frames_total * PAGE_BYTES;
+	info.free_bytes = info.frames_free * PAGE_BYTES;
+	for (u32 i = 0; i < POOL_COUNT; i++)
+		info.kernel_bytes += pool_live_count((enum pool_id)i) * pool_object_bytes((enum pool_id)i);
+	memcpy(call->out, &info, sizeof(info));
+	call->out_bytes = sizeof(info);
+	call->word[0] = sizeof(info);
+	return STATUS(OK);
+}
+
+u64 method_system_info_machine(struct call *call)
+{
+	struct capos_machine_info info = { 0 };
+
+	info.abi_version = CAPOS_ABI_VERSION;
+	info.cpu_count = cpu_count();
+	info.uptime_ns = mach_clock().ns;
+	info.clock_hz = kernel_state.boot.clock_hz;
+	copy_text(info.machine, sizeof(info.machine), kernel_state.boot.machine);
+	copy_text(info.version, sizeof(info.version), VERSION);
+	copy_text(info.build, sizeof(info.build), BUILD);
+	memcpy(call->out, &info, sizeof(info));
+	call->out_bytes = sizeof(info);
+	call->word[0] = sizeof(info);
+	return STATUS(OK);
+}
+
+/* word[1]: where to go on; 0: nothing is left. */
+u64 method_system_info_processes(struct call *call)
+{
+	struct capos_process_info *info = (struct capos_process_info *)call->out;
+	struct process *process = registry_next_process(call->word[0]);
+	u64 count = 0;
+
+	for (; process != NULL && count < CAPOS_MESSAGE_BYTES / sizeof(*info); count++) {
+		process_fill_info(process, &info[count]);
+		process = registry_next_process(process->object.id + 1);
+	}
+	call->out_bytes = (u32)(count * sizeof(*info));
+	call->word[0] = count;
+	call->word[1] = process != NULL ? process->object.id : 0;
+	return STATUS(OK);
+}
+
+u64 method_system_info_threads(struct call *call)
+{
+	struct capos_thread_info *info = (struct capos_thread_info *)call->out;
+	struct thread *thread = registry_next_thread(call->word[0]);
+	u64 count = 0;
+
+	for (; thread != NULL && count < CAPOS_MESSAGE_BYTES / sizeof(*info); count++) {
+		thread_fill_info(thread, &info[count]);
+		thread = registry_next_thread(thread->object.id + 1);
+	}
+	call->out_bytes = (u32)(count * sizeof(*info));
+	call->word[0] = count;
+	call->word[1] = thread != NULL ? thread->object.id : 0;
+	return STATUS(OK);
+}

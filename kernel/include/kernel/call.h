@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls on kernel objects: decode, dispatch, results. Two ways in (system call, ring), one semantics.
+ *
+ * A method is decode (checks everything, changes nothing), then commit (cannot fail). It sees its arguments in
+ * call->word and call->in, leaves results in call->word (and call->out), and returns a result word, or
+ *   CALL_BLOCKED    it armed call->waiter (waiter_prepare, waiter_arm), whose finisher gives the result;
+ *   CALL_OPERATION  it started call->thread->operation (call_start_operation): bounded steps run on dispatch.
+ */
+#ifndef KERNEL_CALL_H
+#define KERNEL_CALL_H
+
+#include <capos/abi.h>
+#include <capos/iface.h>
+#include <kernel/cap.h>
+#include <kernel/mm.h>
+
+struct cpu;
+struct thread;
+struct waiter;
+
+#define CALL_BLOCKED (~0ull)
+#define CALL_OPERATION (~0ull - 1)
+
+#define STATUS(name) CAPOS_RESULT(CAPOS_STATUS_##name, 0, 0)
+#define STATUS_DETAIL(name, detail) CAPOS_RESULT(CAPOS_STATUS_##name, 0, (detail))
+#define IRESULT(value) CAPOS_RESULT(CAPOS_STATUS_OK, (value), 0)
+
+struct call {
+	struct cpu *cpu;
+	struct thread *thread; /* caller */
+	struct cap cap;	       /* object, rights, badge, grant; checked: type, rights, sizes */
+	u64 *word;	       /* in and out, 8 words (synchronous: the frame's own) */
+	const u8 *in;	       /* private copy of the message bytes, or NULL */
+	u32 in_bytes;
+	u32 out_bytes;		 /* set by the method; bytes are in `out` */
+	u8 *out;		 /* CAPOS_MESSAGE_BYTES of kernel memory; copied to the message area on success */
+	struct waiter *waiter;	 /* where a blocking method blocks: the thread's, or a ring operation's */
+	struct instant deadline; /* ring entries only; synchronous methods take theirs from a word */
+	bool ring;
+};
+
+typedef u64 (*method_fn)(struct call *call);
+
+struct method {
+	const char *name;
+	method_fn fn;
+	u16 rights;
+	u8 words_in;
+	u8 words_out;
+	u16 bytes_in_max;
+	u16 bytes_out_max;
+	u8 flags; /* METHOD_* */
+};
+#define METHOD_BLOCKS 1u    /* may return CALL_BLOCKED: through the ring it gets a ring operation */
+#define METHOD_OPERATION 2u /* may return CALL_OPERATION */
+
+/* A multi-step call in progress. Steps run on the thread's entity, with interrupt windows between them, and may block
+ * (OPERATION_WAIT: armed thread->wait; finish makes the thread ready and the step is called again). */
+enum operation_progress { OPERATION_AGAIN, OPERATION_WAIT, OPERATION_DONE };
+struct operation {
+	enum operation_progress (*step)(struct cpu *cpu, struct thread *thread, struct operation *operation);
+	u64 result; /* at DONE: the call's result; words in `word` */
+	u64 word[CAPOS_WORDS];
+	unsigned word_count;
+	bool ring; /* the call came from a ring entry: complete it there */
+	u64 user_data;
+	u64 args[16]; /* private to the operation */
+	union {
+		struct map_request map;
+		struct unmap_request unmap;
+	} mm;
+};
+/* From a method with METHOD_OPERATION: returns CALL_OPERATION. */
+u64 call_start_operation(struct call *call,
+			 enum operation_progress (*step)(struct cpu *, struct thread *, struct operation *));
+
+/* A step of the current thread's operation (dispatcher): blocks it, or at DONE delivers the result and ends ATTENTION_OPERATION. */
+void operation_step(struct cpu *cpu, struct thread *thread);
+
+/* The synchronous way in: the frame of cpu->current holds a call. Leaves results there or blocks it. */
+void call_syscall(struct cpu *cpu);
+
+/* Result word for a status from an allocation: QUOTA_EXCEEDED gets the kind as detail. */
+static inline u64 call_status(u16 status, enum capos_quota kind)
+{
+	return CAPOS_RESULT(status, 0, status == CAPOS_STATUS_QUOTA_EXCEEDED ? (u32)kind : 0u);
+}
+/* Deadline of a method that waits: the entry's through the ring, else word[index]. */
+static inline struct instant call_deadline(const struct call *call, unsigned index)
+{
+	return call->ring ? call->deadline : (struct instant){ call->word[index] };
+}
+
+/*
+ * Decode and dispatch of one call by CAPOS_OP_CALL, for both ways in. call has cpu, thread, word (8 private words), in and
+ * in_bytes (the message, already copied, 16-aligned; 0: none), out (CAPOS_MESSAGE_BYTES, 16-aligned), waiter, deadline, ring; call->cap is filled
+ * here. Looks the handle up and checks interface, rights, word count, message size, flags; then runs the method, or, for an
+ * endpoint, endpoint_call_ring (ring only: call_syscall sends synchronous endpoint calls to endpoint_call before).
+ * Returns what the method returned. Results: call->word[0 .. words_out), call->out[0 .. out_bytes).
+ */
+u64 call_dispatch(struct call *call, u64 call_word, u64 handle);
+/* Method that a call word names on a kernel object type, or NULL: for the ring, which looks at its flags. */
+const struct method *call_method(u32 iface, u16 method);
+
+/* A new object (building or alive) that the caller's process owns: publish it and put a handle with all rights into
+ * word[0]; when that fails the object ends. Returns the call's result. For methods of the factory, in any room. */
+u64 factory_hand_out(struct call *call, struct object *object);
+
+/* --- method tables: generated from abi/capos/iface.h ----------------------------------------------------------------- */
+
+/* Every method is `u64 method_IFACE_METHOD(struct call *call)`, in the room of the object. */
+#define M(iface, method, ...) u64 method_##iface##_##method(struct call *call);
+#define X(name, id) CAPOS_METHODS_##name(M)
+CAPOS_INTERFACES(X)
+#undef X
+#undef M
+
+/* Which methods may block and which start an operation (the others complete at once). */
+#define BLOCKS_(iface, method) (1u << CAPOS_METHOD_##iface##_##method)
+#define OPERATES_(iface, method) (0x10000u << CAPOS_METHOD_##iface##_##method)
+#define METHOD_SPECIAL_cap_table (OPERATES_(cap_table, revoke) | OPERATES_(cap_table, destroy))
+#define METHOD_SPECIAL_process (BLOCKS_(process, wait) | OPERATES_(process, kill))
+#define METHOD_SPECIAL_process_spawner OPERATES_(process_spawner, spawn)
+#define METHOD_SPECIAL_thread                                                                                        \
+	(BLOCKS_(thread, join) | OPERATES_(thread, exit) | OPERATES_(thread, terminate) | OPERATES_(thread, set_cpu))
+#define METHOD_SPECIAL_thread_spawner OPERATES_(thread_spawner, create)
+#define METHOD_SPECIAL_timer BLOCKS_(timer, sleep)
+#define METHOD_SPECIAL_wall_clock 0u
+#define METHOD_SPECIAL_notification BLOCKS_(notification, wait)
+#define METHOD_SPECIAL_factory OPERATES_(factory, memory)
+#define METHOD_SPECIAL_park_space (BLOCKS_(park_space, wait) | OPERATES_(park_space, wake))
+#define METHOD_SPECIAL_endpoint 0u
+#define METHOD_SPECIAL_memory_object (OPERATES_(memory_object, read) | OPERATES_(memory_object, write))
+#define METHOD_SPECIAL_address_space                                                                                 \
+	(OPERATES_(address_space, map) | OPERATES_(address_space, unmap) | OPERATES_(address_space, protect))
+#define METHOD_SPECIAL_console (OPERATES_(console, write) | BLOCKS_(console, read))
+#define METHOD_SPECIAL_log 0u
+#define METHOD_SPECIAL_entropy 0u
+#define METHOD_SPECIAL_system_info 0u
+#define METHOD_SPECIAL_trace 0u
+#define METHOD_SPECIAL_power 0u
+#define METHOD_SPECIAL_session_manager OPERATES_(session_manager, create)
+#define METHOD_SPECIAL_user_session OPERATES_(user_session, logout)
+
+#define METHOD_ENTRY_(i_, m_, id_, rights_, words_in_, bytes_in_, words_out_, bytes_out_)                            \
+	[id_] = {                                                                                                    \
+		.name = #m_,                                                                                         \
+		.fn = method_##i_##_##m_,                                                                            \
+		.rights = (rights_),                                                                                 \
+		.words_in = (words_in_),                                                                             \
+		.words_out = (words_out_),                                                                           \
+		.bytes_in_max = (bytes_in_),                                                                         \
+		.bytes_out_max = (bytes_out_),                                                                       \
+		.flags = ((METHOD_SPECIAL_##i_ >> (id_)) & 1u ? METHOD_BLOCKS : 0) |                                 \
+			 ((METHOD_SPECIAL_##i_ >> (16 + (id_))) & 1u ? METHOD_OPERATION : 0),                        \
+	},
+#define METHOD_COUNT_ENTRY_(...) +1u
+/*
+ * Definition of a type of object, at file scope:
+ *	const struct object_type type_timer = OBJECT_TYPE(timer, .kill_step = ..., .free = ..., .pool = POOL_X + 1);
+ */
+#define OBJECT_TYPE(iface, ...)                                                                                      \
+	{ .name = #iface,                                                                                            \
+	  .type = CAPOS_IFACE_##iface,                                                                               \
+	  .method_count = 0 CAPOS_METHODS_##iface(METHOD_COUNT_ENTRY_),                                              \
+	  .methods = (const struct method[]){ CAPOS_METHODS_##iface(METHOD_ENTRY_) },                                \
+	  __VA_ARGS__ }
+
+#define X(name, id) extern const struct object_type type_##name;
+CAPOS_INTERFACES(X)
+#undef X
+
+#endif

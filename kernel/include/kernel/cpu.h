@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* The CPU record: GS-relative in every kernel context; one per CPU found, made at boot. */
+#ifndef KERNEL_CPU_H
+#define KERNEL_CPU_H
+
+#include <kernel/object.h>
+#include <kernel/sched.h>
+#include <kernel/timer.h>
+#include <mach/mach.h>
+
+struct space;
+struct trace_ring;
+struct waiter;
+
+struct CACHELINE cpu {
+	struct mach_cpu mach;	      /* first: the machine's own */
+	u32 id;			      /* (c) dense index */
+	ATOMIC(u32) online;	      /* (a) set once by kernel_cpu_boot */
+	struct cpu_desc desc;	      /* (c) */
+
+	/* (o) dispatch */
+	struct thread *current;	      /* whose registers this CPU holds; NULL: none */
+	struct entity *current_entity;/* NULL: idle or between */
+	struct thread *handoff;	      /* reserved place of a hand-off */
+	struct space *loaded_space;
+	struct waiter *armed_waiter;  /* armed in this kernel entry: its thread may have been killed just before */
+	bool resched;		      /* pick anew before leaving the kernel */
+	u64 slice_end_ns, tick_ns, armed_ns;
+
+	/* (a) cross-CPU */
+	ATOMIC(struct entity *) inbox CACHELINE; /* pushed by anyone, drained under runq.lock */
+	ATOMIC(u32) ipi_pending;      /* an IPI is on its way and not yet handled */
+	ATOMIC(u32) requests;	      /* REQUEST_* */
+	ATOMIC(u32) idling;	      /* 1: will halt, or halts, until an interrupt */
+	ATOMIC(u64) epoch;	      /* reclaim: 0 outside the kernel and idle, else grace period * 2 + 1 */
+
+	struct runq runq CACHELINE;
+	struct timer_queue timers CACHELINE;
+
+	/* (os) accounting */
+	u64 busy_ns, idle_ns, irq_ns; /* threads and activities; idle; interrupts and picking */
+	u64 account_ns;		      /* up to here the time is accounted for */
+	u64 switches, ipis_sent, ipis_received, shootdowns, steals, ticks;
+
+	/* (o) reclaim */
+	struct reclaim_node *deferred_first, *deferred_last;
+	u64 reclaim_scan_epoch; /* the grace period that this CPU tries to end ... */
+	u32 reclaim_scan_next;	/* ... and the next CPU to look at */
+
+	struct trace_ring *trace;     /* (c) */
+	u32 lock_rank[16];	      /* (o) debug: held ranks */
+	u64 lock_order[16];
+	u32 lock_depth;
+};
+
+/* By index; panics by name for an id that does not exist. */
+struct cpu *cpu_get(u32 id);
+/* NULL for an id that does not exist. */
+struct cpu *cpu_find(u32 id);
+u32 cpu_count(void);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The boot manifest: a device-tree blob of untrusted bytes, parsed into one record. Pure: host tests link it.
+ *
+ *   / { compatible = "capos,manifest-1";
+ *       options { log-level = "info"; };
+ *       accounts { NAME { account-id = <5>; iterations = <10000>; salt = [..]; hash = [.. 32 ..]; shell = "shell"; }; };
+ *       processes { NAME { program = "prog"; args = "..."; memory-kib = <4096>; slots = <128>; threads = <16>;
+ *                          processes = <8>; cpu = <0>; optional; exports = "login";
+ *                          caps = "console", "log/w", "endpoint:login/cg=auth"; }; }; };
+ *
+ * A capability is SOURCE[/RIGHTS][=NAME]. RIGHTS are letters of r w x c(call) v(receive) s(signal) t(wait) k(control)
+ * n(create) g(grant) d(destroy); without them: all that the source has.
+ */
+#ifndef KERNEL_MANIFEST_H
+#define KERNEL_MANIFEST_H
+
+#include <capos/interface.h>
+#include <kernel/types.h>
+
+#define MANIFEST_ACCOUNTS_MAX 32u
+#define MANIFEST_PROCESSES_MAX 64u
+#define MANIFEST_STANDARD_CAPS 6u
+#define MANIFEST_CAPS_MAX (CAPOS_STARTUP_CAPS - MANIFEST_STANDARD_CAPS)
+#define MANIFEST_TEXT_BYTES 160u
+#define MANIFEST_NO_EXPORT (~0u)
+
+struct manifest_cap {
+	char source[28];	/* as written, for reports */
+	char name[CAPOS_NAME_BYTES];
+	u32 iface;		/* CAPOS_IFACE_*; endpoint: the export below */
+	u32 rights;		/* 0 while being read: all that the source has */
+	char export_name[CAPOS_NAME_BYTES]; /* endpoint only */
+	u32 server;		/* endpoint only: index of the exporting process */
+	bool exported;		/* this process's own export: it makes the endpoint */
+};
+
+struct manifest_process {
+	char name[CAPOS_NAME_BYTES];
+	char program[CAPOS_NAME_BYTES];
+	char args[96];
+	u32 memory_kib, slots, threads, processes, cpu;
+	u32 optional;
+	u32 cap_count;
+	struct manifest_cap caps[MANIFEST_CAPS_MAX];
+};
+
+struct manifest {
+	u32 log_level; /* enum log_level */
+	u32 account_count;
+	u32 process_count;
+	struct capos_account accounts[MANIFEST_ACCOUNTS_MAX];
+	struct manifest_process processes[MANIFEST_PROCESSES_MAX];
+};
+
+/* What the machine has, against which the manifest is checked. */
+struct manifest_machine {
+	bool (*has_program)(const struct manifest_machine *machine, const char *name);
+	const void *context;
+	u64 memory_bytes;
+	u32 cpu_count;
+};
+
+struct manifest_refusal {
+	char path[MANIFEST_TEXT_BYTES];
+	char reason[MANIFEST_TEXT_BYTES];
+};
+
+/* `manifest` is zeroed by the caller. False: refused, and why. The blob must be 8-aligned. */
+MUST_CHECK bool manifest_parse(const void *blob, u64 bytes, const struct manifest_machine *machine,
+			       struct manifest *manifest, struct manifest_refusal *refusal);
+
+/* The one of this boot, for the session manager. */
+const struct manifest *manifest_current(void);
+
+#endif

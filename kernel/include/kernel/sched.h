@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scheduler's outer side: entities, activities, the per-CPU run queue, wake, dispatch, next event.
+ *
+ * What a CPU dispatches is an entity: a thread's or an activity's. An entity that can run has exactly one dispatch owner:
+ * a CPU's current slot, a CPU's run queue, a CPU's wake inbox, or a hand-off in progress (B1, checked by `owner`).
+ *
+ *                 push                     drain (owner, thief)            pick
+ *   sched_wake ---------> inbox (lock-free) ------------------> run queue ------> current
+ *        |  target is this CPU                                      ^               |
+ *        +----------------------------------------------------------+    preempted  |
+ *                                                                   +---------------+
+ * Invariants:
+ *  SC1  owner changes only along those arrows; each change is asserted.
+ *  SC2  The current entity is not in the queue.
+ *  SC3  A push to a CPU that would not look within its wake bound sends one IPI, unless one is pending.
+ *  SC4  Wake, requeue, hand-off, steal and exit paths allocate nothing.
+ *  SC5  The armed one-shot is never later than the earliest of: slice end (if others wait), tick (if busy), timers.
+ */
+#ifndef KERNEL_SCHED_H
+#define KERNEL_SCHED_H
+
+#include <bsd/sys/tree.h>
+
+#include <kernel/lock.h>
+#include <kernel/object.h>
+#include <kernel/timer.h>
+#include <kernel/types.h>
+#include <lib/list.h>
+
+struct cpu;
+struct thread;
+struct process;
+struct entity;
+
+enum dispatch_owner { OWNER_NONE, OWNER_INBOX, OWNER_QUEUE, OWNER_HANDOFF, OWNER_CURRENT };
+enum entity_kind { ENTITY_THREAD, ENTITY_ACTIVITY };
+
+#define WEIGHT_DEFAULT 1024u
+
+/* What competes for CPU time. The order fields belong to the policy (kernel/sched/policy_*.c). */
+struct entity {
+	u8 kind;		 /* (c) */
+	ATOMIC(u32) owner;	 /* (a) enum dispatch_owner */
+	u32 weight;		 /* (l:runq or owner CPU) */
+	u32 pinned_cpu;		 /* (l:runq or owner CPU) CPU index or CAPOS_CPU_ANY */
+	ATOMIC(struct cpu *) cpu;/* (a) queue, inbox or current slot that owns it; last one when none does */
+	struct thread *thread;	 /* (o) the thread that runs on it now; NULL for activities */
+	struct activity *activity;
+	struct entity *inbox_next;
+	ATOMIC(u32) loan;	 /* (a) LOAN_*: see kernel/sched/lend.c */
+	struct reclaim_node reclaim;
+	u64 enqueued_ns;	 /* when it became runnable: waiting starts at the push */
+	/* policy */
+	RB_ENTRY(entity) node;	 /* (l:runq) */
+	u64 vruntime;		 /* weighted ns */
+	u64 sequence;		 /* order among equals: runs replay */
+};
+
+/* What a thread or an activity used; written by the CPU that runs it, read by anyone. */
+struct cpu_account {
+	u64 runtime_ns;
+	u64 runnable_ns; /* runnable but waiting */
+	u64 switches, preemptions, blocks, migrations;
+};
+
+/* A kernel state machine with an entity: teardown, revocation, reclamation. */
+enum activity_result { ACTIVITY_AGAIN, ACTIVITY_SLEEP, ACTIVITY_DONE };
+struct activity {
+	struct entity entity;
+	const char *name;
+	struct process *process; /* whose time it is; NULL: the kernel's */
+	struct cpu_account account;
+	struct timer timer;
+	/* A bounded step (at most about 2,000 instructions). SLEEP: again after ACTIVITY_SLEEP_NS. DONE: the activity's
+	 * memory may already be deferred; it is not touched again. */
+	enum activity_result (*step)(struct cpu *cpu, struct activity *activity);
+};
+#define ACTIVITY_SLEEP_NS 100000ull
+void activity_init(struct activity *activity, const char *name, struct process *process,
+		   enum activity_result (*step)(struct cpu *, struct activity *));
+/* Make it runnable; it must not be. */
+void activity_start(struct cpu *cpu, struct activity *activity);
+
+/* --- the queue: one per CPU ------------------------------------------------------------------------------------------ */
+
+RB_HEAD(entity_tree, entity);
+
+struct runq {
+	struct spinlock lock;	  /* RANK_RUNQ, order = CPU */
+	struct entity_tree tree;  /* (l:lock) */
+	ATOMIC(u32) count;	  /* (a) queued, without current; stored under lock */
+	u64 min_vruntime;	  /* (l:lock) never falls */
+	u64 sequence;		  /* (l:lock) */
+};
+
+/* The policy seam: WFQ and EEVDF plug in here. All under runq->lock. */
+void policy_init(struct runq *runq);
+/* woken: it was blocked (else: preempted, or moved from another queue). */
+void policy_enqueue(struct runq *runq, struct entity *entity, bool woken, bool moved);
+void policy_dequeue(struct runq *runq, struct entity *entity);
+/* Removed from the queue; NULL when empty. */
+struct entity *policy_pick(struct runq *runq);
+/* One that may run on CPU `thief`, removed; NULL when there is none among the first few. */
+struct entity *policy_steal(struct runq *runq, u32 thief);
+/* entity (current, or the queued) ran for delta_ns. */
+void policy_charge(struct runq *runq, struct entity *entity, u64 delta_ns);
+/* Should the queue's best run before `current` goes on? */
+bool policy_preempts(const struct runq *runq, const struct entity *current);
+/* entity (current) gives way: it comes after the queue's best. */
+void policy_yield(struct runq *runq, struct entity *entity);
+/* Longest time the picked entity may run before the queue is looked at again, while others wait. */
+u64 policy_slice_ns(const struct runq *runq, const struct entity *entity);
+void policy_verify(const struct runq *runq);
+
+/* --- what other rooms call ------------------------------------------------------------------------------------------- */
+
+void sched_init_cpu(struct cpu *cpu);
+void entity_init(struct entity *entity, enum entity_kind kind, u32 pinned_cpu);
+/* Make an entity runnable somewhere: pinned; previous CPU when idle; an idle one; else previous. Pushes or enqueues, sends
+ * at most one IPI. Owner must be NONE. Any CPU, any lock below RANK_RUNQ may be held. */
+void sched_wake(struct cpu *cpu, struct entity *entity);
+/* A blocked or new thread becomes runnable: on the entity it holds, or its own. */
+void thread_ready(struct cpu *cpu, struct thread *thread);
+/* The current thread leaves the CPU (blocks, exits): charge, FPU, detach. current becomes NULL; it keeps its entity. */
+void sched_detach_current(struct cpu *cpu);
+/* Hand-off: `thread` (blocked until now, its waiter claimed) runs next on this CPU, on the entity it holds or its own, without
+ * the queue. False: not possible here (place taken, current not detached, pinned elsewhere); nothing changed. */
+MUST_CHECK bool sched_handoff(struct cpu *cpu, struct thread *thread);
+/* The current entity goes on with another thread: no queue operation, no timer write. The former current thread is blocked
+ * data after this (FPU stored) and has no entity; the caller arms its waiter afterwards. See kernel/sched/lend.c.
+ * sched_lend: caller -> passive server (which holds no entity); sched_lend_reserve must have said yes in decode.
+ * sched_return: server -> caller whose waiter is claimed; false when the server does not run on the entity that this caller
+ * lent it (then: thread_ready(caller), which also settles a loan that is still out). */
+MUST_CHECK u16 sched_lend_reserve(struct thread *caller);
+void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server);
+MUST_CHECK bool sched_return(struct cpu *cpu, struct thread *server, struct thread *caller);
+/* A passive thread that waits in receive holds no entity: called between sched_detach_current and waiter_arm. A borrowed
+ * entity is free for its owner again (or freed, when its owner did without it meanwhile). */
+void sched_drop_entity(struct thread *thread);
+/* The current thread gives way to others of its queue. */
+void sched_yield(struct cpu *cpu);
+/* End of every kernel entry: the thread to resume. Handles attention (kill, operations), picks, runs activities, idles. */
+MUST_CHECK struct thread *sched_exit(struct cpu *cpu);
+/* Interrupt bits, in user mode or from a window. */
+void sched_irq(struct cpu *cpu, u32 bits);
+/* Ask a CPU to look (REQUEST_*); sends one IPI unless one is pending. Full barrier before the IPI. */
+void sched_request(struct cpu *cpu, struct cpu *target, u32 request);
+/* Bring the running interval of current up to now. */
+void sched_charge(struct cpu *cpu, struct instant now);
+/* Change where a thread may run; takes effect at its next wake or dispatch. Any CPU. */
+void sched_set_pinned(struct cpu *cpu, struct thread *thread, u32 pinned_cpu);
+void sched_verify(struct cpu *cpu);
+
+#define REQUEST_RESCHEDULE 1u /* look at inbox and attention of current */
+#define REQUEST_FLUSH 2u      /* TLB flushes are waiting (mm) */
+
+#endif

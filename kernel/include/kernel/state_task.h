@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef KERNEL_STATE_TASK_H
+#define KERNEL_STATE_TASK_H
+
+#include <bsd/sys/tree.h>
+
+#include <kernel/lock.h>
+#include <kernel/types.h>
+
+struct process;
+struct thread;
+
+RB_HEAD(process_tree, process);
+RB_HEAD(thread_tree, thread);
+
+/* The part of kernel/task in the kernel's state. */
+struct task_state {
+	struct spinlock registry_lock;	/* RANK_REGISTRY */
+	struct process_tree processes;	/* (l:registry_lock) by id */
+	struct thread_tree threads;	/* (l:registry_lock) by id */
+	ATOMIC(u64) next_session_id;	/* (a) */
+};
+
+#endif

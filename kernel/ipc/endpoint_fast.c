@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The synchronous fast path: a call by words alone to a passive server that waits, and its reply-and-receive. The caller's
+ * entity goes with the call and comes back with the reply: no queue operation, no timer write, no allocation. Whatever is
+ * not exactly this case returns false before anything is changed.
+ */
+#include "ipc_priv.h"
+
+static inline void copy_words(u64 *to, const u64 *from, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		to[i] = from[i];
+}
+
+bool endpoint_call_fast(struct cpu *cpu, struct thread *caller, const struct cap *cap)
+{
+	struct endpoint *endpoint = endpoint_of(cap->object);
+	u64 call_word = caller->mach.frame.call;
+	unsigned words = CAPOS_CALL_WORD_COUNT(call_word);
+	struct waiter *receiver;
+	struct thread *server;
+	struct mach_frame *frame;
+	u64 token;
+
+	if (words > CAPOS_WORDS || (caller->entity == caller->own && caller->spare == NULL))
+		return false;
+	spin_lock(&endpoint->object.lock);
+	receiver = waiter_of(list_first(&endpoint->receivers));
+	if (receiver == NULL || receiver->kind != WAITER_THREAD || !receiver->thread->passive ||
+	    !may_wait(cap->object, cap->grant) || !waiter_claim(receiver)) {
+		spin_unlock(&endpoint->object.lock);
+		return false;
+	}
+	server = receiver->thread;
+	list_remove(&receiver->link);
+	frame = &server->mach.frame;
+	waiter_deliver(cpu, receiver,
+		       CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CALL_METHOD(call_word), CAPOS_RECV_DETAIL(words, 0, 0)), NULL, 0);
+	copy_words(frame->word, caller->mach.frame.word, words);
+	frame->handle = cap->badge;
+	token = endpoint->next_token++;
+	server->page->recv_token = token;
+	server->page->recv_badge = cap->badge;
+
+	caller->wait.object = cap->object;
+	caller->wait.grant = cap->grant;
+	caller->wait.badge = cap->badge;
+	caller->wait.key[0] = token;
+	caller->wait.key[1] = (u64)server;
+	list_push_back(&endpoint->in_service, &caller->wait.link);
+	shared_store_relaxed(&server->serving, &caller->wait);
+	server->serving_at = endpoint;
+	sched_lend(cpu, caller, server);
+	waiter_arm(cpu, &caller->wait, CAPOS_WAIT_REPLY, &endpoint_caller_ops, INSTANT_NEVER);
+	spin_unlock(&endpoint->object.lock);
+	return true;
+}
+
+bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct cap *cap)
+{
+	struct endpoint *endpoint = endpoint_of(cap->object);
+	u64 reply_word = server->mach.frame.call;
+	unsigned words = CAPOS_CALL_WORD_COUNT(reply_word);
+	u32 completed = shared_load_relaxed(&server->ring_cq_tail);
+	struct waiter *call;
+	struct thread *caller;
+
+	if (words > CAPOS_WORDS || !server->passive || server->serving_at != endpoint ||
+	    completed != shared_load_relaxed(&server->page->cq_head))
+		return false;
+	spin_lock(&endpoint->object.lock);
+	call = shared_load_relaxed(&server->serving);
+	/* Of those in service only a call that lent its entity here comes back by the fast path. */
+	if (call == NULL || call->kind != WAITER_THREAD || call->wait != CAPOS_WAIT_REPLY ||
+	    server->borrowed_from_id != call->thread->object.id || !list_is_empty(&endpoint->callers) ||
+	    !may_wait(cap->object, cap->grant) || !waiter_claim(call)) {
+		spin_unlock(&endpoint->object.lock);
+		return false;
+	}
+	caller = call->thread;
+	list_remove(&call->link);
+	call->key[1] = 0;
+	shared_store_relaxed(&server->serving, NULL);
+	waiter_deliver(cpu, call,
+		       CAPOS_RESULT(CAPOS_STATUS_OK, (u16)CAPOS_CALL_IFACE(reply_word), CAPOS_RECV_DETAIL(words, 0, 0)),
+		       NULL, 0);
+	copy_words(caller->mach.frame.word, server->mach.frame.word, words);
+
+	server->wait.object = cap->object;
+	server->wait.grant = cap->grant;
+	list_push_back(&endpoint->receivers, &server->wait.link);
+	if (!sched_return(cpu, server, caller))
+		panic("entity of a call is not with its server");
+	waiter_arm(cpu, &server->wait, CAPOS_WAIT_RECV, &endpoint_receiver_ops, INSTANT_NEVER);
+	/* Order with ring_post: arm is a full barrier, and so is the fence there. Either the poster sees the armed receive,
+	 * or its tail is seen here; the claim inside has one winner. */
+	if (unlikely(shared_load_relaxed(&server->ring_cq_tail) != completed))
+		endpoint_wake_receiver_for_completion(cpu, server);
+	spin_unlock(&endpoint->object.lock);
+	return true;
+}

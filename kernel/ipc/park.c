@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Parking: threads wait for a word in user memory to change, in hashed buckets.
+ *
+ * A waiter's key is (process id, address) for private words, (memory object id, offset) for shared ones; object ids are
+ * unique over all types, so the two never meet.
+ *
+ * PA1  No wake-up is lost. The waker stores the word, then wakes: takes the bucket's lock after its store. The waiter reads
+ *      the word and queues itself under one hold of that lock. If its hold comes first, the waker finds it queued; if it
+ *      comes second, the lock hands it the waker's store and it sees a mismatch.
+ * PA2  The word is read through the direct map at an address translated before the lock was taken (the space's lock has a
+ *      lower rank). An unmap in between can't give the frame to anybody: it is freed only after this CPU, which has the
+ *      space loaded, acknowledged the flush, and that happens after this entry.
+ * A park_space carries authority only; each waiter names its park_space, and ending that looks through the buckets.
+ */
+#include <kernel/state.h>
+
+#include "ipc_priv.h"
+
+#define WAKES_PER_STEP 8
+
+struct park_key {
+	u64 id, offset;
+};
+
+void park_init(void)
+{
+	for (u32 i = 0; i < PARK_BUCKETS; i++) {
+		struct park_bucket *bucket = &kernel_state.ipc.park[i];
+
+		spinlock_init(&bucket->lock, RANK_PARK, i);
+		list_init(&bucket->waiters);
+	}
+}
+
+u16 park_space_create(struct process *owner, struct object **out)
+{
+	void *memory;
+	u16 status = pool_alloc(POOL_PARK_SPACE, owner, &memory);
+
+	if (status != CAPOS_STATUS_OK)
+		return status;
+	*out = &((struct park_space *)memory)->object;
+	object_init(*out, CAPOS_IFACE_park_space, owner);
+	return CAPOS_STATUS_OK;
+}
+
+static struct park_bucket *bucket_of(u64 id, u64 offset)
+{
+	u64 mixed = (id * 0x9e3779b97f4a7c15ull) ^ (offset >> 2);
+
+	/* Multiplicative hashing by the golden ratio: the top 6 bits depend on all. */
+	return &kernel_state.ipc.park[(mixed * 0x9e3779b97f4a7c15ull) >> 58];
+}
+
+static void park_unlink(struct waiter *waiter)
+{
+	struct park_bucket *bucket = bucket_of(waiter->key[0], waiter->key[1]);
+
+	spin_lock(&bucket->lock);
+	if (list_is_linked(&waiter->link))
+		list_remove(&waiter->link);
+	spin_unlock(&bucket->lock);
+}
+
+static const struct waiter_ops park_ops = { .unlink = park_unlink };
+
+/* Checks address and flags (word `flags_index`); a status, OK with the key. */
+static u64 park_key(const struct call *call, unsigned flags_index, struct park_key *key)
+{
+	struct process *process = call->thread->process;
+	u64 addr = call->word[0];
+	u64 flags = call->word[flags_index];
+
+	if ((addr & 3) != 0)
+		return STATUS_DETAIL(BAD_ARGUMENT, 0);
+	if ((flags & ~(u64)CAPOS_PARK_SHARED) != 0)
+		return STATUS_DETAIL(BAD_ARGUMENT, flags_index);
+	if ((flags & CAPOS_PARK_SHARED) != 0) {
+		if (!space_shared_key(&process->space, (struct uaddr){ addr }, &key->id, &key->offset))
+			return STATUS(BAD_ADDRESS);
+	} else {
+		key->id = process->object.id;
+		key->offset = addr;
+	}
+	return STATUS(OK);
+}
+
+u64 method_park_space_wait(struct call *call)
+{
+	struct instant deadline = call_deadline(call, 2);
+	struct waiter *waiter = call->waiter;
+	struct park_bucket *bucket;
+	struct park_key key;
+	struct paddr word;
+	u64 result = park_key(call, 3, &key);
+
+	if (result != STATUS(OK))
+		return result;
+	if (call->word[1] > 0xffffffffull)
+		return STATUS_DETAIL(BAD_ARGUMENT, 1);
+	if (!space_translate(&call->thread->process->space, (struct uaddr){ call->word[0] }, 0, &word))
+		return STATUS(BAD_ADDRESS);
+	bucket = bucket_of(key.id, key.offset);
+	spin_lock(&bucket->lock);
+	if (shared_load_relaxed((const u32 *)phys_to_virt(word)) != (u32)call->word[1])
+		result = IRESULT(CAPOS_PARK_MISMATCH);
+	else if (!may_wait(call->cap.object, call->cap.grant))
+		result = STATUS(REVOKED);
+	else
+		result = CAPOS_RESULT(deadline_check(deadline), 0, 0);
+	if (result == STATUS(OK)) {
+		waiter->object = call->cap.object;
+		waiter->grant = call->cap.grant;
+		waiter->key[0] = key.id;
+		waiter->key[1] = key.offset;
+		waiter_prepare(call->cpu, waiter);
+		list_push_back(&bucket->waiters, &waiter->link);
+		waiter_arm(call->cpu, waiter, CAPOS_WAIT_PARK, &park_ops, deadline);
+		result = CALL_BLOCKED;
+	}
+	spin_unlock(&bucket->lock);
+	return result;
+}
+
+/* Wake up to `n`; returns how many. */
+static u64 park_wake(struct cpu *cpu, const struct park_key *key, u64 n)
+{
+	struct park_bucket *bucket = bucket_of(key->id, key->offset);
+	u64 woken = 0;
+
+	spin_lock(&bucket->lock);
+	LIST_FOREACH_SAFE(&bucket->waiters, node, next) {
+		struct waiter *waiter = waiter_of(node);
+
+		if (woken == n)
+			break;
+		if (waiter->key[0] != key->id || waiter->key[1] != key->offset)
+			continue;
+		list_remove(node);
+		if (!waiter_claim(waiter))
+			continue;
+		waiter_finish(cpu, waiter, STATUS(OK), NULL, 0);
+		woken++;
+	}
+	spin_unlock(&bucket->lock);
+	return woken;
+}
+
+/* args: key id, key offset, left to wake, woken so far. */
+static enum operation_progress park_wake_step(struct cpu *cpu, struct thread *thread, struct operation *operation)
+{
+	u64 n = MIN(operation->args[2], (u64)WAKES_PER_STEP);
+	u64 woken = park_wake(cpu, &(struct park_key){ operation->args[0], operation->args[1] }, n);
+
+	(void)thread;
+	operation->args[2] -= woken;
+	operation->args[3] += woken;
+	if (woken == n && operation->args[2] != 0)
+		return OPERATION_AGAIN;
+	operation->result = STATUS(OK);
+	operation->word[0] = operation->args[3];
+	operation->word_count = 1;
+	return OPERATION_DONE;
+}
+
+u64 method_park_space_wake(struct call *call)
+{
+	struct park_key key;
+	u64 n = call->word[1];
+	u64 result = park_key(call, 2, &key);
+	struct operation *operation = &call->thread->operation;
+	u64 woken;
+
+	if (result != STATUS(OK))
+		return result;
+	woken = park_wake(call->cpu, &key, MIN(n, (u64)WAKES_PER_STEP));
+	if (woken < WAKES_PER_STEP || woken == n) {
+		call->word[0] = woken;
+		return STATUS(OK);
+	}
+	result = call_start_operation(call, park_wake_step);
+	operation->args[0] = key.id;
+	operation->args[1] = key.offset;
+	operation->args[2] = n - woken;
+	operation->args[3] = woken;
+	return result;
+}
+
+/* End waiters of this park_space: all, or those whose grant is dead. A step looks at every bucket, so that sweeps of several
+ * revocations need no place to remember. */
+static bool end_waiters(struct object *object, bool all)
+{
+	struct cpu *cpu = mach_this_cpu();
+	unsigned ended = 0;
+
+	for (u32 i = 0; i < PARK_BUCKETS && ended < WAKES_PER_STEP; i++) {
+		struct park_bucket *bucket = &kernel_state.ipc.park[i];
+
+		spin_lock(&bucket->lock);
+		LIST_FOREACH_SAFE(&bucket->waiters, node, next) {
+			struct waiter *waiter = waiter_of(node);
+
+			if (waiter->object != object || (!all && !grant_is_dead(waiter->grant)))
+				continue;
+			list_remove(node);
+			if (waiter_claim(waiter))
+				waiter_finish(cpu, waiter, STATUS(REVOKED), NULL, 0);
+			if (++ended == WAKES_PER_STEP)
+				break;
+		}
+		spin_unlock(&bucket->lock);
+	}
+	return ended < WAKES_PER_STEP;
+}
+
+static bool park_space_kill_step(struct object *object)
+{
+	return end_waiters(object, true);
+}
+
+static bool park_space_sweep_step(struct object *object)
+{
+	return end_waiters(object, false);
+}
+
+static void park_space_free(struct object *object)
+{
+	pool_free(POOL_PARK_SPACE, container_of(object, struct park_space, object));
+}
+
+const struct object_type type_park_space = OBJECT_TYPE(park_space, .kill_step = park_space_kill_step,
+						       .sweep_step = park_space_sweep_step, .free = park_space_free,
+						       .pool = POOL_PARK_SPACE + 1);

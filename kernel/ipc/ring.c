@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rings, consumer side: cap_enter reads submissions, dispatches them and waits for completions.
+ *
+ *        ring_enter --> consume (up to 8 entries a step) --> wait until enough are unread, or the deadline
+ *                           |  ^                                   |  woken: look again
+ *                           |  +-----------------------------------+
+ *                           +--> an entry that starts an operation runs it to its end, then goes on here
+ *
+ * Invariants:
+ *  RI1  ring_in_flight + unread completions <= CQ entries whenever an entry is consumed: each has its place (ring_post never
+ *       overwrites, as long as the program's cq_head only rises to cq_tail; it harms only itself otherwise).
+ *  RI2  An entry is copied once into kernel memory before anything of it is looked at; sq_head and cq_tail of the page are
+ *       only for show, the kernel's own copies count.
+ *  RI3  One consumer: ring_consumer is held from the first look at the tail to the last move of the head.
+ */
+#include "ring_priv.h"
+
+#define ENTRIES_PER_STEP 8u
+#define SQE_WORDS 4u
+#define CALL_WORD_INDEX 8u
+
+void ring_init(struct thread *thread)
+{
+	spinlock_init(&thread->ring_lock, RANK_RING, thread->object.id);
+	list_init(&thread->ring_ops);
+	list_init(&thread->served);
+}
+
+bool ring_has_completions(struct thread *thread)
+{
+	return shared_load_relaxed(&thread->ring_cq_tail) != shared_load_relaxed(&thread->page->cq_head);
+}
+
+/* One entry consumed and not yet completed. */
+enum entry_state { ENTRY_DONE, ENTRY_IN_FLIGHT, ENTRY_OPERATION };
+
+static void load_entry(const struct capos_sqe *from, struct capos_sqe *to)
+{
+	to->user_data = shared_load_relaxed(&from->user_data);
+	to->handle = shared_load_relaxed(&from->handle);
+	to->call = shared_load_relaxed(&from->call);
+	to->deadline = shared_load_relaxed(&from->deadline);
+	for (unsigned i = 0; i < SQE_WORDS; i++)
+		to->word[i] = shared_load_relaxed(&from->word[i]);
+}
+
+/* What is wrong with the entry itself. */
+static u64 check_entry(const struct capos_sqe *entry)
+{
+	unsigned flags = CAPOS_CALL_FLAGS(entry->call);
+	unsigned op = CAPOS_CALL_OP(entry->call);
+	unsigned words = CAPOS_CALL_WORD_COUNT(entry->call);
+
+	if (op != CAPOS_OP_CALL && op != CAPOS_OP_RECV && op != CAPOS_OP_REPLY)
+		return STATUS(UNKNOWN_METHOD);
+	if ((flags & ~CAPOS_CALL_FLAGS_KNOWN) != 0)
+		return STATUS_DETAIL(BAD_ARGUMENT, CALL_WORD_INDEX);
+	if (words > (flags & CAPOS_CALL_MESSAGE ? SQE_WORDS - 2 : SQE_WORDS))
+		return STATUS(BAD_SIZE);
+	if ((flags & CAPOS_CALL_MESSAGE) != 0 && (entry->word[3] == 0 || entry->word[3] > CAPOS_MESSAGE_BYTES))
+		return STATUS(BAD_SIZE);
+	return STATUS(OK);
+}
+
+static u64 dispatch(struct call *call, const struct capos_sqe *entry)
+{
+	u16 status;
+
+	if (likely(CAPOS_CALL_OP(entry->call) == CAPOS_OP_CALL))
+		return call_dispatch(call, entry->call, entry->handle);
+	status = cap_lookup_typed(call->thread->process, entry->handle, CAPOS_IFACE_endpoint, CAPOS_RIGHT_RECV, &call->cap);
+	if (status != CAPOS_STATUS_OK)
+		return CAPOS_RESULT(status, 0, 0);
+	if (CAPOS_CALL_OP(entry->call) == CAPOS_OP_REPLY)
+		return endpoint_reply_ring(call, entry->call);
+	if (CAPOS_CALL_FLAGS(entry->call) != 0)
+		return STATUS_DETAIL(BAD_ARGUMENT, CALL_WORD_INDEX);
+	return endpoint_recv_ring(call);
+}
+
+/* Entries with messages, and those that may block. */
+static __attribute__((noinline)) enum entry_state run_general(struct call *call, const struct capos_sqe *entry,
+							      const struct method *method, struct capos_cqe *done)
+{
+	struct thread *thread = call->thread;
+	bool is_call = CAPOS_CALL_OP(entry->call) == CAPOS_OP_CALL;
+	bool message = (CAPOS_CALL_FLAGS(entry->call) & CAPOS_CALL_MESSAGE) != 0;
+	bool blocks = is_call ? method == NULL || (method->flags & METHOD_BLOCKS) != 0 :
+				CAPOS_CALL_OP(entry->call) == CAPOS_OP_RECV;
+	/* What comes back through the message area: a receive, a blocking method's bytes, the reply to a call with a message. */
+	bool uses_message = method != NULL ? method->bytes_out_max != 0 : blocks && (!is_call || message);
+	struct ring_op *op = NULL;
+	u8 in[CAPOS_MESSAGE_BYTES], out[CAPOS_MESSAGE_BYTES];
+
+	if (message) {
+		call->in_bytes = (u32)entry->word[3];
+		call->in = in;
+		if (!space_copy_in(&thread->process->space, in, (struct uaddr){ entry->word[2] }, call->in_bytes)) {
+			done->result = STATUS(BAD_ADDRESS);
+			return ENTRY_DONE;
+		}
+	}
+	if (uses_message && shared_load_relaxed(&thread->ring_message_busy)) {
+		done->result = STATUS(MESSAGE_BUSY);
+		return ENTRY_DONE;
+	}
+	if (blocks) {
+		done->result = ring_op_create(thread, entry->user_data, uses_message, &op);
+		if (op == NULL)
+			return ENTRY_DONE;
+		call->waiter = &op->wait;
+	}
+	call->out = out;
+	done->result = dispatch(call, entry);
+	if (done->result == CALL_BLOCKED)
+		return ENTRY_IN_FLIGHT;
+	if (op != NULL)
+		ring_op_discard(thread, op);
+	if (done->result == CALL_OPERATION)
+		return ENTRY_OPERATION;
+	if (CAPOS_RESULT_STATUS(done->result) == CAPOS_STATUS_OK && call->out_bytes != 0) {
+		__builtin_memcpy(thread->page->message, out, call->out_bytes);
+		shared_store_relaxed(&thread->page->recv_bytes, call->out_bytes);
+	}
+	return ENTRY_DONE;
+}
+
+/* Dispatch one entry. ENTRY_DONE: *done is its completion. */
+static inline enum entry_state run_entry(struct cpu *cpu, struct thread *thread, const struct capos_sqe *entry,
+					 struct capos_cqe *done)
+{
+	const struct method *method;
+	struct call call;
+	u64 word[CAPOS_WORDS];
+	enum entry_state state = ENTRY_DONE;
+
+	done->user_data = entry->user_data;
+	done->word[0] = done->word[1] = 0;
+	done->result = check_entry(entry);
+	if (unlikely(done->result != STATUS(OK)))
+		return ENTRY_DONE;
+	for (unsigned i = 0; i < SQE_WORDS; i++)
+		word[i] = entry->word[i];
+	for (unsigned i = SQE_WORDS; i < CAPOS_WORDS; i++)
+		word[i] = 0;
+	call.cpu = cpu;
+	call.thread = thread;
+	call.word = word;
+	call.in = NULL;
+	call.in_bytes = 0;
+	call.out_bytes = 0;
+	call.out = NULL;
+	call.waiter = NULL;
+	call.deadline = (struct instant){ entry->deadline };
+	call.ring = true;
+	method = CAPOS_CALL_OP(entry->call) == CAPOS_OP_CALL ?
+			 call_method(CAPOS_CALL_IFACE(entry->call), CAPOS_CALL_METHOD(entry->call)) :
+			 NULL;
+	if (likely(method != NULL && !(method->flags & METHOD_BLOCKS) && method->bytes_out_max == 0 &&
+		   !(CAPOS_CALL_FLAGS(entry->call) & CAPOS_CALL_MESSAGE))) {
+		done->result = call_dispatch(&call, entry->call, entry->handle);
+		if (unlikely(done->result == CALL_OPERATION))
+			return ENTRY_OPERATION;
+	} else {
+		state = run_general(&call, entry, method, done);
+		if (state != ENTRY_DONE)
+			return state;
+	}
+	if (CAPOS_RESULT_STATUS(done->result) == CAPOS_STATUS_OK) {
+		done->word[0] = word[0];
+		done->word[1] = word[1];
+	}
+	return ENTRY_DONE;
+}
+
+/*
+ * Consume up to 8 entries. Returns STATUS(OK), or why the ring is malformed (then nothing was consumed). *more: entries and
+ * places are left. *operation: the last entry started one.
+ */
+static u64 consume(struct cpu *cpu, struct thread *thread, bool *more, bool *operation)
+{
+	struct capos_thread_page *page = thread->page;
+	u32 head = thread->ring_sq_head;
+	u32 submitted = shared_load_acquire(&page->sq_tail) - head; /* pairs with the program's release */
+	u32 unread = shared_load_relaxed(&thread->ring_cq_tail) - shared_load_acquire(&page->cq_head);
+	struct capos_cqe done[ENTRIES_PER_STEP];
+	u32 taken = 0, done_count = 0, places, n;
+
+	*more = false;
+	*operation = false;
+	if (submitted > CAPOS_SQ_ENTRIES)
+		return STATUS_DETAIL(BAD_ARGUMENT, 2);
+	if (unread > CAPOS_CQ_ENTRIES)
+		return STATUS_DETAIL(BAD_ARGUMENT, 3);
+	/* Other CPUs turn in-flight operations into unread completions meanwhile: the sum only falls, but the two reads above
+	 * and here may count one twice, which is on the safe side; a head that moved back is caught by the clamp. */
+	places = shared_load_relaxed(&thread->ring_in_flight) + unread;
+	places = places < CAPOS_CQ_ENTRIES ? CAPOS_CQ_ENTRIES - places : 0;
+	n = MIN(submitted, places);
+	*more = n > ENTRIES_PER_STEP;
+	n = MIN(n, ENTRIES_PER_STEP);
+	while (taken < n && !*operation) {
+		struct capos_sqe entry;
+
+		load_entry(&page->sq[head % CAPOS_SQ_ENTRIES], &entry);
+		head++;
+		taken++;
+		switch (run_entry(cpu, thread, &entry, &done[done_count])) {
+		case ENTRY_DONE:
+			done_count++;
+			break;
+		case ENTRY_IN_FLIGHT:
+			break;
+		case ENTRY_OPERATION:
+			thread->operation.user_data = entry.user_data;
+			*operation = true;
+			break;
+		}
+	}
+	thread->ring_sq_head = head;
+	shared_store_release(&page->sq_head, head); /* the program may reuse the entries */
+	if (done_count != 0 || *operation)
+		ring_post_batch(thread, done, done_count, *operation);
+	return STATUS(OK);
+}
+
+/* Enough completions, or no more time? True: *result is that of the cap_enter. Else it waits now. */
+static bool enter_done(struct cpu *cpu, struct thread *thread, u64 *result, bool may_block, bool *blocked)
+{
+	u32 unread, count = thread->ring_enter_count;
+	struct instant deadline = thread->ring_enter_deadline;
+
+	*blocked = false;
+	spin_lock(&thread->ring_lock);
+	thread->ring_wanted = 0;
+	unread = thread->ring_cq_tail - shared_load_acquire(&thread->page->cq_head);
+	*result = STATUS_DETAIL(OK, unread);
+	if (unread > CAPOS_CQ_ENTRIES)
+		*result = STATUS_DETAIL(BAD_ARGUMENT, 3);
+	else if (unread >= count || deadline.ns == 0)
+		;
+	else if (atomic_load_relaxed(&thread->attention) & ATTENTION_KILL)
+		*result = STATUS(CANCELLED);
+	else if (deadline.ns != CAPOS_NEVER && mach_clock().ns >= deadline.ns)
+		*result = STATUS(TIMED_OUT);
+	else {
+		if (may_block) {
+			thread->ring_wanted = count;
+			*blocked = true;
+			waiter_prepare(cpu, &thread->wait);
+			waiter_arm(cpu, &thread->wait, CAPOS_WAIT_RING, &ring_enter_ops, deadline);
+		}
+		spin_unlock(&thread->ring_lock);
+		return false;
+	}
+	spin_unlock(&thread->ring_lock);
+	return true;
+}
+
+static enum operation_progress enter_step(struct cpu *cpu, struct thread *thread, struct operation *operation);
+
+/* One step; at the end *result. `inside`: as a step of the operation (it may block), else directly from the system call. */
+static enum operation_progress enter(struct cpu *cpu, struct thread *thread, u64 *result, bool inside)
+{
+	bool more, started, blocked;
+
+	if (!atomic_cas(&thread->ring_consumer, 0u, 1u)) {
+		*result = STATUS(RING_STALE);
+		return OPERATION_DONE;
+	}
+	*result = consume(cpu, thread, &more, &started);
+	atomic_store_release(&thread->ring_consumer, 0u); /* pairs with the next claim */
+	if (*result != STATUS(OK))
+		return OPERATION_DONE;
+	if (more || started)
+		return OPERATION_AGAIN;
+	if (enter_done(cpu, thread, result, inside, &blocked))
+		return OPERATION_DONE;
+	return blocked ? OPERATION_WAIT : OPERATION_AGAIN;
+}
+
+static void enter_as_operation(struct thread *thread)
+{
+	thread->operation.step = enter_step;
+	thread->operation.ring = false;
+	thread->operation.word_count = 0;
+	atomic_fetch_or(&thread->attention, ATTENTION_OPERATION);
+}
+
+static enum operation_progress enter_step(struct cpu *cpu, struct thread *thread, struct operation *operation)
+{
+	enum operation_progress progress = OPERATION_DONE;
+	u64 result = STATUS(CANCELLED);
+
+	if (likely(!(atomic_load_relaxed(&thread->attention) & ATTENTION_KILL))) {
+		progress = enter(cpu, thread, &result, true);
+	} else {
+		spin_lock(&thread->ring_lock);
+		thread->ring_wanted = 0; /* no completion may take a later wait for this one */
+		spin_unlock(&thread->ring_lock);
+	}
+	if (progress == OPERATION_DONE) {
+		operation->result = result;
+		operation->word_count = 0;
+	}
+	return progress;
+}
+
+void ring_enter(struct cpu *cpu, struct thread *thread)
+{
+	struct mach_frame *frame = &thread->mach.frame;
+	u64 result;
+
+	if (frame->word[0] > CAPOS_CQ_ENTRIES) {
+		frame->call = STATUS_DETAIL(BAD_ARGUMENT, 0);
+		return;
+	}
+	thread->ring_enter_count = (u32)frame->word[0];
+	thread->ring_enter_deadline = (struct instant){ frame->word[1] };
+	/* A short batch that need not wait ends here; whatever is left becomes an operation, unless an entry began one. */
+	if (enter(cpu, thread, &result, false) == OPERATION_DONE)
+		frame->call = result;
+	else if (!(atomic_load_relaxed(&thread->attention) & ATTENTION_OPERATION))
+		enter_as_operation(thread);
+}
+
+void ring_operation_done(struct cpu *cpu, struct thread *thread)
+{
+	struct operation *operation = &thread->operation;
+
+	for (unsigned i = operation->word_count; i < 2; i++)
+		operation->word[i] = 0;
+	ring_complete(cpu, thread, operation->user_data, operation->result, operation->word);
+	enter_as_operation(thread);
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mapping, in steps: a region is linked first (state building), then its entries are made. What fails is undone by the same
+ * request, as an unmapping that polls its shootdown.
+ */
+#include "mm_priv.h"
+
+#include <capos/interface.h>
+#include <kernel/cap.h>
+
+#define MAP_ENTRIES 16u /* per step */
+#define MAP_ZEROED 2u	/* frames cleared per step */
+
+/* --- orphans: regions of dropped frames, pushed on by whoever comes next ---------------------------------------------- */
+
+static void push_orphans(struct space *space)
+{
+	struct grant *grant;
+
+	for (u32 i = 0; i < 2 && !list_is_empty(&space->orphans); i++) {
+		struct region *region = LIST_ENTRY(list_first(&space->orphans), struct region, object_link);
+
+		if (region_drive(space, region, &grant) == DRIVE_WAIT)
+			return;
+	}
+}
+
+/* --- begin ------------------------------------------------------------------------------------------------------------- */
+
+static u16 check_request(struct map_request *request)
+{
+	const struct memory_object *memory = request->memory;
+
+	if (request->bytes == 0 || request->bytes % PAGE_BYTES != 0 || request->addr % PAGE_BYTES != 0 ||
+	    request->offset % PAGE_BYTES != 0 ||
+	    ((request->prot | request->prot_max) & ~(PROT_WRITE | PROT_EXEC)) != 0)
+		return CAPOS_STATUS_BAD_ARGUMENT;
+	if (request->addr != 0 && !region_range_ok(request->space, request->addr, request->bytes))
+		return CAPOS_STATUS_BAD_ARGUMENT;
+	if (memory != NULL) {
+		u64 bytes = memory->page_count * PAGE_BYTES;
+
+		if (request->offset >= bytes || request->bytes > bytes - request->offset)
+			return CAPOS_STATUS_BAD_ARGUMENT;
+		if (memory->borrowed)
+			request->prot_max &= ~PROT_WRITE;
+	} else if (request->bytes > MEMORY_OBJECT_PAGES_MAX * PAGE_BYTES) {
+		return CAPOS_STATUS_BAD_ARGUMENT;
+	}
+	if ((request->prot & ~request->prot_max) != 0)
+		return CAPOS_STATUS_MISSING_RIGHTS;
+	if (request->prot == (PROT_WRITE | PROT_EXEC)) {
+		request->iresult = CAPOS_MAP_WRITE_EXEC;
+		return CAPOS_STATUS_BAD_ARGUMENT;
+	}
+	return CAPOS_STATUS_OK;
+}
+
+/* Find the place, link. Under space->lock; `region` is zeroed. */
+static u16 link_region(struct map_request *request, struct region *region)
+{
+	struct space *space = request->space;
+	u64 addr = request->addr != 0 ? request->addr : region_choose(space, request->bytes);
+	u16 status;
+
+	if (atomic_load_relaxed(&space->ending) != 0)
+		return CAPOS_STATUS_DYING;
+	if (addr == 0)
+		return CAPOS_STATUS_NO_MEMORY; /* no address is left */
+	if (!region_range_is_free(space, addr, request->bytes)) {
+		request->iresult = CAPOS_MAP_OVERLAP;
+		return CAPOS_STATUS_BAD_ARGUMENT;
+	}
+	*region = (struct region){
+		.space = space,
+		.start = addr,
+		.end = addr + request->bytes,
+		.memory = request->memory,
+		.offset = request->offset,
+		.grant = request->grant,
+		.prot = request->prot,
+		.prot_max = request->prot_max,
+		.pinned = request->pinned,
+		.private_frames = request->memory == NULL,
+		.state = REGION_BUILDING,
+		.next = addr,
+	};
+	if (region->memory != NULL) {
+		status = region_link_memory(region);
+		if (status != CAPOS_STATUS_OK)
+			return status;
+	}
+	region_insert(space, region);
+	request->addr = request->next = addr;
+	request->region = region;
+	space->busy++;
+	return CAPOS_STATUS_OK;
+}
+
+u16 space_map_begin(struct map_request *request)
+{
+	struct process *process = request->space->process;
+	u64 charge = request->memory == NULL ? request->bytes : 0;
+	void *region;
+	u16 status;
+
+	request->iresult = 0;
+	request->undoing = false;
+	request->region = NULL;
+	status = check_request(request);
+	if (status != CAPOS_STATUS_OK)
+		goto out;
+	status = CAPOS_STATUS_QUOTA_EXCEEDED;
+	if (!quota_charge(process, CAPOS_QUOTA_MEMORY, charge))
+		goto out;
+	status = pool_alloc(POOL_REGION, process, &region);
+	if (status != CAPOS_STATUS_OK)
+		goto no_region;
+	status = CAPOS_STATUS_REVOKED;
+	if (request->grant != NULL && !grant_get(request->grant))
+		goto no_grant;
+	spin_lock(&request->space->lock);
+	push_orphans(request->space);
+	status = link_region(request, region);
+	spin_unlock(&request->space->lock);
+	if (status == CAPOS_STATUS_OK)
+		goto out;
+	if (request->grant != NULL)
+		grant_put(request->grant);
+no_grant:
+	pool_uncharge(POOL_REGION, process);
+	pool_free(POOL_REGION, region);
+no_region:
+	quota_uncharge(process, CAPOS_QUOTA_MEMORY, charge);
+out:
+	request->status = status;
+	return status;
+}
+
+/* --- steps --------------------------------------------------------------------------------------------------------------- */
+
+/* Frame of the page at va; a private one is new. */
+static u16 page_frame(struct map_request *request, u64 va, struct paddr *out)
+{
+	const struct region *region = request->region;
+
+	if (region->memory != NULL) {
+		*out = memory_object_page(region->memory, (region->offset + (va - region->start)) >> PAGE_SHIFT);
+		return CAPOS_STATUS_OK;
+	}
+	return frame_alloc_zeroed(out) ? CAPOS_STATUS_OK : CAPOS_STATUS_NO_MEMORY;
+}
+
+/* Make some entries. Under space->lock. */
+static u16 fill_some(struct map_request *request)
+{
+	struct region *region = request->region;
+	u32 entries = region->memory != NULL ? MAP_ENTRIES : MAP_ZEROED;
+
+	for (u32 i = 0; i < entries && request->next < region->end; i++) {
+		struct paddr frame;
+		u64 *entry;
+		u16 status = pt_make(request->space, request->next, &entry);
+
+		if (status == CAPOS_STATUS_OK)
+			status = page_frame(request, request->next, &frame);
+		if (status != CAPOS_STATUS_OK)
+			return status;
+		KASSERT(*entry == 0); /* SP2 */
+		pt_set(request->space, request->next, entry, pte_make(frame, region->prot));
+		request->next += PAGE_BYTES;
+	}
+	return CAPOS_STATUS_OK;
+}
+
+/* The failed region is pushed on until gone, by us or by another that found it unmapping. */
+static bool undo_step(struct map_request *request, struct grant **grant)
+{
+	struct region *region = region_at(request->space, request->addr);
+
+	if (region != request->region || region->state < REGION_UNMAPPING)
+		return true;
+	return region_drive(request->space, region, grant) == DRIVE_GONE;
+}
+
+bool space_map_step(struct map_request *request)
+{
+	struct space *space = request->space;
+	struct region *region = request->region;
+	struct grant *grant = NULL;
+	bool done = false;
+
+	if (region == NULL)
+		return true; /* begin failed */
+	spin_lock(&space->lock);
+	if (request->undoing) {
+		done = undo_step(request, &grant);
+	} else {
+		request->status = region->doomed ? CAPOS_STATUS_REVOKED : fill_some(request);
+		if (request->status != CAPOS_STATUS_OK) {
+			request->undoing = true;
+			region_unmap(region);
+		} else if (request->next == region->end) {
+			region->state = REGION_MAPPED;
+			done = true;
+		}
+	}
+	if (done)
+		space->busy--;
+	spin_unlock(&space->lock);
+	if (grant != NULL)
+		grant_put(grant);
+	return done;
+}
+
+/* --- single kernel frames -------------------------------------------------------------------------------------------------- */
+
+u16 space_map_frame(struct space *space, struct paddr frame, u32 prot, struct uaddr *out)
+{
+	struct map_request request = {
+		.space = space, .bytes = PAGE_BYTES, .prot = prot, .prot_max = prot, .pinned = true
+	};
+	struct region *region;
+	struct grant *grant;
+	void *memory;
+	u64 *entry;
+	u16 status = pool_alloc(POOL_REGION, space->process, &memory);
+
+	if (status != CAPOS_STATUS_OK)
+		return status;
+	region = memory;
+	spin_lock(&space->lock);
+	push_orphans(space);
+	status = link_region(&request, region);
+	if (status != CAPOS_STATUS_OK) {
+		spin_unlock(&space->lock);
+		pool_uncharge(POOL_REGION, space->process);
+		pool_free(POOL_REGION, region);
+		return status;
+	}
+	space->busy--;
+	region->private_frames = false;
+	status = pt_make(space, region->start, &entry);
+	if (status == CAPOS_STATUS_OK) {
+		pt_set(space, region->start, entry, pte_make(frame, prot));
+		region->state = REGION_MAPPED;
+		*out = (struct uaddr){ region->start };
+	} else {
+		region_unmap(region);
+		KASSERT(region_drive(space, region, &grant) == DRIVE_GONE); /* nothing was mapped: no flush */
+	}
+	spin_unlock(&space->lock);
+	return status;
+}
+
+/* The region of a kernel frame, unmapping. Under space->lock. */
+static struct region *unmap_frame(struct space *space, u64 addr)
+{
+	struct region *region = region_at(space, addr);
+
+	KASSERT(region != NULL && region->start == addr && region->end == addr + PAGE_BYTES &&
+		region->state == REGION_MAPPED && region->memory == NULL && !region->private_frames);
+	region_unmap(region);
+	return region;
+}
+
+void space_unmap_frame(struct space *space, struct uaddr addr)
+{
+	struct region *region;
+	struct grant *grant;
+
+	spin_lock(&space->lock);
+	region = unmap_frame(space, addr.va);
+	pt_set(space, addr.va, pt_find(space, addr.va), 0);
+	KASSERT(region_drive(space, region, &grant) == DRIVE_GONE); /* not dirty: no flush */
+	spin_unlock(&space->lock);
+}
+
+void space_drop_frame(struct space *space, struct uaddr addr)
+{
+	struct region *region;
+	struct grant *grant;
+
+	spin_lock(&space->lock);
+	push_orphans(space);
+	region = unmap_frame(space, addr.va);
+	region->private_frames = true;
+	if (region_drive(space, region, &grant) != DRIVE_GONE)
+		list_push_back(&space->orphans, &region->object_link);
+	spin_unlock(&space->lock);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Four-level page tables, reached through the direct map; everything under space->lock.
+ *
+ * A leaf entry is present; or 0; or a frame's address alone (not present): a private frame that waits for the shootdown
+ * before it is freed. Tables stay until the space is destroyed, charged to its process: taking one away would need a
+ * flush of the CPUs' paging-structure caches as well, and addresses are chosen lowest first, so that tables are used again.
+ *
+ * Order: a walker on another CPU may follow an entry as soon as it is stored. Stores are seen in order (TSO), and the
+ * content of a new table or frame was stored before, in another function, so that the compiler does not change it either.
+ */
+#include "mm_priv.h"
+
+#include <kernel/state.h>
+
+static u64 *table_at(u64 entry)
+{
+	return phys_to_virt(pte_paddr(entry));
+}
+
+static void entry_store(u64 *entry, u64 value)
+{
+	*(volatile u64 *)entry = value;
+}
+
+u64 *pt_find(const struct space *space, u64 va)
+{
+	u64 *table = phys_to_virt(space->root);
+
+	for (u32 shift = PT_ROOT_SHIFT; shift > PAGE_SHIFT; shift -= 9) {
+		u64 entry = table[pt_index(va, shift)];
+
+		if (!pte_present(entry))
+			return NULL;
+		table = table_at(entry);
+	}
+	return &table[pt_index(va, PAGE_SHIFT)];
+}
+
+static u16 table_add(struct space *space, u64 *entry)
+{
+	struct paddr frame;
+
+	if (!quota_charge(space->process, CAPOS_QUOTA_MEMORY, PAGE_BYTES))
+		return CAPOS_STATUS_QUOTA_EXCEEDED;
+	if (!frame_alloc_zeroed(&frame)) {
+		quota_uncharge(space->process, CAPOS_QUOTA_MEMORY, PAGE_BYTES);
+		return CAPOS_STATUS_NO_MEMORY;
+	}
+	space->table_frames++;
+	entry_store(entry, pte_table(frame));
+	return CAPOS_STATUS_OK;
+}
+
+u16 pt_make(struct space *space, u64 va, u64 **out)
+{
+	u64 *table = phys_to_virt(space->root);
+
+	for (u32 shift = PT_ROOT_SHIFT; shift > PAGE_SHIFT; shift -= 9) {
+		u64 *entry = &table[pt_index(va, shift)];
+
+		if (!pte_present(*entry)) {
+			u16 status = table_add(space, entry);
+
+			if (status != CAPOS_STATUS_OK)
+				return status;
+		}
+		table = table_at(*entry);
+	}
+	*out = &table[pt_index(va, PAGE_SHIFT)];
+	return CAPOS_STATUS_OK;
+}
+
+void pt_set(struct space *space, u64 va, u64 *entry, u64 value)
+{
+	u64 old = *entry;
+
+	entry_store(entry, value);
+	mach_space_changed(&space->mach, (struct uaddr){ va }, old, value);
+}
+
+static void table_free(struct space *space, u64 *entry)
+{
+	frame_free(pte_paddr(*entry));
+	entry_store(entry, 0);
+	quota_uncharge(space->process, CAPOS_QUOTA_MEMORY, PAGE_BYTES);
+	space->table_frames--;
+}
+
+/* The lowest table on the way to the cursor is freed when everything of it lies behind the cursor: children first. */
+static void free_at_cursor(struct space *space)
+{
+	u64 *table = phys_to_virt(space->root), *entry = NULL;
+	u32 shift;
+
+	for (shift = PT_ROOT_SHIFT; shift > PAGE_SHIFT; shift -= 9) {
+		entry = &table[pt_index(space->cursor, shift)];
+		if (!pte_present(*entry))
+			break;
+		table = table_at(*entry);
+		if (shift == PAGE_SHIFT + 9)
+			table_free(space, entry); /* a leaf table */
+	}
+	if (shift == PAGE_SHIFT)
+		shift += 9;
+	/* Nothing below this entry: go behind it, and free the tables that end there. */
+	space->cursor = (space->cursor | ((1ull << shift) - 1)) + 1;
+	for (u32 up = shift + 9; up <= PT_ROOT_SHIFT; up += 9) {
+		u64 last = space->cursor - 1;
+		u64 *parent = phys_to_virt(space->root);
+
+		if (space->cursor < space->limit && (space->cursor & ((1ull << up) - 1)) != 0)
+			return;
+		for (u32 down = PT_ROOT_SHIFT; down > up; down -= 9)
+			parent = table_at(parent[pt_index(last, down)]);
+		entry = &parent[pt_index(last, up)];
+		if (pte_present(*entry))
+			table_free(space, entry);
+	}
+}
+
+bool pt_free_step(struct space *space)
+{
+	for (u32 i = 0; i < 16 && space->cursor < space->limit; i++)
+		free_at_cursor(space);
+	return space->cursor >= space->limit;
+}

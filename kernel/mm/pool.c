@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Typed pools of kernel objects: slabs of one frame, a header and places of one size. A slab's free places are a list
+ * through the places, and places above `untouched` that were never used. A slab all of whose places are free is given
+ * back, except one per pool.
+ *
+ * Invariants: PO1 live + free places == slabs * per_slab. PO2 a full slab is in `full`, every other in `partial`.
+ */
+#include "mm_priv.h"
+
+#include <string.h>
+
+#include <kernel/ipc.h>
+#include <kernel/process.h>
+#include <kernel/spawn.h>
+#include <kernel/state.h>
+#include <kernel/thread.h>
+
+#define SLAB_HEADER 64u
+#define FREE_BYTE 0xa5
+
+struct slab {
+	struct list_node link;
+	struct pool *pool;
+	void *free; /* first free place that was used before */
+	u32 used;
+	u32 untouched; /* places from here on were never used */
+};
+_Static_assert(sizeof(struct slab) <= SLAB_HEADER, "a slab's header is one cache line");
+
+/* Bytes of an object; 0: see object_bytes_of. */
+static const u16 pool_bytes[POOL_COUNT] = {
+	[POOL_PROCESS] = sizeof(struct process),	[POOL_THREAD] = sizeof(struct thread),
+	[POOL_ENTITY] = sizeof(struct entity),		[POOL_GRANT] = sizeof(struct grant),
+	[POOL_ENDPOINT] = sizeof(struct endpoint),	[POOL_NOTIFICATION] = sizeof(struct notification),
+	[POOL_PARK_SPACE] = sizeof(struct object) + 64, [POOL_MEMORY_OBJECT] = sizeof(struct memory_object),
+	[POOL_REGION] = sizeof(struct region),		[POOL_RING_OP] = sizeof(struct ring_op),
+	[POOL_SESSION] = sizeof(struct session),	[POOL_OTHER] = 256,
+	[POOL_SPAWN] = sizeof(struct spawn_request),	[POOL_SHOOTDOWN] = 0,
+};
+_Static_assert(sizeof(struct process) <= PAGE_BYTES - SLAB_HEADER &&
+		       sizeof(struct thread) <= PAGE_BYTES - SLAB_HEADER,
+	       "an object fits a slab");
+
+static struct pool *pool_of(enum pool_id pool)
+{
+	KASSERT((u32)pool < POOL_COUNT);
+	return &kernel_state.mm.pools[pool];
+}
+
+void pools_init(void)
+{
+	for (u32 i = 0; i < POOL_COUNT; i++) {
+		struct pool *pool = &kernel_state.mm.pools[i];
+		size_t bytes = i == POOL_SHOOTDOWN ? shootdown_bytes(kernel_state.mm.cpu_count) : pool_bytes[i];
+
+		spinlock_init(&pool->lock, RANK_POOL, i);
+		pool->object_bytes = (u32)ALIGN_UP(bytes, (size_t)64);
+		pool->per_slab = (u32)(PAGE_BYTES - SLAB_HEADER) / pool->object_bytes;
+		KASSERT(pool->per_slab > 0);
+		list_init(&pool->partial);
+		list_init(&pool->full);
+	}
+}
+
+static void *place_of(struct slab *slab, u32 index)
+{
+	return (u8 *)slab + SLAB_HEADER + (size_t)index * slab->pool->object_bytes;
+}
+
+/* A new slab, in partial. False: no frame. */
+static bool slab_add(struct pool *pool)
+{
+	struct paddr frame;
+	struct slab *slab;
+
+	if (!frame_alloc(&frame))
+		return false;
+	slab = phys_to_virt(frame);
+	*slab = (struct slab){ .pool = pool };
+	mm_poison((u8 *)slab + SLAB_HEADER, PAGE_BYTES - SLAB_HEADER);
+	list_push_back(&pool->partial, &slab->link);
+	pool->slabs++;
+	pool->empty++;
+	return true;
+}
+
+/* Debug: a free place is a pattern, except its first word. */
+static void place_check(const struct pool *pool, const u8 *place)
+{
+	for (u32 i = sizeof(void *); CAPOS_DEBUG && i < pool->object_bytes; i++) {
+		if (place[i] != FREE_BYTE)
+			panic("pool object %p was written to while free: byte %u", (const void *)place, (unsigned)i);
+	}
+}
+
+static void *slab_take(struct pool *pool, struct slab *slab)
+{
+	u8 *place;
+
+	if (slab->used == 0)
+		pool->empty--;
+	if (slab->free != NULL) {
+		place = slab->free;
+		mm_unpoison(place, pool->object_bytes);
+		place_check(pool, place);
+		slab->free = *(void **)(void *)place;
+	} else {
+		place = place_of(slab, slab->untouched++);
+		mm_unpoison(place, pool->object_bytes);
+	}
+	if (++slab->used == pool->per_slab) {
+		list_remove(&slab->link);
+		list_push_back(&pool->full, &slab->link);
+	}
+	pool->live++;
+	return place;
+}
+
+u16 pool_alloc(enum pool_id id, struct process *process, void **out)
+{
+	struct pool *pool = pool_of(id);
+	void *object = NULL;
+
+	if (!quota_charge(process, CAPOS_QUOTA_MEMORY, pool->object_bytes))
+		return CAPOS_STATUS_QUOTA_EXCEEDED;
+	spin_lock(&pool->lock);
+	if (!list_is_empty(&pool->partial) || slab_add(pool))
+		object = slab_take(pool, LIST_ENTRY(list_first(&pool->partial), struct slab, link));
+	spin_unlock(&pool->lock);
+	if (object == NULL) {
+		pool_uncharge(id, process);
+		return CAPOS_STATUS_NO_MEMORY;
+	}
+	memset(object, 0, pool->object_bytes);
+	*out = object;
+	return CAPOS_STATUS_OK;
+}
+
+void pool_uncharge(enum pool_id id, struct process *process)
+{
+	quota_uncharge(process, CAPOS_QUOTA_MEMORY, pool_of(id)->object_bytes);
+}
+
+static void slab_drop(struct pool *pool, struct slab *slab)
+{
+	list_remove(&slab->link);
+	pool->slabs--;
+	mm_unpoison(slab, PAGE_BYTES);
+	frame_free(virt_to_phys(slab));
+}
+
+void pool_free(enum pool_id id, void *object)
+{
+	struct pool *pool = pool_of(id);
+	struct slab *slab = (struct slab *)((uintptr_t)object & ~(uintptr_t)(PAGE_BYTES - 1));
+
+	spin_lock(&pool->lock);
+	KASSERT(slab->pool == pool && slab->used > 0 &&
+		((uintptr_t)object - (uintptr_t)slab - SLAB_HEADER) % pool->object_bytes == 0);
+	if (CAPOS_DEBUG)
+		memset(object, FREE_BYTE, pool->object_bytes);
+	*(void **)object = slab->free;
+	slab->free = object;
+	mm_poison(object, pool->object_bytes);
+	pool->live--;
+	if (slab->used-- == pool->per_slab) {
+		list_remove(&slab->link);
+		list_push_back(&pool->partial, &slab->link);
+	}
+	if (slab->used == 0) {
+		if (pool->empty > 0)
+			slab_drop(pool, slab);
+		else
+			pool->empty++;
+	}
+	spin_unlock(&pool->lock);
+}
+
+size_t pool_object_bytes(enum pool_id id)
+{
+	return pool_of(id)->object_bytes;
+}
+
+u64 pool_live_count(enum pool_id id)
+{
+	return pool_of(id)->live;
+}
+
+static void slabs_verify(const struct pool *pool, const struct list *list, bool full, u64 *live, u64 *slabs,
+			 u64 *empty)
+{
+	LIST_FOREACH (list, node) {
+		const struct slab *slab = LIST_ENTRY(node, const struct slab, link);
+
+		KVERIFY(slab->pool == pool && (slab->used == pool->per_slab) == full &&
+			slab->used <= slab->untouched);
+		*live += slab->used;
+		*slabs += 1;
+		*empty += slab->used == 0 ? 1 : 0;
+		KVERIFY(*slabs <= pool->slabs);
+	}
+}
+
+void pools_verify(void)
+{
+	for (u32 i = 0; CAPOS_DEBUG && i < POOL_COUNT; i++) {
+		struct pool *pool = &kernel_state.mm.pools[i];
+		u64 live = 0, slabs = 0, empty = 0;
+
+		if (!spin_trylock(&pool->lock))
+			continue;
+		slabs_verify(pool, &pool->partial, false, &live, &slabs, &empty);
+		slabs_verify(pool, &pool->full, true, &live, &slabs, &empty);
+		KVERIFY(live == pool->live && slabs == pool->slabs && empty == pool->empty && empty <= 1);
+		spin_unlock(&pool->lock);
+	}
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Regions of a space: a red-black tree by start, in which every node knows the free bytes before it (gap) and the largest
+ * gap of its subtree (gap_max), so that a free place is found without a walk over all regions.
+ *
+ * Invariants: RE1 regions are page-aligned, not empty, disjoint, within [low, limit).
+ *  RE2 gap == start - end of the one before (or - low), gap_max == max over the subtree.
+ */
+#include "mm_priv.h"
+
+#include <kernel/cap.h>
+#include <kernel/cpu.h>
+
+static void augment(struct region *region);
+#undef RB_AUGMENT
+#define RB_AUGMENT(region) augment(region)
+
+static int region_compare(const struct region *a, const struct region *b)
+{
+	return (a->start > b->start) - (a->start < b->start);
+}
+
+RB_GENERATE_INTERNAL(region_tree, region, node, region_compare, __attribute__((unused)) static)
+
+static void augment(struct region *region)
+{
+	const struct region *left = RB_LEFT(region, node), *right = RB_RIGHT(region, node);
+	u64 max = region->gap;
+
+	if (left != NULL)
+		max = MAX(max, left->gap_max);
+	if (right != NULL)
+		max = MAX(max, right->gap_max);
+	region->gap_max = max;
+}
+
+/* RB_AUGMENT inside the rotations does not reach all ancestors: do that here. */
+static void augment_up(struct region *region)
+{
+	for (; region != NULL; region = RB_PARENT(region, node))
+		augment(region);
+}
+
+/* --- look-up --------------------------------------------------------------------------------------------------------- */
+
+struct region *region_from(const struct space *space, u64 va)
+{
+	struct region *region = RB_ROOT(&space->regions), *found = NULL;
+
+	while (region != NULL) {
+		if (region->end > va) {
+			found = region;
+			region = RB_LEFT(region, node);
+		} else {
+			region = RB_RIGHT(region, node);
+		}
+	}
+	return found;
+}
+
+struct region *region_at(const struct space *space, u64 va)
+{
+	struct region *region = region_from(space, va);
+
+	return region != NULL && region->start <= va ? region : NULL;
+}
+
+struct region *region_next(struct region *region)
+{
+	return RB_NEXT(region_tree, NULL, region);
+}
+
+bool region_range_ok(const struct space *space, u64 addr, u64 bytes)
+{
+	return addr % PAGE_BYTES == 0 && bytes % PAGE_BYTES == 0 && bytes != 0 && addr >= space->low &&
+	       addr < space->limit && bytes <= space->limit - addr;
+}
+
+bool region_range_is_free(const struct space *space, u64 start, u64 bytes)
+{
+	const struct region *region = region_from(space, start);
+
+	return region == NULL || region->start >= start + bytes;
+}
+
+/* --- a free place ------------------------------------------------------------------------------------------------------ */
+
+static struct region *leftmost_with_gap(struct region *region, u64 need)
+{
+	for (;;) {
+		struct region *left = RB_LEFT(region, node);
+
+		if (left != NULL && left->gap_max >= need)
+			region = left;
+		else if (region->gap >= need)
+			return region;
+		else
+			region = RB_RIGHT(region, node);
+	}
+}
+
+/* The first region behind `region` that has a gap before it; NULL: none. */
+static struct region *next_with_gap(struct region *region, u64 need)
+{
+	for (;;) {
+		struct region *right = RB_RIGHT(region, node), *parent;
+
+		if (right != NULL && right->gap_max >= need)
+			return leftmost_with_gap(right, need);
+		while ((parent = RB_PARENT(region, node)) != NULL && region == RB_RIGHT(parent, node))
+			region = parent;
+		if (parent == NULL || parent->gap >= need)
+			return parent;
+		region = parent;
+	}
+}
+
+u64 region_choose(const struct space *space, u64 bytes)
+{
+	struct region *region = region_from(space, space->base), *last;
+	u64 from = space->base;
+
+	if (bytes == 0 || bytes > space->limit - space->base)
+		return 0;
+	if (region == NULL) {
+		/* All lie below the base: does the last one touch it? */
+		last = RB_MAX(region_tree, (struct region_tree *)(uintptr_t)&space->regions);
+		if (last != NULL && last->end + PAGE_BYTES > from)
+			from = last->end + PAGE_BYTES;
+		return bytes <= space->limit - from ? from : 0;
+	}
+	/* The gap that holds the base counts only from there. */
+	if (region->start > from) {
+		last = RB_PREV(region_tree, NULL, region);
+		if (last != NULL && last->end + PAGE_BYTES > from)
+			from = last->end + PAGE_BYTES;
+		if (region->start > from && region->start - from >= bytes + PAGE_BYTES)
+			return from;
+	}
+	region = next_with_gap(region, bytes + 2 * PAGE_BYTES);
+	if (region != NULL)
+		return region->start - region->gap + PAGE_BYTES;
+	last = RB_MAX(region_tree, (struct region_tree *)(uintptr_t)&space->regions);
+	from = last->end + PAGE_BYTES;
+	return from < space->limit && bytes <= space->limit - from ? from : 0;
+}
+
+/* --- change -------------------------------------------------------------------------------------------------------------- */
+
+/* Gaps of `region` and of the one behind it, from their neighbours. */
+static void set_gap(struct space *space, struct region *region)
+{
+	const struct region *before;
+
+	if (region == NULL)
+		return;
+	before = RB_PREV(region_tree, NULL, region);
+	region->gap = region->start - (before != NULL ? before->end : space->low);
+	augment_up(region);
+}
+
+void region_insert(struct space *space, struct region *region)
+{
+	KASSERT(region->start < region->end && RB_INSERT(region_tree, &space->regions, region) == NULL);
+	set_gap(space, region);
+	set_gap(space, region_next(region));
+	space->region_count++;
+	space->mapped_bytes += region->end - region->start;
+}
+
+void region_remove(struct space *space, struct region *region)
+{
+	struct region *next = region_next(region), *low = RB_PARENT(region, node);
+
+	/* The lowest node whose subtree changes: where a node is taken out, not where it was replaced. */
+	if (RB_LEFT(region, node) != NULL && RB_RIGHT(region, node) != NULL) {
+		low = RB_PARENT(next, node);
+		if (low == region)
+			low = next;
+	}
+	RB_REMOVE(region_tree, &space->regions, region);
+	augment_up(low);
+	set_gap(space, next);
+	space->region_count--;
+	space->mapped_bytes -= region->end - region->start;
+}
+
+void region_split(struct space *space, struct region *region, struct region *right, u64 at)
+{
+	KASSERT(region->start < at && at < region->end && region->state == REGION_MAPPED);
+	*right = (struct region){
+		.space = space,
+		.start = at,
+		.end = region->end,
+		.memory = region->memory,
+		.offset = region->offset + (at - region->start),
+		.grant = region->grant,
+		.prot = region->prot,
+		.prot_max = region->prot_max,
+		.pinned = region->pinned,
+		.private_frames = region->private_frames,
+		.state = REGION_MAPPED,
+		.next = at,
+	};
+	space->mapped_bytes -= region->end - at;
+	region->end = at;
+	region_insert(space, right);
+	if (region->memory != NULL) {
+		spin_lock(&region->memory->object.lock);
+		right->sweep = region->sweep;
+		list_insert_before_(&region->object_link, &right->object_link);
+		spin_unlock(&region->memory->object.lock);
+	}
+}
+
+u16 region_link_memory(struct region *region)
+{
+	struct memory_object *memory = region->memory;
+	u16 status = CAPOS_STATUS_OK;
+
+	/*
+	 * The end of the object marks it dying, then takes this lock to find the mappings: either it finds this one, or the
+	 * mark is seen here. Revocation likewise: grants are marked dead before the sweep takes the lock.
+	 */
+	spin_lock(&memory->object.lock);
+	if (atomic_load_acquire(&memory->object.state) >= OBJECT_DYING || /* pairs with object_begin_destroy */
+	    (region->grant != NULL && grant_is_dead(region->grant))) {
+		status = CAPOS_STATUS_REVOKED;
+	} else {
+		region->sweep = memory->sweep;
+		list_push_back(&memory->mappings, &region->object_link);
+	}
+	spin_unlock(&memory->object.lock);
+	return status;
+}
+
+void region_unlink_memory(struct region *region)
+{
+	if (region->memory == NULL) {
+		if (list_is_linked(&region->object_link))
+			list_remove(&region->object_link); /* an orphan */
+		return;
+	}
+	spin_lock(&region->memory->object.lock);
+	list_remove(&region->object_link);
+	spin_unlock(&region->memory->object.lock);
+}
+
+/* --- unmapping ----------------------------------------------------------------------------------------------------------- */
+
+void region_unmap(struct region *region)
+{
+	KASSERT(region->state == REGION_BUILDING || region->state == REGION_MAPPED);
+	region->state = REGION_UNMAPPING;
+	region->next = region->start;
+	region->dirty = false;
+}
+
+/* Entries of private frames keep the frame's address, not present, until the flush is acknowledged. */
+static void clear_some(struct space *space, struct region *region)
+{
+	u32 cleared = 0, looked = 0;
+
+	while (region->next < region->end && cleared < 16 && looked < 64) {
+		u64 *entry = pt_find(space, region->next);
+
+		looked++;
+		if (entry == NULL) {
+			region->next = MIN(region->end, (region->next | (PT_TABLE_BYTES - 1)) + 1);
+			continue;
+		}
+		if (pte_present(*entry)) {
+			pt_set(space, region->next, entry, region->private_frames ? pte_paddr(*entry).pa : 0);
+			region->dirty = true;
+			cleared++;
+		}
+		region->next += PAGE_BYTES;
+	}
+}
+
+static void free_some(struct space *space, struct region *region)
+{
+	u32 freed = 0, looked = 0;
+
+	while (region->next < region->end && freed < 8 && looked < 64) {
+		u64 *entry = pt_find(space, region->next);
+
+		looked++;
+		if (entry == NULL) {
+			region->next = MIN(region->end, (region->next | (PT_TABLE_BYTES - 1)) + 1);
+			continue;
+		}
+		if (*entry != 0) {
+			frame_free(pte_paddr(*entry));
+			*(volatile u64 *)entry = 0;
+			freed++;
+		}
+		region->next += PAGE_BYTES;
+	}
+}
+
+static void region_free(struct space *space, struct region *region, struct grant **grant)
+{
+	region_unlink_memory(region);
+	region_remove(space, region);
+	if (region->private_frames)
+		quota_uncharge(space->process, CAPOS_QUOTA_MEMORY, region->end - region->start);
+	*grant = region->grant;
+	pool_uncharge(POOL_REGION, space->process);
+	pool_free(POOL_REGION, region);
+}
+
+enum drive region_drive(struct space *space, struct region *region, struct grant **grant)
+{
+	*grant = NULL;
+	switch (region->state) {
+	case REGION_BUILDING:
+	case REGION_MAPPED:
+		panic("region driven before it was unmapped");
+	case REGION_UNMAPPING:
+		clear_some(space, region);
+		if (region->next < region->end)
+			return DRIVE_AGAIN;
+		region->ticket = region->dirty ? shootdown_request(space, region->start, region->end) : 0;
+		region->state = REGION_FLUSHING;
+		/* fall through */
+	case REGION_FLUSHING:
+		if (region->ticket != 0 && !shootdown_done(space, region->ticket))
+			return DRIVE_WAIT;
+		region->state = REGION_FREEING;
+		region->next = region->private_frames ? region->start : region->end;
+		/* fall through */
+	case REGION_FREEING:
+		free_some(space, region);
+		if (region->next < region->end)
+			return DRIVE_AGAIN;
+		break;
+	}
+	region_free(space, region, grant);
+	return DRIVE_GONE;
+}
+
+/* --- debug --------------------------------------------------------------------------------------------------------------- */
+
+bool region_tree_ok(const struct space *space)
+{
+	struct region_tree *tree = (struct region_tree *)(uintptr_t)&space->regions;
+	struct region *region;
+	u64 end = space->low, count = 0, bytes = 0;
+
+	RB_FOREACH (region, region_tree, tree) {
+		const struct region *left = RB_LEFT(region, node), *right = RB_RIGHT(region, node);
+		u64 max = MAX(region->gap, MAX(left ? left->gap_max : 0, right ? right->gap_max : 0));
+
+		if (region->start % PAGE_BYTES != 0 || region->end % PAGE_BYTES != 0 || region->start < end ||
+		    region->end <= region->start || region->end > space->limit || region->space != space)
+			return false; /* RE1 */
+		if (region->gap != region->start - end || region->gap_max != max)
+			return false; /* RE2 */
+		end = region->end;
+		bytes += region->end - region->start;
+		count++;
+	}
+	return count == space->region_count && bytes == space->mapped_bytes;
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Dispatch: what a CPU does at the end of every kernel entry.
+ *
+ *   sched_exit:  current thread, nothing to look at  -> back to user mode (the fast path: three loads)
+ *                attention                           -> step its operation, or a piece of its death; interrupt window; again
+ *                resched or no current               -> choose: hand-off, else the queue's best, else steal, else idle
+ *                an activity was chosen              -> step it; interrupt window; again
+ *
+ * DI1  Between steps interrupts get their window; no step takes more than about 2,000 instructions.
+ * DI2  The one-shot is armed for min(tick while busy, slice end while others wait, first timer) or earlier; it is moved only
+ *      to an earlier instant, so an early expiry is possible and only re-arms.
+ */
+#include <capos/abi.h>
+#include <kernel/state.h>
+
+#include "sched_priv.h"
+
+void sched_init_cpu(struct cpu *cpu)
+{
+	spinlock_init(&cpu->runq.lock, RANK_RUNQ, cpu->id);
+	spinlock_init(&cpu->timers.lock, RANK_TIMER, cpu->id);
+	policy_init(&cpu->runq);
+	RB_INIT(&cpu->timers.tree);
+	atomic_store_relaxed(&cpu->timers.first_ns, INSTANT_NEVER.ns);
+	cpu->armed_ns = INSTANT_NEVER.ns;
+	cpu->slice_end_ns = INSTANT_NEVER.ns;
+	cpu->tick_ns = INSTANT_NEVER.ns;
+	if (kernel_state.sched.idle_mask == NULL) {
+		kernel_state.sched.idle_words = (kernel_state.cpu_count + 63) / 64;
+		kernel_state.sched.idle_mask = frames_boot_alloc(kernel_state.sched.idle_words * sizeof(u64));
+	}
+}
+
+void dispatch_arm(struct cpu *cpu)
+{
+	u64 next_ns = timer_next(cpu).ns;
+
+	if (cpu->current_entity != NULL) {
+		next_ns = MIN(next_ns, cpu->tick_ns);
+		if (atomic_load_relaxed(&cpu->runq.count) > 0)
+			next_ns = MIN(next_ns, cpu->slice_end_ns);
+	}
+	if (next_ns < cpu->armed_ns) {
+		cpu->armed_ns = next_ns;
+		mach_timer_arm((struct instant){ next_ns });
+	}
+}
+
+/* --- leaving --------------------------------------------------------------------------------------------------------- */
+
+void sched_detach_current(struct cpu *cpu)
+{
+	struct thread *thread = cpu->current;
+	struct entity *entity = cpu->current_entity;
+
+	KASSERT(thread != NULL && entity->thread == thread && thread->entity == entity);
+	sched_charge(cpu, mach_clock());
+	thread->account.blocks++;
+	mach_thread_leave(thread);
+	owner_change(entity, OWNER_CURRENT, OWNER_NONE);
+	cpu->current = NULL;
+	cpu->current_entity = NULL;
+}
+
+bool sched_handoff(struct cpu *cpu, struct thread *thread)
+{
+	struct entity *entity = thread->entity ? thread->entity : thread->own;
+
+	if (cpu->current != NULL || cpu->handoff != NULL ||
+	    (entity->pinned_cpu != CAPOS_CPU_ANY && entity->pinned_cpu != cpu->id) || thread->entity == NULL)
+		return false;
+	entity->thread = thread;
+	entity->enqueued_ns = cpu->account_ns;
+	atomic_store_relaxed(&entity->cpu, cpu);
+	owner_change(entity, OWNER_NONE, OWNER_HANDOFF);
+	cpu->handoff = thread;
+	return true;
+}
+
+/* The current entity goes back to a queue: preempted, or it yields. */
+static void requeue_current(struct cpu *cpu) REQUIRES(cpu->runq.lock)
+{
+	struct entity *entity = cpu->current_entity;
+
+	if (cpu->current != NULL)
+		mach_thread_leave(cpu->current);
+	entity->enqueued_ns = cpu->account_ns;
+	cpu->current = NULL;
+	cpu->current_entity = NULL;
+	owner_change(entity, OWNER_CURRENT, OWNER_QUEUE);
+	policy_enqueue(&cpu->runq, entity, false, false);
+}
+
+/* --- choosing -------------------------------------------------------------------------------------------------------- */
+
+/* keep_slice: a hand-off goes on within the slice of the one that blocked. */
+static void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
+{
+	u64 now_ns = cpu->account_ns;
+	struct cpu_account *account;
+
+	atomic_store_relaxed(&entity->cpu, cpu);
+	/* Full barrier: orders this before the look at `attention` in sched_exit; pairs with thread_kill. */
+	KASSERT(atomic_xchg(&entity->owner, (u32)OWNER_CURRENT) == OWNER_HANDOFF);
+	cpu->current_entity = entity;
+	cpu->current = entity->kind == ENTITY_THREAD ? entity->thread : NULL;
+	account = account_of(entity);
+	account->switches++;
+	if (now_ns > entity->enqueued_ns)
+		account->runnable_ns += now_ns - entity->enqueued_ns;
+	cpu->switches++;
+	if (!keep_slice || now_ns >= cpu->slice_end_ns)
+		cpu->slice_end_ns = now_ns + policy_slice_ns(&cpu->runq, entity);
+	if (cpu->tick_ns == INSTANT_NEVER.ns)
+		cpu->tick_ns = now_ns + TICK_NS;
+	if (cpu->current != NULL) {
+		KASSERT(cpu->current->entity == entity);
+		space_switch(cpu, &cpu->current->process->space);
+		TRACE(cpu, SWITCH, cpu->current->object.id, cpu->current->object.id, 0);
+	}
+}
+
+/* Take the best of another CPU's queue: bounded, local-first, never waits for its lock. */
+static struct entity *steal(struct cpu *cpu)
+{
+	u32 count = cpu_count();
+
+	for (u32 i = 1; i < count; i++) {
+		struct cpu *victim = cpu_get((cpu->id + i) % count);
+		struct entity *entity;
+
+		if (atomic_load_relaxed(&victim->runq.count) == 0 && wake_inbox_is_empty(victim))
+			continue;
+		if (!spin_trylock(&victim->runq.lock))
+			continue;
+		wake_drain_locked(victim);
+		entity = policy_steal(&victim->runq, cpu->id);
+		if (entity != NULL) {
+			owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
+			entity->vruntime = cpu->runq.min_vruntime;
+		}
+		spin_unlock(&victim->runq.lock);
+		if (entity != NULL) {
+			account_of(entity)->migrations++;
+			cpu->steals++;
+			if (entity->kind == ENTITY_THREAD)
+				TRACE(cpu, MIGRATE, entity->thread->object.id, victim->id, cpu->id);
+			return entity;
+		}
+	}
+	return NULL;
+}
+
+/* The best of our own queue; what may not run here (its pinning changed) is sent where it may. */
+static struct entity *pick(struct cpu *cpu)
+{
+	for (;;) {
+		struct entity *entity;
+		struct cpu *pinned;
+
+		spin_lock(&cpu->runq.lock);
+		wake_drain_locked(cpu);
+		entity = policy_pick(&cpu->runq);
+		if (entity != NULL)
+			owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
+		spin_unlock(&cpu->runq.lock);
+		if (entity == NULL || entity->pinned_cpu == CAPOS_CPU_ANY || entity->pinned_cpu == cpu->id)
+			return entity;
+		pinned = cpu_find(entity->pinned_cpu);
+		if (pinned == NULL || !atomic_load_relaxed(&pinned->online))
+			return entity;
+		account_of(entity)->migrations++;
+		wake_push(cpu, pinned, entity, OWNER_HANDOFF, false);
+	}
+}
+
+/* Nothing to run: wait for an interrupt. */
+static void idle(struct cpu *cpu)
+{
+	u32 bits = 0;
+	bool deferred;
+
+	space_switch(cpu, NULL);
+	deferred = reclaim_poll(cpu);
+	cpu->tick_ns = deferred ? cpu->account_ns + TICK_NS : INSTANT_NEVER.ns;
+	place_set_idle(cpu);
+	atomic_store_relaxed(&cpu->idling, 1u);
+	atomic_fence(); /* the store before the check of the inbox: pairs with the push in wake.c */
+	if (wake_inbox_is_empty(cpu) && atomic_load_relaxed(&cpu->requests) == 0) {
+		u64 next_ns = MIN(timer_next(cpu).ns, cpu->tick_ns);
+
+		if (next_ns != cpu->armed_ns) {
+			cpu->armed_ns = next_ns;
+			mach_timer_arm((struct instant){ next_ns });
+		}
+		reclaim_kernel_exit(cpu);
+		bits = mach_idle_wait(cpu);
+		reclaim_kernel_enter(cpu);
+	}
+	atomic_store_relaxed(&cpu->idling, 0u);
+	place_clear_idle(cpu);
+	account_idle(cpu, mach_clock());
+	sched_irq(cpu, bits);
+	cpu->tick_ns = INSTANT_NEVER.ns;
+}
+
+/* Choose what runs next; returns with current_entity set, or after an idle wait. */
+static void choose(struct cpu *cpu)
+{
+	struct entity *entity = NULL;
+	bool handed = false;
+
+	cpu->resched = false;
+	sched_charge(cpu, mach_clock());
+	if (cpu->current_entity != NULL) {
+		bool preempt;
+		u32 pinned = cpu->current_entity->pinned_cpu;
+
+		spin_lock(&cpu->runq.lock);
+		wake_drain_locked(cpu);
+		preempt = atomic_load_relaxed(&cpu->runq.count) > 0 &&
+			  (cpu->account_ns >= cpu->slice_end_ns || policy_preempts(&cpu->runq, cpu->current_entity));
+		if (preempt || (pinned != CAPOS_CPU_ANY && pinned != cpu->id && cpu_find(pinned) != NULL)) {
+			account_of(cpu->current_entity)->preemptions++;
+			requeue_current(cpu);
+		}
+		spin_unlock(&cpu->runq.lock);
+		if (cpu->current_entity != NULL) {
+			dispatch_arm(cpu);
+			return;
+		}
+	}
+	if (cpu->handoff != NULL) {
+		entity = cpu->handoff->entity;
+		cpu->handoff = NULL;
+		handed = true;
+		if (cpu->account_ns >= cpu->slice_end_ns && atomic_load_relaxed(&cpu->runq.count) > 0) {
+			/* The slice is over: hand-offs must not keep others from running. */
+			wake_push(cpu, cpu, entity, OWNER_HANDOFF, true);
+			entity = NULL;
+		}
+	}
+	if (entity == NULL) {
+		handed = false;
+		entity = pick(cpu);
+		if (entity == NULL)
+			entity = steal(cpu);
+	}
+	if (entity == NULL) {
+		idle(cpu);
+		return;
+	}
+	set_current(cpu, entity, handed);
+	dispatch_arm(cpu);
+}
+
+void sched_yield(struct cpu *cpu)
+{
+	struct entity *entity = cpu->current_entity;
+
+	sched_charge(cpu, mach_clock());
+	spin_lock(&cpu->runq.lock);
+	wake_drain_locked(cpu);
+	if (atomic_load_relaxed(&cpu->runq.count) > 0) {
+		policy_yield(&cpu->runq, entity);
+		cpu->current->account.blocks++;
+		requeue_current(cpu);
+	}
+	spin_unlock(&cpu->runq.lock);
+}
+
+/* --- attention, activities, exit --------------------------------------------------------------------------------------- */
+
+static void window(struct cpu *cpu)
+{
+	u32 bits = mach_irq_window(cpu);
+
+	if (bits != 0 || cpu->resched)
+		sched_irq(cpu, bits);
+}
+
+/* The current thread has something to do before it may return to user mode. */
+static void attend(struct cpu *cpu, struct thread *thread, u32 attention)
+{
+	if (attention & ATTENTION_OPERATION)
+		operation_step(cpu, thread);
+	else if (attention & ATTENTION_KILL)
+		thread_exit_step(cpu, thread);
+	window(cpu);
+}
+
+static void run_activity(struct cpu *cpu)
+{
+	struct entity *entity = cpu->current_entity;
+	struct activity *activity = entity->activity;
+
+	switch (activity->step(cpu, activity)) {
+	case ACTIVITY_AGAIN:
+		if (atomic_load_relaxed(&cpu->runq.count) > 0)
+			cpu->resched = true;
+		break;
+	case ACTIVITY_SLEEP:
+		sched_charge(cpu, mach_clock());
+		owner_change(entity, OWNER_CURRENT, OWNER_NONE);
+		cpu->current_entity = NULL;
+		activity_sleep(cpu, activity);
+		break;
+	case ACTIVITY_DONE:
+		sched_charge(cpu, mach_clock()); /* its memory stays until this kernel entry ends */
+		cpu->current_entity = NULL;
+		break;
+	}
+	window(cpu);
+}
+
+/* A waiter was armed in this entry: if its thread was killed just before, nobody else would end the wait. */
+static void check_armed(struct cpu *cpu)
+{
+	struct waiter *waiter = cpu->armed_waiter;
+
+	cpu->armed_waiter = NULL;
+	if (waiter->kind == WAITER_THREAD && (atomic_load_relaxed(&waiter->thread->attention) & ATTENTION_KILL))
+		(void)waiter_end(cpu, waiter, STATUS(CANCELLED));
+}
+
+struct thread *sched_exit(struct cpu *cpu)
+{
+	for (;;) {
+		struct thread *thread = cpu->current;
+		u32 attention;
+
+		if (unlikely(cpu->armed_waiter != NULL))
+			check_armed(cpu);
+		if (unlikely(cpu->resched || cpu->current_entity == NULL)) {
+			choose(cpu);
+			continue;
+		}
+		if (unlikely(thread == NULL)) {
+			run_activity(cpu);
+			continue;
+		}
+		attention = atomic_load_relaxed(&thread->attention);
+		if (likely(attention == 0)) {
+			KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
+			reclaim_kernel_exit(cpu);
+			return thread;
+		}
+		attend(cpu, thread, attention);
+	}
+}
+
+void sched_set_pinned(struct cpu *cpu, struct thread *thread, u32 pinned_cpu)
+{
+	struct cpu *where = atomic_load_relaxed(&thread->own->cpu);
+
+	thread->own->pinned_cpu = pinned_cpu;
+	if (where != NULL)
+		sched_request(cpu, where, REQUEST_RESCHEDULE);
+}
+
+void sched_verify(struct cpu *cpu)
+{
+	spin_lock(&cpu->runq.lock);
+	policy_verify(&cpu->runq);
+	spin_unlock(&cpu->runq.lock);
+	if (cpu->current_entity != NULL) {
+		KVERIFY(atomic_load_relaxed(&cpu->current_entity->owner) == OWNER_CURRENT);
+		KVERIFY(atomic_load_relaxed(&cpu->current_entity->cpu) == cpu);
+	}
+	if (cpu->current != NULL) {
+		KVERIFY(cpu->current->entity == cpu->current_entity);
+		KVERIFY(cpu->current_entity->thread == cpu->current);
+		KVERIFY(!waiter_is_armed(&cpu->current->wait));
+	}
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* The entries by which a machine calls the core: from an event to the next thread. */
+#include <kernel/call.h>
+#include <kernel/ipc.h>
+#include <kernel/process.h>
+
+#include "sched_priv.h"
+
+struct thread *kernel_syscall(struct cpu *cpu)
+{
+	reclaim_kernel_enter(cpu);
+	call_syscall(cpu);
+	return sched_exit(cpu);
+}
+
+struct thread *kernel_fault(struct cpu *cpu, const struct fault *fault)
+{
+	struct thread *thread = cpu->current;
+
+	reclaim_kernel_enter(cpu);
+	TRACE(cpu, FAULT, thread->object.id, fault->cause, fault->addr);
+	if (!endpoint_fault(cpu, thread, fault))
+		process_fault(cpu, thread, fault);
+	return sched_exit(cpu);
+}
+
+static void tick(struct cpu *cpu, struct instant now)
+{
+	cpu->ticks++;
+	cpu->tick_ns = now.ns + TICK_NS;
+	(void)reclaim_poll(cpu);
+}
+
+void sched_irq(struct cpu *cpu, u32 bits)
+{
+	struct instant now = mach_clock();
+
+	TRACE(cpu, IRQ, cpu->current ? cpu->current->object.id : 0, bits, 0);
+	if (bits & IRQ_TIMER) {
+		cpu->armed_ns = INSTANT_NEVER.ns;
+		timer_run_due(cpu, now);
+		if (now.ns >= cpu->tick_ns)
+			tick(cpu, now);
+	}
+	if (now.ns >= cpu->slice_end_ns && atomic_load_relaxed(&cpu->runq.count) > 0)
+		cpu->resched = true;
+	if (bits & IRQ_CONSOLE)
+		console_irq(cpu);
+	if (bits & IRQ_IPI)
+		cpu->ipis_received++;
+	if (atomic_load_relaxed(&cpu->ipi_pending) != 0)
+		atomic_xchg(&cpu->ipi_pending, 0u); /* before the looks below: pairs with send_ipi */
+	if (atomic_load_relaxed(&cpu->requests) != 0) {
+		u32 requests = atomic_xchg(&cpu->requests, 0u);
+
+		if (requests & REQUEST_FLUSH)
+			space_handle_flush_requests(cpu);
+		if (requests & REQUEST_RESCHEDULE)
+			cpu->resched = true;
+	}
+	if (!wake_inbox_is_empty(cpu)) {
+		spin_lock(&cpu->runq.lock);
+		wake_drain_locked(cpu);
+		if (cpu->current_entity != NULL && policy_preempts(&cpu->runq, cpu->current_entity))
+			cpu->resched = true;
+		spin_unlock(&cpu->runq.lock);
+	}
+	dispatch_arm(cpu);
+}
+
+struct thread *kernel_irq(struct cpu *cpu, u32 bits)
+{
+	reclaim_kernel_enter(cpu);
+	sched_charge(cpu, mach_clock());
+	sched_irq(cpu, bits);
+	account_irq(cpu, mach_clock());
+	return sched_exit(cpu);
+}
+
+struct thread *kernel_cpu_boot(struct cpu *cpu)
+{
+	cpu->account_ns = mach_clock().ns;
+	reclaim_kernel_enter(cpu);
+	atomic_store_release(&cpu->online, 1u); /* pairs with the boot CPU's wait in kernel_boot */
+	return sched_exit(cpu);
+}

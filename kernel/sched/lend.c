@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lending of entities along synchronous calls: a passive server runs on its caller's entity.
+ *
+ *                         caller                      server
+ *   caller runs           own = entity = e            entity = none
+ *   sched_lend            own = e (LENT), entity none entity = e          the server runs, on e
+ *   sched_return          own = entity = e            entity = none       the caller runs again, on e
+ *   sched_drop_entity     own = e, entity none        entity = none       the server receives without having replied
+ *   call ends otherwise   own = spare                 entity = e (ORPHAN) killed, revoked, peer gone: both can run on;
+ *                                                                         e is freed when the borrower drops it
+ *
+ * In a chain a middle server lends on what it borrowed; only the owner's loan is marked. A reply returns the entity one link.
+ *
+ * LE1  A runnable or running thread holds exactly one entity, and entity->thread is it.
+ * LE2  `loan` of an entity: LENT is set by its owner before the owner's waiter is armed, and cleared by exactly one of
+ *      return (which won the waiter's claim), drop; ORPHAN is set by whoever ends the owner's call otherwise (it won the
+ *      claim). Drop and orphan race: both are locked RMWs, and the second one frees (drop) or keeps (orphan) the entity.
+ * LE3  A thread that lends its own entity has a spare (reserved in decode), so that ending the call allocates nothing.
+ */
+#include "sched_priv.h"
+
+#define LOAN_LENT 1u
+#define LOAN_ORPHAN 2u
+
+u16 sched_lend_reserve(struct thread *caller)
+{
+	void *entity;
+	u16 status;
+
+	if (likely(caller->spare != NULL))
+		return CAPOS_STATUS_OK;
+	status = pool_alloc(POOL_ENTITY, caller->process, &entity);
+	if (status != CAPOS_STATUS_OK)
+		return status;
+	caller->spare = entity;
+	entity_init(caller->spare, ENTITY_THREAD, caller->own->pinned_cpu);
+	caller->spare->thread = caller;
+	return CAPOS_STATUS_OK;
+}
+
+/* The CPU goes on with `to` on the current entity. */
+static void pass_entity(struct cpu *cpu, struct thread *from, struct thread *to, enum capos_wait why)
+{
+	struct entity *entity = cpu->current_entity;
+
+	KASSERT(cpu->current == from && from->entity == entity && to->entity == NULL);
+	sched_charge(cpu, mach_clock());
+	from->account.blocks++;
+	mach_thread_leave(from);
+	from->entity = NULL;
+	to->entity = entity;
+	entity->thread = to;
+	cpu->current = to;
+	to->account.switches++;
+	space_switch(cpu, &to->process->space);
+	TRACE(cpu, SWITCH, to->object.id, to->object.id, why);
+}
+
+void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server)
+{
+	if (caller->entity == caller->own) {
+		KASSERT(caller->spare != NULL);
+		atomic_store_relaxed(&caller->own->loan, LOAN_LENT);
+	}
+	server->borrowed_from_id = caller->object.id;
+	pass_entity(cpu, caller, server, CAPOS_WAIT_REPLY);
+}
+
+bool sched_return(struct cpu *cpu, struct thread *server, struct thread *caller)
+{
+	if (cpu->current != server || server->borrowed_from_id != caller->object.id)
+		return false;
+	server->borrowed_from_id = 0;
+	pass_entity(cpu, server, caller, CAPOS_WAIT_RECV);
+	if (caller->entity == caller->own)
+		atomic_store_relaxed(&caller->own->loan, 0u);
+	return true;
+}
+
+static void entity_free(struct reclaim_node *node)
+{
+	pool_free(POOL_ENTITY, container_of(node, struct entity, reclaim));
+}
+
+void sched_drop_entity(struct thread *thread)
+{
+	struct entity *entity = thread->entity;
+
+	KASSERT(entity != NULL && atomic_load_relaxed(&entity->owner) == OWNER_NONE);
+	thread->entity = NULL;
+	thread->borrowed_from_id = 0;
+	if (entity == thread->own || !(atomic_load_relaxed(&entity->loan) & LOAN_LENT))
+		return;
+	if (atomic_fetch_and(&entity->loan, ~LOAN_LENT) & LOAN_ORPHAN)
+		reclaim_defer(&entity->reclaim, entity_free);
+}
+
+/* The thread's call ended while its own entity may be lent: it goes on with its spare. */
+static void settle_loan(struct thread *thread)
+{
+	struct entity *entity = thread->own;
+
+	if (!(atomic_load_relaxed(&entity->loan) & LOAN_LENT))
+		return;
+	if (!(atomic_fetch_or(&entity->loan, LOAN_ORPHAN) & LOAN_LENT)) {
+		atomic_store_relaxed(&entity->loan, 0u); /* dropped just before: it is ours again */
+		return;
+	}
+	pool_uncharge(POOL_ENTITY, thread->process);
+	thread->own = thread->spare;
+	thread->spare = NULL;
+}
+
+void thread_ready(struct cpu *cpu, struct thread *thread)
+{
+	if (thread->entity == NULL) {
+		settle_loan(thread);
+		thread->entity = thread->own;
+	}
+	thread->entity->thread = thread;
+	sched_wake(cpu, thread->entity);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The simple fair order: the entity that has run least, by weight, goes first.
+ *
+ *   vruntime += delta_ns * WEIGHT_DEFAULT / weight        (weighted ns; 64 bits last 584 years at weight 1024)
+ *
+ * PF1  min_vruntime never falls; a queued entity's vruntime is at least min_vruntime - SLEEPER_CREDIT_NS when it enters.
+ * PF2  The order is (vruntime, sequence): total, without addresses, so that runs replay.
+ *
+ * A woken entity keeps its vruntime but at most SLEEPER_CREDIT_NS behind the queue, so that a long sleep earns one slice,
+ * not a monopoly. Each queue has its own virtual time: an entity that moves starts at the destination's.
+ */
+#include <kernel/sched.h>
+
+#include <capos/abi.h>
+#include <kernel/debug.h>
+
+#define SLICE_NS 4000000ull
+#define SLEEPER_CREDIT_NS (SLICE_NS / 2)
+#define PREEMPT_GAIN_NS 500000ull
+#define STEAL_SCAN_MAX 8
+
+static int entity_compare(struct entity *a, struct entity *b)
+{
+	if (a->vruntime != b->vruntime)
+		return a->vruntime < b->vruntime ? -1 : 1;
+	return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
+}
+
+RB_GENERATE_INTERNAL(entity_tree, entity, node, entity_compare, __attribute__((unused)) static)
+
+void policy_init(struct runq *runq)
+{
+	RB_INIT(&runq->tree);
+}
+
+void policy_enqueue(struct runq *runq, struct entity *entity, bool woken, bool moved)
+{
+	u64 floor = runq->min_vruntime > SLEEPER_CREDIT_NS ? runq->min_vruntime - SLEEPER_CREDIT_NS : 0;
+
+	if (moved)
+		entity->vruntime = runq->min_vruntime;
+	else if (woken && entity->vruntime < floor)
+		entity->vruntime = floor;
+	entity->sequence = runq->sequence++;
+	RB_INSERT(entity_tree, &runq->tree, entity);
+	atomic_store_relaxed(&runq->count, atomic_load_relaxed(&runq->count) + 1);
+}
+
+void policy_dequeue(struct runq *runq, struct entity *entity)
+{
+	RB_REMOVE(entity_tree, &runq->tree, entity);
+	atomic_store_relaxed(&runq->count, atomic_load_relaxed(&runq->count) - 1);
+}
+
+struct entity *policy_pick(struct runq *runq)
+{
+	struct entity *entity = RB_MIN(entity_tree, &runq->tree);
+
+	if (entity == NULL)
+		return NULL;
+	policy_dequeue(runq, entity);
+	if (entity->vruntime > runq->min_vruntime)
+		runq->min_vruntime = entity->vruntime;
+	return entity;
+}
+
+struct entity *policy_steal(struct runq *runq, u32 thief)
+{
+	struct entity *entity = RB_MIN(entity_tree, &runq->tree);
+
+	for (int i = 0; entity != NULL && i < STEAL_SCAN_MAX; i++) {
+		if (entity->pinned_cpu == CAPOS_CPU_ANY || entity->pinned_cpu == thief) {
+			policy_dequeue(runq, entity);
+			return entity;
+		}
+		entity = RB_NEXT(entity_tree, &runq->tree, entity);
+	}
+	return NULL;
+}
+
+void policy_charge(struct runq *runq, struct entity *entity, u64 delta_ns)
+{
+	(void)runq;
+	entity->vruntime += entity->weight == WEIGHT_DEFAULT ? delta_ns : delta_ns * WEIGHT_DEFAULT / entity->weight;
+}
+
+bool policy_preempts(const struct runq *runq, const struct entity *current)
+{
+	const struct entity *first = RB_MIN(entity_tree, (struct entity_tree *)(uintptr_t)&runq->tree);
+
+	return first != NULL && first->vruntime + PREEMPT_GAIN_NS < current->vruntime;
+}
+
+u64 policy_slice_ns(const struct runq *runq, const struct entity *entity)
+{
+	(void)runq;
+	(void)entity;
+	return SLICE_NS;
+}
+
+void policy_yield(struct runq *runq, struct entity *entity)
+{
+	const struct entity *first = RB_MIN(entity_tree, &runq->tree);
+
+	if (first != NULL && entity->vruntime <= first->vruntime)
+		entity->vruntime = first->vruntime + 1;
+}
+
+void policy_verify(const struct runq *runq)
+{
+	struct entity_tree *tree = (struct entity_tree *)(uintptr_t)&runq->tree;
+	struct entity *previous = NULL;
+	struct entity *entity;
+	u32 count = 0;
+
+	RB_FOREACH(entity, entity_tree, tree) {
+		KVERIFY(atomic_load_relaxed(&entity->owner) == OWNER_QUEUE);
+		KVERIFY(previous == NULL || entity_compare(previous, entity) < 0);
+		previous = entity;
+		count++;
+	}
+	KVERIFY(count == atomic_load_relaxed(&runq->count));
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waking: how an entity becomes runnable, from any CPU.
+ *
+ * The inbox is a lock-free stack: pushed by compare-and-swap, emptied whole by an exchange under the owner's queue lock
+ * (by the owner or a thief) and reversed, so that order of arrival is kept.
+ *
+ * No wake-up is lost (SC3):      pusher                          target, going idle
+ *                                push (locked RMW)               idling := 1; full fence
+ *                                ipi_pending xchg 1 -> IPI       inbox empty? then halt, atomically with interrupts on
+ * Either the target's check sees the push, or the push is ordered after the check and its IPI ends the halt: interrupts
+ * are off from the check to the halt, so an IPI that arrives between stays pending. The IPI handler clears ipi_pending
+ * (locked RMW) before it drains: a push that finds the flag still set is drained by the handler that clears it.
+ */
+#include <capos/abi.h>
+
+#include "sched_priv.h"
+
+void entity_init(struct entity *entity, enum entity_kind kind, u32 pinned_cpu)
+{
+	*entity = (struct entity){ .kind = (u8)kind, .weight = WEIGHT_DEFAULT, .pinned_cpu = pinned_cpu };
+}
+
+bool wake_inbox_is_empty(struct cpu *cpu)
+{
+	return atomic_load_acquire(&cpu->inbox) == NULL; /* pairs with the compare-and-swap in inbox_push */
+}
+
+static void inbox_push(struct cpu *target, struct entity *entity)
+{
+	struct entity *head;
+
+	do {
+		head = atomic_load_relaxed(&target->inbox);
+		entity->inbox_next = head;
+	} while (!atomic_cas(&target->inbox, head, entity));
+}
+
+static void send_ipi(struct cpu *cpu, struct cpu *target, u32 reason)
+{
+	if (atomic_xchg(&target->ipi_pending, 1u) != 0)
+		return;
+	cpu->ipis_sent++;
+	TRACE(cpu, IPI, cpu->current ? cpu->current->object.id : 0, target->id, reason);
+	mach_ipi_send(target);
+}
+
+void wake_drain_locked(struct cpu *owner)
+{
+	struct entity *entity = atomic_load_relaxed(&owner->inbox);
+	struct entity *ordered = NULL;
+
+	if (entity == NULL)
+		return;
+	entity = atomic_xchg(&owner->inbox, NULL); /* acquire: pairs with inbox_push */
+	while (entity != NULL) {
+		struct entity *next = entity->inbox_next;
+
+		entity->inbox_next = ordered;
+		ordered = entity;
+		entity = next;
+	}
+	while (ordered != NULL) {
+		struct entity *next = ordered->inbox_next;
+
+		owner_change(ordered, OWNER_INBOX, OWNER_QUEUE);
+		policy_enqueue(&owner->runq, ordered, true, true);
+		ordered = next;
+	}
+}
+
+void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum dispatch_owner from, bool woken)
+{
+	bool moved = atomic_load_relaxed(&entity->cpu) != target;
+
+	atomic_store_relaxed(&entity->cpu, target);
+	if (target != cpu) {
+		owner_change(entity, from, OWNER_INBOX);
+		inbox_push(target, entity);
+		send_ipi(cpu, target, REQUEST_RESCHEDULE);
+		return;
+	}
+	spin_lock(&cpu->runq.lock);
+	owner_change(entity, from, OWNER_QUEUE);
+	policy_enqueue(&cpu->runq, entity, woken, moved);
+	if (cpu->current_entity != NULL && policy_preempts(&cpu->runq, cpu->current_entity))
+		cpu->resched = true;
+	spin_unlock(&cpu->runq.lock);
+	dispatch_arm(cpu);
+}
+
+void sched_wake(struct cpu *cpu, struct entity *entity)
+{
+	struct cpu *previous = atomic_load_relaxed(&entity->cpu);
+	struct cpu *target = place_woken(cpu, entity);
+
+	entity->enqueued_ns = mach_clock().ns;
+	if (entity->kind == ENTITY_THREAD) {
+		TRACE(cpu, WAKE, entity->thread->object.id, target->id, cpu->current ? cpu->current->object.id : 0);
+		if (previous != NULL && previous != target) {
+			entity->thread->account.migrations++;
+			TRACE(cpu, MIGRATE, entity->thread->object.id, previous->id, target->id);
+		}
+	}
+	wake_push(cpu, target, entity, OWNER_NONE, true);
+}
+
+void sched_request(struct cpu *cpu, struct cpu *target, u32 request)
+{
+	atomic_fetch_or(&target->requests, request);
+	if (target == cpu) {
+		cpu->resched = true;
+		return;
+	}
+	send_ipi(cpu, target, request);
+}

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Processes: birth, kill, account, and the methods of interface process.
+ *
+ *   building --first thread starts--> alive --killed, or last thread gone--> dying --teardown--> dead
+ *
+ *  PR1  The process object is charged to the parent. It stays after death, as the record that wait and info read, until it
+ *       is destroyed, its last capability is released, or the parent ends: whichever comes first. Its memory is freed when
+ *       both the object and the process are dead.
+ *  PR2  Whoever sets `dying` does not tear down; teardown starts once (teardown_started), in process_kill or when the last
+ *       thread has gone. A process under construction is torn down by its spawner.
+ */
+#include "task_priv.h"
+
+#include <kernel/cpu.h>
+#include <kernel/debug.h>
+#include <string.h>
+
+#define WAKES_PER_STEP 8u
+#define KILLS_PER_STEP 8u
+
+/* --- birth --------------------------------------------------------------------------------------------------------- */
+
+/* What a child takes from its parent's quota: its limits, and itself as a process. */
+static u64 carved(const u64 limits[QUOTA_KINDS], u32 kind)
+{
+	return limits[kind] + (kind == CAPOS_QUOTA_PROCESSES ? 1 : 0);
+}
+
+static u16 carve(struct process *parent, const u64 limits[QUOTA_KINDS], u32 *detail)
+{
+	for (u32 kind = CAPOS_QUOTA_MEMORY; kind < QUOTA_KINDS; kind++) {
+		if (limits[kind] < 1ull << 60 && quota_charge(parent, (enum capos_quota)kind, carved(limits, kind)))
+			continue;
+		*detail = kind;
+		while (--kind >= CAPOS_QUOTA_MEMORY)
+			quota_uncharge(parent, (enum capos_quota)kind, carved(limits, kind));
+		return CAPOS_STATUS_QUOTA_EXCEEDED;
+	}
+	return CAPOS_STATUS_OK;
+}
+
+static void process_init(struct process *process, struct process *parent, const char *name, const u64 limits[QUOTA_KINDS])
+{
+	object_init(&process->object, CAPOS_IFACE_process, parent);
+	spinlock_init(&process->lock, RANK_PROCESS, process->object.id);
+	spinlock_init(&process->quota.lock, RANK_QUOTA, process->object.id);
+	for (u32 kind = CAPOS_QUOTA_MEMORY; kind < QUOTA_KINDS; kind++)
+		process->quota.limit[kind] = limits[kind];
+	list_init(&process->threads);
+	list_init(&process->objects);
+	list_init(&process->waiters);
+	list_init(&process->grants);
+	memcpy(process->name, name, strnlen(name, sizeof(process->name) - 1));
+	process->parent = parent;
+	atomic_store_relaxed(&process->state, PROCESS_BUILDING);
+}
+
+u16 process_create_detail(struct process *parent, const char *name, const u64 limits[QUOTA_KINDS], struct process **out,
+			  u32 *detail)
+{
+	struct process *process;
+	void *memory;
+	u16 status = pool_alloc(POOL_PROCESS, parent, &memory);
+
+	*detail = status == CAPOS_STATUS_QUOTA_EXCEEDED ? CAPOS_QUOTA_MEMORY : 0;
+	if (status != CAPOS_STATUS_OK)
+		return status;
+	process = memory;
+	status = carve(parent, limits, detail);
+	if (status != CAPOS_STATUS_OK)
+		goto no_quota;
+	process_init(process, parent, name, limits);
+	status = space_create(process, &process->space);
+	if (status != CAPOS_STATUS_OK)
+		goto no_space;
+	status = cap_table_init(process);
+	if (status != CAPOS_STATUS_OK)
+		goto no_table;
+	if (parent != NULL)
+		atomic_fetch_add(&parent->children, 1u);
+	*out = process;
+	return CAPOS_STATUS_OK;
+no_table:
+	while (!space_destroy_step(&process->space)) /* empty: a step or two */
+		;
+no_space:
+	*detail = status == CAPOS_STATUS_QUOTA_EXCEEDED ? CAPOS_QUOTA_MEMORY : 0;
+	for (u32 kind = CAPOS_QUOTA_MEMORY; kind < QUOTA_KINDS; kind++)
+		quota_uncharge(parent, (enum capos_quota)kind, carved(limits, kind));
+no_quota:
+	pool_uncharge(POOL_PROCESS, parent);
+	pool_free(POOL_PROCESS, process);
+	return status;
+}
+
+u16 process_create(struct process *parent, const char *name, const u64 limits[QUOTA_KINDS], struct process **out)
+{
+	u32 detail;
+
+	return process_create_detail(parent, name, limits, out, &detail);
+}
+
+u32 process_quota_detail(struct process *process, u16 status)
+{
+	struct quota *quota = &process->quota;
+	u32 kind = CAPOS_QUOTA_MEMORY;
+
+	if (status != CAPOS_STATUS_QUOTA_EXCEEDED)
+		return 0;
+	spin_lock(&quota->lock);
+	if (quota->used[CAPOS_QUOTA_SLOTS] >= quota->limit[CAPOS_QUOTA_SLOTS])
+		kind = CAPOS_QUOTA_SLOTS;
+	else if (quota->used[CAPOS_QUOTA_THREADS] >= quota->limit[CAPOS_QUOTA_THREADS])
+		kind = CAPOS_QUOTA_THREADS;
+	spin_unlock(&quota->lock);
+	return kind;
+}
+
+/* --- kill ------------------------------------------------------------------------------------------------------------ */
+
+bool process_kill_threads(struct cpu *cpu, struct process *process)
+{
+	bool all = true;
+
+	spin_lock(&process->lock);
+	for (u32 i = 0; i < KILLS_PER_STEP && !list_is_empty(&process->threads); i++) {
+		struct thread *thread = LIST_ENTRY(list_first(&process->threads), struct thread, process_link);
+
+		all = (atomic_load_relaxed(&thread->attention) & ATTENTION_KILL) != 0;
+		if (all)
+			break;
+		/* The killed go to the end: a killed one in front means that all are. */
+		list_remove(&thread->process_link);
+		list_push_back(&process->threads, &thread->process_link);
+		thread_kill(cpu, thread, process->exit_cause, process->exit_code);
+	}
+	if (!all)
+		all = list_is_empty(&process->threads);
+	spin_unlock(&process->lock);
+	return all;
+}
+
+void process_kill(struct cpu *cpu, struct process *process, u32 cause, u32 code)
+{
+	bool start;
+
+	spin_lock(&process->lock);
+	if (atomic_load_relaxed(&process->state) >= PROCESS_DYING) {
+		spin_unlock(&process->lock);
+		return;
+	}
+	process->exit_cause = cause;
+	process->exit_code = code;
+	/* Without threads it is either not started, or its last one is about to come to process_last_thread_gone. */
+	start = process->thread_count > 0 && !process->teardown_started;
+	if (start)
+		process->teardown_started = true;
+	atomic_store_release(&process->state, PROCESS_DYING); /* pairs with the loads of those who would add to it */
+	spin_unlock(&process->lock);
+	(void)process_kill_threads(cpu, process);
+	if (start)
+		process_start_teardown(cpu, process);
+}
+
+void process_last_thread_gone(struct cpu *cpu, struct process *process)
+{
+	bool start;
+
+	spin_lock(&process->lock);
+	/* Another thread may have been started meanwhile; then its end comes here again. */
+	start = process->thread_count == 0 && !process->teardown_started;
+	if (start) {
+		process->teardown_started = true;
+		if (process->exit_cause == CAPOS_EXIT_NONE)
+			process->exit_cause = CAPOS_EXIT_NORMAL;
+		atomic_store_release(&process->state, PROCESS_DYING); /* as in process_kill */
+	}
+	spin_unlock(&process->lock);
+	if (start)
+		process_start_teardown(cpu, process);
+}
+
+static const char *fault_name(u32 cause)
+{
+	static const char *const names[] = {
+		[FAULT_PAGE] = "page fault",
+		[FAULT_PRIVILEGE] = "privileged instruction",
+		[FAULT_DIVIDE] = "divide error",
+		[FAULT_OPCODE] = "undefined instruction",
+		[FAULT_ALIGNMENT] = "misaligned access",
+		[FAULT_BREAKPOINT] = "breakpoint",
+		[FAULT_FPU] = "floating-point exception",
+		[FAULT_STACK] = "stack fault",
+		[FAULT_NO_MEMORY] = "no memory",
+		[FAULT_OTHER] = "exception",
+	};
+
+	return cause < ARRAY_COUNT(names) && names[cause] != NULL ? names[cause] : "unknown fault";
+}
+
+void process_fault(struct cpu *cpu, struct thread *thread, const struct fault *fault)
+{
+	struct process *process = thread->process;
+	bool first;
+
+	spin_lock(&process->lock);
+	first = atomic_load_relaxed(&process->state) < PROCESS_DYING;
+	if (first) {
+		process->fault_cause = fault->cause;
+		process->fault_addr = fault->addr;
+		process->fault_ip = fault->ip;
+	}
+	spin_unlock(&process->lock);
+	klog(LOG_ERROR, "fault: process %s (%llu) thread %llu: %s at address 0x%llx ip 0x%llx (image+0x%llx)", process->name,
+	     (unsigned long long)process->object.id, (unsigned long long)thread->object.id, fault_name(fault->cause),
+	     (unsigned long long)fault->addr, (unsigned long long)fault->ip,
+	     (unsigned long long)(fault->ip - process->image_base));
+	process_kill(cpu, process, CAPOS_EXIT_FAULT, fault->cause);
+	/* Whatever the process's state: this thread does not go on. */
+	thread_kill(cpu, thread, CAPOS_EXIT_FAULT, fault->cause);
+}
+
+/* --- account, records ------------------------------------------------------------------------------------------------ */
+
+void process_account(struct process *process, u64 *runtime_ns, u64 *switches)
+{
+	spin_lock(&process->lock);
+	*runtime_ns = process->exited_runtime_ns;
+	*switches = process->exited_switches;
+	LIST_FOREACH(&process->threads, node) {
+		struct thread *thread = LIST_ENTRY(node, struct thread, process_link);
+
+		*runtime_ns += thread->account.runtime_ns;
+		*switches += thread->account.switches;
+	}
+	spin_unlock(&process->lock);
+}
+
+void process_fill_info(struct process *process, struct capos_process_info *out)
+{
+	struct session *session = process->session;
+
+	memset(out, 0, sizeof(*out));
+	out->id = process->object.id;
+	out->parent_id = process->parent != NULL ? process->parent->object.id : 0;
+	out->session_id = session != NULL ? session->session_id : 0;
+	out->account_id = session != NULL ? session->account_id : 0;
+	memcpy(out->name, process->name, sizeof(out->name));
+	out->state = atomic_load_acquire(&process->state);
+	process_account(process, &out->runtime_ns, &out->context_switches);
+	spin_lock(&process->quota.lock);
+	out->threads = process->thread_count;
+	out->slots_used = (u32)process->quota.used[CAPOS_QUOTA_SLOTS];
+	out->slots_limit = (u32)process->quota.limit[CAPOS_QUOTA_SLOTS];
+	out->memory_used = process->quota.used[CAPOS_QUOTA_MEMORY];
+	out->memory_limit = process->quota.limit[CAPOS_QUOTA_MEMORY];
+	spin_unlock(&process->quota.lock);
+}
+
+/* --- methods ----------------------------------------------------------------------------------------------------------- */
+
+static void exit_words(const struct process *process, u64 words[5])
+{
+	words[0] = process->exit_cause;
+	words[1] = process->exit_code;
+	words[2] = process->fault_cause;
+	words[3] = process->fault_addr;
+	words[4] = process->fault_ip;
+}
+
+/*
+ * Take the next waiter out; false: there is none. Who unlinks a waiter gives back its reference on the grant, also when
+ * someone else claimed the wait (waiter: NULL).
+ */
+static bool next_waiter(struct process *process, struct waiter **waiter, struct grant **grant)
+{
+	struct list_node *node;
+
+	spin_lock(&process->object.lock);
+	node = list_pop_front(&process->waiters);
+	if (node != NULL) {
+		*waiter = LIST_ENTRY(node, struct waiter, link);
+		*grant = (*waiter)->grant;
+		if (!waiter_claim(*waiter))
+			*waiter = NULL;
+	}
+	spin_unlock(&process->object.lock);
+	return node != NULL;
+}
+
+/* End up to a batch of waits; true when none is left. */
+static bool wake_waiters(struct cpu *cpu, struct process *process, u64 result, const u64 *words, u32 count)
+{
+	struct waiter *waiter;
+	struct grant *grant;
+
+	for (u32 i = 0; i < WAKES_PER_STEP; i++) {
+		if (!next_waiter(process, &waiter, &grant))
+			return true;
+		grant_put(grant);
+		if (waiter != NULL)
+			waiter_finish(cpu, waiter, result, words, count);
+	}
+	return false;
+}
+
+bool process_tell_waiters(struct cpu *cpu, struct process *process)
+{
+	u64 words[5];
+
+	exit_words(process, words);
+	return wake_waiters(cpu, process, STATUS(OK), words, 5);
+}
+
+static void wait_unlink(struct waiter *waiter)
+{
+	struct object *object = waiter->object;
+	struct grant *grant = NULL;
+
+	spin_lock(&object->lock);
+	if (list_is_linked(&waiter->link)) {
+		list_remove(&waiter->link);
+		grant = waiter->grant;
+	}
+	spin_unlock(&object->lock);
+	if (grant != NULL)
+		grant_put(grant);
+}
+
+static const struct waiter_ops wait_ops = { .unlink = wait_unlink };
+
+u64 method_process_wait(struct call *call)
+{
+	struct process *process = container_of(call->cap.object, struct process, object);
+	struct waiter *waiter = call->waiter;
+	u64 deadline_ns = call_deadline(call, 0).ns;
+	u64 result = CALL_BLOCKED;
+
+	if (!grant_get(call->cap.grant))
+		return STATUS(REVOKED);
+	spin_lock(&process->object.lock);
+	if (atomic_load_acquire(&process->state) == PROCESS_DEAD) { /* pairs with the store in teardown */
+		exit_words(process, call->word);
+		result = STATUS(OK);
+	} else if (!object_is_alive(&process->object)) {
+		result = STATUS(REVOKED);
+	} else if (deadline_ns == 0) {
+		result = STATUS(WOULD_BLOCK);
+	} else if (deadline_ns != CAPOS_NEVER && deadline_ns <= mach_clock().ns) {
+		result = STATUS(TIMED_OUT);
+	} else {
+		waiter_prepare(call->cpu, waiter);
+		waiter->object = &process->object;
+		waiter->grant = call->cap.grant;
+		list_push_back(&process->waiters, &waiter->link);
+		waiter_arm(call->cpu, waiter, CAPOS_WAIT_PROCESS, &wait_ops, (struct instant){ deadline_ns });
+	}
+	spin_unlock(&process->object.lock);
+	if (result != CALL_BLOCKED)
+		grant_put(call->cap.grant);
+	return result;
+}
+
+u64 method_process_info(struct call *call)
+{
+	struct capos_process_info info;
+
+	process_fill_info(container_of(call->cap.object, struct process, object), &info);
+	memcpy(call->out, &info, sizeof(info));
+	call->out_bytes = sizeof(info);
+	call->word[0] = sizeof(info);
+	return STATUS(OK);
+}
+
+u64 method_process_kill(struct call *call)
+{
+	struct process *process = container_of(call->cap.object, struct process, object);
+
+	if (call->word[0] > ~0u)
+		return STATUS_DETAIL(BAD_ARGUMENT, 0);
+	process_kill(call->cpu, process, CAPOS_EXIT_KILLED, (u32)call->word[0]);
+	if (process == call->thread->process)
+		thread_kill(call->cpu, call->thread, CAPOS_EXIT_KILLED, (u32)call->word[0]);
+	return STATUS(OK);
+}
+
+/* --- the object ---------------------------------------------------------------------------------------------------------- */
+
+/* Does not wait for the process: a thread of it may be the one that destroys it. Its memory waits (PR1). */
+static bool process_kill_step(struct object *object)
+{
+	struct process *process = container_of(object, struct process, object);
+	struct process *parent = object->owner;
+	bool orphan = parent != NULL && atomic_load_acquire(&parent->state) >= PROCESS_DYING;
+
+	process_kill(mach_this_cpu(), process, orphan ? CAPOS_EXIT_CREATOR_GONE : CAPOS_EXIT_KILLED, 0);
+	return wake_waiters(mach_this_cpu(), process, STATUS(REVOKED), NULL, 0);
+}
+
+/* End waits through dead grants: a batch of the queue per step. True when a whole pass found none. */
+static bool process_sweep_step(struct object *object)
+{
+	struct process *process = container_of(object, struct process, object);
+	struct waiter *found = NULL;
+	struct grant *grant = NULL;
+
+	spin_lock(&object->lock);
+	LIST_FOREACH(&process->waiters, node) {
+		struct waiter *waiter = LIST_ENTRY(node, struct waiter, link);
+
+		if (!grant_is_dead(waiter->grant))
+			continue;
+		list_remove(&waiter->link);
+		grant = waiter->grant;
+		found = waiter_claim(waiter) ? waiter : NULL;
+		break;
+	}
+	spin_unlock(&object->lock);
+	if (grant == NULL)
+		return true;
+	grant_put(grant);
+	if (found != NULL)
+		waiter_finish(mach_this_cpu(), found, STATUS(REVOKED), NULL, 0);
+	return false;
+}
+
+static void free_now(struct reclaim_node *node)
+{
+	struct process *process = container_of(node, struct process, object.reclaim);
+
+	session_put(process->session);
+	pool_free(POOL_PROCESS, process);
+}
+
+/* After a grace period of the object. When the teardown is over too, one more: it may just have been the last step. */
+static void free_when_settled(struct reclaim_node *node)
+{
+	struct process *process = container_of(node, struct process, object.reclaim);
+
+	/* Pairs with the stores at the end of teardown. */
+	reclaim_defer(node, atomic_load_acquire(&process->settled) != 0 ? free_now : free_when_settled);
+}
+
+static void process_free(struct object *object)
+{
+	free_when_settled(&object->reclaim);
+}
+
+static void reap(struct reclaim_node *node)
+{
+	struct process *process = container_of(node, struct process, reap);
+
+	/* Dead and without capabilities: nothing to kill, one grant. */
+	while (!object_end_step(&process->object))
+		;
+}
+
+void process_unreferenced(struct object *object)
+{
+	struct process *process = container_of(object, struct process, object);
+
+	if (atomic_load_acquire(&process->state) == PROCESS_DEAD && object_begin_destroy(object))
+		reclaim_defer(&process->reap, reap);
+}
+
+const struct object_type type_process = OBJECT_TYPE(process, .kill_step = process_kill_step, .sweep_step = process_sweep_step,
+						    .free = process_free, .pool = POOL_PROCESS + 1,
+						    .unreferenced = process_unreferenced);

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Login sessions. A session is made by the holder of the session manager on the holder's quota; a process runs in the
+ * session of its spawner or in one whose handle the spawner has. An ended session starts no new process; those that run
+ * in it go on, and hold a reference on its record.
+ */
+#include "task_priv.h"
+
+#include <kernel/debug.h>
+#include <kernel/manifest.h>
+#include <kernel/state.h>
+#include <string.h>
+
+bool session_try_get(struct session *session)
+{
+	u32 now;
+
+	do {
+		now = atomic_load_relaxed(&session->references);
+		if (now == 0)
+			return false;
+	} while (!atomic_cas(&session->references, now, now + 1));
+	return true;
+}
+
+void session_put(struct session *session)
+{
+	if (session != NULL && atomic_fetch_sub(&session->references, 1u) == 1)
+		pool_free(POOL_SESSION, session);
+}
+
+static bool session_kill_step(struct object *object)
+{
+	atomic_store_release(&container_of(object, struct session, object)->alive, 0u); /* pairs with the load in spawn */
+	return true;
+}
+
+static void session_free(struct object *object)
+{
+	session_put(container_of(object, struct session, object));
+}
+
+static const struct capos_account *find_account(u64 id, const u8 *name, u32 name_bytes)
+{
+	const struct manifest *manifest = manifest_current();
+
+	for (u32 i = 0; i < manifest->account_count; i++) {
+		const struct capos_account *account = &manifest->accounts[i];
+
+		if (account->id == id && strlen(account->name) == name_bytes && memcmp(account->name, name, name_bytes) == 0)
+			return account;
+	}
+	return NULL;
+}
+
+u64 method_session_manager_create(struct call *call)
+{
+	struct process *process = call->thread->process;
+	const struct capos_account *account = find_account(call->word[0], call->in, call->in_bytes);
+	struct session *session;
+	void *memory;
+	u64 handle;
+	u16 status;
+
+	if (account == NULL)
+		return IRESULT(CAPOS_SESSION_UNKNOWN_ACCOUNT);
+	status = pool_alloc(POOL_SESSION, process, &memory);
+	if (status != CAPOS_STATUS_OK)
+		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+	session = memory;
+	object_init(&session->object, CAPOS_IFACE_user_session, process);
+	session->session_id = atomic_fetch_add(&kernel_state.task.next_session_id, 1ull) + 1;
+	session->account_id = account->id;
+	memcpy(session->name, account->name, sizeof(session->name));
+	atomic_store_relaxed(&session->alive, 1u);
+	atomic_store_relaxed(&session->references, 1u);
+	status = object_publish(&session->object);
+	if (status != CAPOS_STATUS_OK) {
+		pool_uncharge(POOL_SESSION, process);
+		pool_free(POOL_SESSION, session);
+		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+	}
+	status = cap_insert_root(process, &session->object, CAPOS_RIGHTS_ALL, &handle);
+	if (status != CAPOS_STATUS_OK) {
+		/* Nobody has a capability: a few steps. */
+		if (object_begin_destroy(&session->object))
+			while (!object_end_step(&session->object))
+				;
+		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+	}
+	call->word[0] = handle;
+	call->word[1] = session->session_id;
+	return STATUS(OK);
+}
+
+u64 method_session_manager_accounts(struct call *call)
+{
+	const struct manifest *manifest = manifest_current();
+	u64 index = call->word[0];
+
+	if (index >= manifest->account_count) {
+		call->word[0] = 0;
+		return STATUS(OK);
+	}
+	memcpy(call->out, &manifest->accounts[index], sizeof(struct capos_account));
+	call->out_bytes = sizeof(struct capos_account);
+	call->word[0] = 1;
+	return STATUS(OK);
+}
+
+u64 method_user_session_info(struct call *call)
+{
+	struct session *session = container_of(call->cap.object, struct session, object);
+
+	call->word[0] = session->session_id;
+	call->word[1] = session->account_id;
+	call->word[2] = atomic_load_acquire(&session->alive); /* pairs with the exchange in logout */
+	memcpy(call->out, session->name, sizeof(session->name));
+	call->out_bytes = sizeof(session->name);
+	return STATUS(OK);
+}
+
+u64 method_user_session_logout(struct call *call)
+{
+	struct session *session = container_of(call->cap.object, struct session, object);
+
+	return atomic_xchg(&session->alive, 0u) != 0 ? STATUS(OK) : IRESULT(CAPOS_SESSION_ENDED);
+}
+
+const struct object_type type_session_manager = OBJECT_TYPE(session_manager, .free = NULL);
+const struct object_type type_user_session =
+	OBJECT_TYPE(user_session, .kill_step = session_kill_step, .free = session_free, .pool = POOL_SESSION + 1);

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads as objects: methods of thread and thread_spawner.
+ *
+ * The object of an exited thread stays, as the record that join and info read, until it is destroyed, its last capability
+ * is released, or its process ends. Destroying the object of a live thread terminates it; the memory waits for its exit.
+ */
+#include "task_priv.h"
+
+#include <kernel/cpu.h>
+#include <kernel/debug.h>
+#include <kernel/ipc.h>
+#include <string.h>
+
+#define WAKES_PER_STEP 8u
+
+static struct thread *thread_of(struct call *call)
+{
+	return container_of(call->cap.object, struct thread, object);
+}
+
+/* --- life of the object ------------------------------------------------------------------------------------------------ */
+
+static bool thread_kill_step(struct object *object)
+{
+	struct thread *thread = container_of(object, struct thread, object);
+	struct cpu *cpu = mach_this_cpu();
+	bool exited, empty;
+
+	spin_lock(&object->lock);
+	exited = thread->exited;
+	for (u32 i = 0; i < WAKES_PER_STEP && !list_is_empty(&thread->joiners); i++) {
+		struct waiter *waiter = LIST_ENTRY(list_pop_front(&thread->joiners), struct waiter, link);
+
+		if (waiter_claim(waiter))
+			waiter_finish(cpu, waiter, STATUS(REVOKED), NULL, 0);
+	}
+	empty = list_is_empty(&thread->joiners);
+	spin_unlock(&object->lock);
+	/* Does not wait for the exit: the thread itself may be the one that destroys its object. */
+	if (empty && !exited)
+		thread_kill(cpu, thread, CAPOS_EXIT_KILLED, 0);
+	return empty;
+}
+
+static void free_now(struct reclaim_node *node)
+{
+	thread_free(container_of(node, struct thread, object.reclaim));
+}
+
+static void free_when_exited(struct reclaim_node *node)
+{
+	struct thread *thread = container_of(node, struct thread, object.reclaim);
+	bool exited;
+
+	spin_lock(&thread->object.lock);
+	exited = thread->exited;
+	spin_unlock(&thread->object.lock);
+	reclaim_defer(node, exited ? free_now : free_when_exited);
+}
+
+static void thread_object_free(struct object *object)
+{
+	free_when_exited(&object->reclaim);
+}
+
+static void reap(struct reclaim_node *node)
+{
+	struct thread *thread = container_of(node, struct thread, reap);
+
+	/* Exited and without capabilities: nothing to kill, one grant. */
+	while (!object_end_step(&thread->object))
+		;
+}
+
+static void reap_begin(struct thread *thread)
+{
+	if (object_begin_destroy(&thread->object))
+		reclaim_defer(&thread->reap, reap);
+}
+
+/* Called without the object's lock or with others: `exited` is read as the atomic word it is. */
+static void thread_unreferenced(struct object *object)
+{
+	struct thread *thread = container_of(object, struct thread, object);
+
+	if (shared_load_acquire(&thread->exited)) /* pairs with the unlock in tell_joiners */
+		reap_begin(thread);
+}
+
+void thread_object_exited(struct cpu *cpu, struct thread *thread)
+{
+	(void)cpu;
+	if (object_is_alive(&thread->object) && object_is_unreferenced(&thread->object))
+		reap_begin(thread);
+}
+
+/* What thread_create made, but for the object. The page's frame goes to the space, which may be loaded. */
+static void give_back(struct thread *thread)
+{
+	struct process *process = thread->process;
+
+	space_drop_frame(&process->space, thread->page_addr);
+	pool_uncharge(POOL_ENTITY, process);
+	quota_uncharge(process, CAPOS_QUOTA_THREADS, 1);
+}
+
+void thread_undo_create(struct thread *thread)
+{
+	give_back(thread);
+	pool_uncharge(POOL_THREAD, thread->process);
+	thread_free(thread);
+}
+
+void thread_abandon(struct thread *thread)
+{
+	give_back(thread);
+	spin_lock(&thread->object.lock);
+	thread->exited = true;
+	thread->exit_cause = CAPOS_EXIT_START_FAILED;
+	spin_unlock(&thread->object.lock);
+	/* At once: who waits for a grace period in an operation waits for itself. A new object has one grant. */
+	if (object_begin_destroy(&thread->object)) {
+		while (!object_end_step(&thread->object))
+			;
+	}
+}
+
+/* --- thread ---------------------------------------------------------------------------------------------------------------- */
+
+u64 method_thread_exit(struct call *call)
+{
+	if (thread_of(call) != call->thread)
+		return IRESULT(CAPOS_THREAD_NOT_SELF);
+	if (call->word[0] > ~0u)
+		return STATUS_DETAIL(BAD_ARGUMENT, 0);
+	thread_kill(call->cpu, call->thread, CAPOS_EXIT_NORMAL, (u32)call->word[0]);
+	return STATUS(OK);
+}
+
+u64 method_thread_terminate(struct call *call)
+{
+	thread_kill(call->cpu, thread_of(call), CAPOS_EXIT_KILLED, 0);
+	return STATUS(OK);
+}
+
+static void join_unlink(struct waiter *waiter)
+{
+	struct object *object = waiter->object;
+
+	spin_lock(&object->lock);
+	if (list_is_linked(&waiter->link))
+		list_remove(&waiter->link);
+	spin_unlock(&object->lock);
+}
+
+static const struct waiter_ops join_ops = { .unlink = join_unlink };
+
+u64 method_thread_join(struct call *call)
+{
+	struct thread *thread = thread_of(call);
+	struct waiter *waiter = call->waiter;
+	u64 deadline_ns = call_deadline(call, 0).ns;
+	u64 result = CALL_BLOCKED;
+
+	spin_lock(&thread->object.lock);
+	if (thread->exited) {
+		call->word[0] = thread->exit_code;
+		call->word[1] = thread->exit_cause;
+		result = STATUS(OK);
+	} else if (!object_is_alive(&thread->object)) {
+		result = STATUS(REVOKED);
+	} else if (deadline_ns == 0) {
+		result = STATUS(WOULD_BLOCK);
+	} else if (deadline_ns != CAPOS_NEVER && deadline_ns <= mach_clock().ns) {
+		result = STATUS(TIMED_OUT);
+	} else {
+		waiter_prepare(call->cpu, waiter);
+		waiter->object = &thread->object;
+		waiter->grant = NULL;
+		list_push_back(&thread->joiners, &waiter->link);
+		waiter_arm(call->cpu, waiter, CAPOS_WAIT_JOIN, &join_ops, (struct instant){ deadline_ns });
+	}
+	spin_unlock(&thread->object.lock);
+	return result;
+}
+
+static u32 thread_state(struct thread *thread)
+{
+	struct entity *entity = thread->entity;
+
+	if (thread->exited || (atomic_load_relaxed(&thread->attention) & ATTENTION_KILL) != 0)
+		return CAPOS_THREAD_DYING;
+	if (waiter_is_armed(&thread->wait))
+		return thread->wait.wait == CAPOS_WAIT_FAULT ? CAPOS_THREAD_FAULTED : CAPOS_THREAD_BLOCKED;
+	if (entity != NULL && atomic_load_relaxed(&entity->owner) == OWNER_CURRENT)
+		return CAPOS_THREAD_RUNNING;
+	return CAPOS_THREAD_READY;
+}
+
+/* A snapshot of what others change meanwhile: for display. */
+void thread_fill_info(struct thread *thread, struct capos_thread_info *out)
+{
+	struct cpu *last = atomic_load_relaxed(&thread->own->cpu);
+
+	memset(out, 0, sizeof(*out));
+	out->id = thread->object.id;
+	out->process_id = thread->process->object.id;
+	out->state = thread_state(thread);
+	out->wait = out->state == CAPOS_THREAD_BLOCKED || out->state == CAPOS_THREAD_FAULTED ? thread->wait.wait :
+											       (u32)CAPOS_WAIT_NONE;
+	out->last_cpu = last != NULL ? last->id : 0;
+	out->pinned_cpu = thread->own->pinned_cpu;
+	out->runtime_ns = thread->account.runtime_ns;
+	out->context_switches = thread->account.switches;
+	out->preemptions = thread->account.preemptions;
+	out->voluntary_blocks = thread->account.blocks;
+	out->migrations = thread->account.migrations;
+	out->runnable_ns = thread->account.runnable_ns;
+	out->weight = thread->own->weight;
+	out->flags = thread->passive ? CAPOS_THREAD_PASSIVE : 0;
+}
+
+bool kernel_read_user_code(struct thread *thread, u64 ip, u8 *buf, size_t n)
+{
+	return space_copy_in(&thread->process->space, buf, (struct uaddr){ ip }, n);
+}
+
+u64 method_thread_info(struct call *call)
+{
+	struct capos_thread_info info;
+
+	thread_fill_info(thread_of(call), &info);
+	memcpy(call->out, &info, sizeof(info));
+	call->out_bytes = sizeof(info);
+	call->word[0] = sizeof(info);
+	return STATUS(OK);
+}
+
+u64 method_thread_set_fault_endpoint(struct call *call)
+{
+	struct thread *thread = thread_of(call);
+	struct cap cap = { 0 };
+	struct grant *former;
+	bool exited;
+
+	if (call->word[0] != 0) {
+		u16 status = cap_lookup_typed(call->thread->process, call->word[0], CAPOS_IFACE_endpoint, CAPOS_RIGHT_CALL,
+					      &cap);
+
+		if (status != CAPOS_STATUS_OK)
+			return CAPOS_RESULT(status, 0, 1);
+		if (!grant_get(cap.grant))
+			return STATUS_DETAIL(REVOKED, 1);
+	}
+	spin_lock(&thread->object.lock);
+	exited = thread->exited;
+	former = exited ? cap.grant : thread->fault_grant;
+	if (!exited) {
+		thread->fault_endpoint = cap.object != NULL ? container_of(cap.object, struct endpoint, object) : NULL;
+		thread->fault_grant = cap.grant;
+		thread->fault_badge = cap.badge;
+	}
+	spin_unlock(&thread->object.lock);
+	if (former != NULL)
+		grant_put(former);
+	return exited ? STATUS(DYING) : STATUS(OK);
+}
+
+bool cpu_is_usable(u64 id)
+{
+	struct cpu *cpu;
+
+	if (id == CAPOS_CPU_ANY)
+		return true;
+	cpu = id < cpu_count() ? cpu_find((u32)id) : NULL;
+	return cpu != NULL && atomic_load_acquire(&cpu->online) != 0; /* pairs with kernel_cpu_boot */
+}
+
+u64 method_thread_set_cpu(struct call *call)
+{
+	if (!cpu_is_usable(call->word[0]))
+		return IRESULT(CAPOS_THREAD_BAD_CPU);
+	sched_set_pinned(call->cpu, thread_of(call), (u32)call->word[0]);
+	return STATUS(OK);
+}
+
+/* --- thread_spawner ---------------------------------------------------------------------------------------------------- */
+
+static bool is_user_address(const struct process *process, u64 addr)
+{
+	u64 base = process->space.mach.user_base;
+
+	return addr >= base && addr - base < MACH_USER_BYTES;
+}
+
+static u16 thread_make(struct call *call, struct thread **out)
+{
+	struct process *process = call->thread->process;
+	struct thread *thread;
+	u16 status;
+
+	status = thread_create(process, (struct uaddr){ call->word[0] }, (struct uaddr){ call->word[1] }, call->word[2],
+			       (u32)call->word[3], (u32)call->word[4], &thread);
+	if (status != CAPOS_STATUS_OK)
+		return status;
+	status = object_publish(&thread->object);
+	if (status != CAPOS_STATUS_OK) {
+		thread_undo_create(thread);
+		return status;
+	}
+	*out = thread;
+	return CAPOS_STATUS_OK;
+}
+
+u64 method_thread_spawner_create(struct call *call)
+{
+	struct process *process = call->thread->process;
+	struct thread *thread;
+	u64 handle;
+	u16 status;
+
+	if (!is_user_address(process, call->word[0]))
+		return STATUS_DETAIL(BAD_ARGUMENT, 0);
+	/* The stack grows down from it: it may be the first address above. */
+	if (!is_user_address(process, call->word[1] - 1) || call->word[1] % 8 != 0)
+		return STATUS_DETAIL(BAD_ARGUMENT, 1);
+	if (!cpu_is_usable(call->word[3]))
+		return STATUS_DETAIL(BAD_ARGUMENT, 3);
+	if ((call->word[4] & ~(u64)CAPOS_THREAD_PASSIVE) != 0)
+		return STATUS_DETAIL(BAD_ARGUMENT, 4);
+	status = thread_make(call, &thread);
+	if (status != CAPOS_STATUS_OK)
+		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+	status = cap_insert_root(process, &thread->object, CHILD_RIGHTS, &handle);
+	if (status != CAPOS_STATUS_OK) {
+		u32 detail = process_quota_detail(process, status);
+
+		thread_abandon(thread);
+		return CAPOS_RESULT(status, 0, detail);
+	}
+	registry_add_thread(thread);
+	call->word[0] = handle;
+	call->word[1] = thread->object.id;
+	call->word[2] = thread->page_addr.va;
+	if (!thread_start(call->cpu, thread)) {
+		registry_remove_thread(thread);
+		thread_abandon(thread);
+		return STATUS(DYING);
+	}
+	return STATUS(OK);
+}
+
+u64 method_thread_spawner_self(struct call *call)
+{
+	struct process *process = call->thread->process;
+	u64 handle;
+	u16 status = cap_insert_root(process, &call->thread->object, CHILD_RIGHTS, &handle);
+
+	if (status != CAPOS_STATUS_OK)
+		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+	call->word[0] = handle;
+	return STATUS(OK);
+}
+
+const struct object_type type_thread = OBJECT_TYPE(thread, .kill_step = thread_kill_step, .free = thread_object_free,
+						   .pool = POOL_THREAD + 1, .unreferenced = thread_unreferenced);
+const struct object_type type_thread_spawner = OBJECT_TYPE(thread_spawner, .free = NULL);

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiters: see wait.h for the rules WA1..WA4.
+ *
+ * A deadline that fires late can't end a later wait: the callback reads the state word (sequence and state), then the
+ * deadline, then claims that very word. If the wait changed before the read, the deadline read is the new wait's (stored
+ * before the exchange that armed it) and has not passed; if after, the claim fails.
+ */
+#include <kernel/wait.h>
+
+#include <kernel/cpu.h>
+#include <kernel/debug.h>
+#include <kernel/ipc.h>
+#include <kernel/thread.h>
+
+#define STATE_MASK 3u
+#define SEQUENCE_ONE 4u
+
+void waiter_init(struct waiter *waiter, enum waiter_kind kind, struct thread *thread)
+{
+	*waiter = (struct waiter){ .kind = (u8)kind, .thread = thread };
+	waiter->timer.deadline_ns = INSTANT_NEVER.ns;
+}
+
+void waiter_prepare(struct cpu *cpu, struct waiter *waiter)
+{
+	if (waiter->kind == WAITER_THREAD && cpu->current == waiter->thread)
+		sched_detach_current(cpu);
+}
+
+static void deadline_passed(struct cpu *cpu, struct timer *timer)
+{
+	struct waiter *waiter = container_of(timer, struct waiter, timer);
+	u32 seen = atomic_load_acquire(&waiter->state); /* pairs with the exchange in waiter_arm */
+
+	if ((seen & STATE_MASK) != WAITER_ARMED || timer->deadline_ns > mach_clock().ns)
+		return;
+	if (!atomic_cas(&waiter->state, seen, (seen & ~STATE_MASK) | WAITER_CLAIMED))
+		return;
+	waiter->ops->unlink(waiter);
+	waiter_finish(cpu, waiter, STATUS(TIMED_OUT), NULL, 0);
+}
+
+void waiter_arm(struct cpu *cpu, struct waiter *waiter, enum capos_wait wait, const struct waiter_ops *ops,
+		struct instant deadline)
+{
+	u32 state = atomic_load_relaxed(&waiter->state);
+
+	KASSERT((state & STATE_MASK) == WAITER_IDLE);
+	waiter->wait = (u8)wait;
+	waiter->ops = ops;
+	waiter->timer.deadline_ns = deadline.ns;
+	if (deadline.ns != INSTANT_NEVER.ns)
+		timer_start(cpu, &waiter->timer, deadline, deadline_passed);
+	if (waiter->kind == WAITER_THREAD) {
+		KASSERT(cpu->armed_waiter == NULL);
+		cpu->armed_waiter = waiter;
+	}
+	/* Full barrier: orders the arm before the look at `attention` in sched_exit; pairs with thread_kill. */
+	atomic_xchg(&waiter->state, ((state & ~STATE_MASK) + SEQUENCE_ONE) | WAITER_ARMED);
+}
+
+bool waiter_claim(struct waiter *waiter)
+{
+	for (;;) {
+		u32 seen = atomic_load_relaxed(&waiter->state);
+
+		if ((seen & STATE_MASK) != WAITER_ARMED)
+			return false;
+		if (atomic_cas(&waiter->state, seen, (seen & ~STATE_MASK) | WAITER_CLAIMED))
+			return true;
+	}
+}
+
+/* The wait is over as far as the waiter goes: nothing of it is armed. */
+static void waiter_settle(struct waiter *waiter)
+{
+	u32 state = atomic_load_relaxed(&waiter->state);
+
+	KASSERT((state & STATE_MASK) == WAITER_CLAIMED);
+	if (waiter->timer.deadline_ns != INSTANT_NEVER.ns)
+		(void)timer_cancel(&waiter->timer);
+	atomic_store_release(&waiter->state, (state & ~STATE_MASK) | WAITER_IDLE);
+}
+
+void waiter_deliver(struct cpu *cpu, struct waiter *waiter, u64 result, const u64 *words, unsigned word_count)
+{
+	struct thread *thread = waiter->thread;
+
+	waiter_settle(waiter);
+	if (atomic_load_relaxed(&thread->attention) & ATTENTION_OPERATION) {
+		thread->operation.result = result;
+		for (unsigned i = 0; i < word_count; i++)
+			thread->operation.word[i] = words[i];
+	} else if (waiter->wait == CAPOS_WAIT_FAULT) {
+		endpoint_fault_finish(cpu, thread, result, words, word_count);
+	} else {
+		thread->mach.frame.call = result;
+		for (unsigned i = 0; i < word_count; i++)
+			thread->mach.frame.word[i] = words[i];
+	}
+}
+
+void waiter_finish(struct cpu *cpu, struct waiter *waiter, u64 result, const u64 *words, unsigned word_count)
+{
+	if (waiter->kind == WAITER_RING_OP) {
+		waiter_settle(waiter);
+		ring_op_finish(cpu, container_of(waiter, struct ring_op, wait), result, words, word_count);
+		return;
+	}
+	waiter_deliver(cpu, waiter, result, words, word_count);
+	thread_ready(cpu, waiter->thread);
+}
+
+bool waiter_end(struct cpu *cpu, struct waiter *waiter, u64 result)
+{
+	if (!waiter_claim(waiter))
+		return false;
+	waiter->ops->unlink(waiter);
+	waiter_finish(cpu, waiter, result, NULL, 0);
+	return true;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared words. A word that more than one CPU touches without a lock is an ATOMIC(type) and is used only through
+ * these, on the compiler's __atomic builtins. The simulator has the same names over a model of x86-TSO.
+ *
+ * Every acquire load names, at its place, the release it pairs with.
+ */
+#ifndef MACH_ATOMIC_H
+#define MACH_ATOMIC_H
+
+/* One naturally aligned word of 1, 2, 4 or 8 bytes: an unsigned integer or a pointer. Zeroed memory is value 0. */
+#define ATOMIC(type)                                                                                                 \
+	struct {                                                                                                     \
+		type value_;                                                                                         \
+	}
+
+#define atomic_load_relaxed(p) __atomic_load_n(&(p)->value_, __ATOMIC_RELAXED)
+#define atomic_load_acquire(p) __atomic_load_n(&(p)->value_, __ATOMIC_ACQUIRE)
+#define atomic_store_relaxed(p, v) __atomic_store_n(&(p)->value_, (v), __ATOMIC_RELAXED)
+#define atomic_store_release(p, v) __atomic_store_n(&(p)->value_, (v), __ATOMIC_RELEASE)
+
+/* Read-modify-write: all are full barriers (locked instructions). */
+#define atomic_xchg(p, v) __atomic_exchange_n(&(p)->value_, (v), __ATOMIC_SEQ_CST)
+#define atomic_fetch_add(p, v) __atomic_fetch_add(&(p)->value_, (v), __ATOMIC_SEQ_CST)
+#define atomic_fetch_sub(p, v) __atomic_fetch_sub(&(p)->value_, (v), __ATOMIC_SEQ_CST)
+#define atomic_fetch_or(p, v) __atomic_fetch_or(&(p)->value_, (v), __ATOMIC_SEQ_CST)
+#define atomic_fetch_and(p, v) __atomic_fetch_and(&(p)->value_, (v), __ATOMIC_SEQ_CST)
+/* If *p == expected, store desired and return true. */
+#define atomic_cas(p, expected, desired)                                                                             \
+	({                                                                                                           \
+		__typeof__((p)->value_) expected_ = (expected);                                                      \
+		__atomic_compare_exchange_n(&(p)->value_, &expected_, (desired), false, __ATOMIC_SEQ_CST,            \
+					    __ATOMIC_SEQ_CST);                                                       \
+	})
+/* Full fence: orders earlier stores before later loads. */
+#define atomic_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+
+/* The same on words that lie in memory shared with a program (rings, park words): p points to the plain integer. */
+#define shared_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define shared_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define shared_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define shared_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define shared_fetch_or(p, v) __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
+
+#endif

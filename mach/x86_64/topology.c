@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a CPU sits, from its APIC id and the boot CPU's CPUID: ids are bit fields, and all CPUs of a machine share
+ * their widths. `core` and `llc` are unique over the machine.
+ */
+#include "mach_priv.h"
+
+struct shifts {
+	u32 core;    /* id >> core: a core */
+	u32 llc;     /* id >> llc: a last-level cache */
+	u32 package; /* id >> package */
+};
+
+struct cpuid cpuid_leaf(u32 leaf, u32 subleaf)
+{
+	struct cpuid c = { 0, 0, 0, 0 };
+	u32 highest, unused_b, unused_c, unused_d;
+
+	__asm__ volatile("cpuid"
+			 : "=a"(highest), "=b"(unused_b), "=c"(unused_c), "=d"(unused_d)
+			 : "a"(leaf & 0x80000000u), "c"(0));
+	if (leaf <= highest)
+		__asm__ volatile("cpuid"
+				 : "=a"(c.eax), "=b"(c.ebx), "=c"(c.ecx), "=d"(c.edx)
+				 : "a"(leaf), "c"(subleaf));
+	return c;
+}
+
+static u32 log2_up(u32 n)
+{
+	return n <= 1 ? 0 : 32 - (u32)__builtin_clz(n - 1);
+}
+
+/* Leaf 0x1f or 0xb: levels with the shift to the next one. */
+static bool shifts_by_levels(u32 leaf, struct shifts *s)
+{
+	bool found = false;
+
+	for (u32 i = 0; i < 8; i++) {
+		struct cpuid c = cpuid_leaf(leaf, i);
+		u32 type = c.ecx >> 8 & 0xff;
+
+		if (type == 0 || (c.ebx & 0xffff) == 0)
+			break;
+		if (type == 1)
+			s->core = c.eax & 0x1f;
+		s->package = MAX(s->package, c.eax & 0x1f);
+		found = true;
+	}
+	return found;
+}
+
+static void shifts_by_counts(struct shifts *s)
+{
+	u32 logical = cpuid_leaf(1, 0).ebx >> 16 & 0xff;
+	bool many = (cpuid_leaf(1, 0).edx & 1u << 28) != 0;
+	u32 cores = (cpuid_leaf(4, 0).eax >> 26) + 1;
+	struct cpuid amd = cpuid_leaf(0x80000008u, 0);
+
+	if (!many)
+		return;
+	s->package = log2_up(logical);
+	if ((amd.ecx & 0xff) != 0) {
+		s->package = MAX(s->package, amd.ecx >> 12 & 0xf);
+		s->core = log2_up((cpuid_leaf(0x8000001eu, 0).ebx >> 8 & 0xff) + 1);
+	} else if (s->package > log2_up(cores)) {
+		s->core = s->package - log2_up(cores);
+	}
+}
+
+static void shifts_of_cache(u32 leaf, struct shifts *s)
+{
+	u32 level = 0;
+
+	for (u32 i = 0; i < 8; i++) {
+		struct cpuid c = cpuid_leaf(leaf, i);
+
+		if ((c.eax & 0x1f) == 0)
+			break;
+		if ((c.eax >> 5 & 7) >= level && (c.eax & 0x1f) != 2) {
+			level = c.eax >> 5 & 7;
+			s->llc = log2_up((c.eax >> 14 & 0xfff) + 1);
+		}
+	}
+	if (level < 2)
+		s->llc = s->package;
+}
+
+void topology_fill(struct cpu_desc *desc, u32 apic_id)
+{
+	struct shifts s = { 0, 0, 0 };
+
+	if (!shifts_by_levels(0x1f, &s) && !shifts_by_levels(0xb, &s))
+		shifts_by_counts(&s);
+	shifts_of_cache((cpuid_leaf(0x80000001u, 0).ecx & 1u << 22) != 0 ? 0x8000001du : 4, &s);
+	s.core = MIN(s.core, s.package);
+	s.llc = MIN(MAX(s.llc, s.core), s.package);
+	desc->apic_id = apic_id;
+	desc->package = apic_id >> s.package;
+	desc->llc = apic_id >> s.llc;
+	desc->core = apic_id >> s.core;
+	desc->smt = apic_id & ((1u << s.core) - 1);
+}

@@ -1,0 +1,846 @@
+/* SPDX-License-Identifier: MIT */
+/* LINK: kernel/ipc/endpoint.c kernel/ipc/endpoint_fast.c kernel/ipc/fault.c kernel/ipc/notification.c kernel/ipc/park.c kernel/ipc/ring.c kernel/ipc/ring_op.c kernel/task/wait.c kernel/sched/lend.c kernel/sched/lock.c */
+/* The IPC room on real waiters and loans; scheduling, memory and capabilities are fakes. One CPU, threads are data. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <kernel/debug.h>
+#include <kernel/ipc.h>
+#include <kernel/state.h>
+#include <kernel/trace.h>
+
+struct kernel kernel_state;
+struct cpu *sim_cpu_record;
+static struct cpu *cpu;
+static u64 now_ns;
+static u64 pool_live;
+static unsigned faults, skips;
+static u16 commit_status;
+static u64 next_id;
+static struct grant grants[2];
+
+void panic(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	abort();
+}
+struct instant mach_clock(void)
+{
+	return (struct instant){ now_ns };
+}
+void mach_thread_leave(struct thread *thread)
+{
+	(void)thread;
+}
+bool mach_frame_skip(struct thread *thread)
+{
+	(void)thread;
+	skips++;
+	return true;
+}
+void process_fault(struct cpu *c, struct thread *thread, const struct fault *fault)
+{
+	(void)c, (void)thread, (void)fault;
+	faults++;
+}
+void trace_record(struct cpu *c, enum capos_trace_event event, u64 thread_id, u64 arg0, u64 arg1)
+{
+	(void)c, (void)event, (void)thread_id, (void)arg0, (void)arg1;
+}
+void space_switch(struct cpu *c, struct space *space)
+{
+	(void)c, (void)space;
+}
+bool space_copy_in(struct space *space, void *to, struct uaddr from, size_t n)
+{
+	(void)space;
+	memcpy(to, (const void *)from.va, n);
+	return true;
+}
+bool space_translate(struct space *space, struct uaddr addr, u32 prot, struct paddr *out)
+{
+	(void)space, (void)prot;
+	*out = virt_to_phys((const void *)addr.va);
+	return addr.va >= PAGE_BYTES;
+}
+bool space_shared_key(struct space *space, struct uaddr addr, u64 *object_id, u64 *offset)
+{
+	(void)space, (void)addr, (void)object_id, (void)offset;
+	return false;
+}
+void timer_start(struct cpu *c, struct timer *timer, struct instant deadline, timer_fn fn)
+{
+	timer->deadline_ns = deadline.ns;
+	timer->fn = fn;
+	atomic_store_relaxed(&timer->cpu, c);
+}
+bool timer_cancel(struct timer *timer)
+{
+	bool queued = atomic_load_relaxed(&timer->cpu) != NULL;
+
+	atomic_store_relaxed(&timer->cpu, NULL);
+	return queued;
+}
+u16 pool_alloc(enum pool_id pool, struct process *process, void **out)
+{
+	(void)pool, (void)process;
+	*out = calloc(1, 1024);
+	pool_live++;
+	return CAPOS_STATUS_OK;
+}
+void pool_uncharge(enum pool_id pool, struct process *process)
+{
+	(void)pool, (void)process;
+}
+void pool_free(enum pool_id pool, void *object)
+{
+	(void)pool;
+	pool_live--;
+	free(object);
+}
+bool frame_alloc(struct paddr *out)
+{
+	*out = virt_to_phys(aligned_alloc(PAGE_BYTES, PAGE_BYTES));
+	return true;
+}
+void frame_free(struct paddr frame)
+{
+	free(phys_to_virt(frame));
+}
+bool quota_charge(struct process *process, enum capos_quota kind, u64 amount)
+{
+	(void)process, (void)kind, (void)amount;
+	return true;
+}
+void quota_uncharge(struct process *process, enum capos_quota kind, u64 amount)
+{
+	(void)process, (void)kind, (void)amount;
+}
+void reclaim_defer(struct reclaim_node *node, void (*fn)(struct reclaim_node *))
+{
+	fn(node);
+}
+void object_init(struct object *object, u16 type, struct process *owner)
+{
+	object->type = type;
+	object->id = ++next_id;
+	object->owner = owner;
+	spinlock_init(&object->lock, RANK_OBJECT, object->id);
+	atomic_store_relaxed(&object->state, OBJECT_ALIVE);
+}
+bool grant_get(struct grant *grant)
+{
+	atomic_fetch_add(&grant->references, 1u);
+	return true;
+}
+void grant_put(struct grant *grant)
+{
+	atomic_fetch_sub(&grant->references, 1u);
+}
+u16 cap_transfer_decode(struct thread *from, u32 count, struct cap out[CAPOS_MESSAGE_CAPS])
+{
+	(void)from;
+	for (u32 i = 0; i < count; i++) {
+		out[i] = (struct cap){ .grant = &grants[1] };
+		grant_get(&grants[1]);
+	}
+	return CAPOS_STATUS_OK;
+}
+u16 cap_transfer_commit(struct process *to, const struct cap *caps, u32 count, u64 handles[CAPOS_MESSAGE_CAPS])
+{
+	(void)to, (void)caps;
+	for (u32 i = 0; i < count; i++)
+		handles[i] = 0x100 + i;
+	return commit_status;
+}
+void cap_transfer_drop(const struct cap *caps, u32 count)
+{
+	for (u32 i = 0; i < count; i++)
+		grant_put(caps[i].grant);
+}
+u16 cap_release(struct process *process, u64 handle)
+{
+	(void)process, (void)handle;
+	return CAPOS_STATUS_OK;
+}
+static struct cap ring_cap;
+u16 cap_lookup_typed(struct process *process, u64 handle, u16 type, u32 rights, struct cap *out)
+{
+	(void)process, (void)type, (void)rights;
+	*out = ring_cap;
+	return handle != 0 ? CAPOS_STATUS_OK : CAPOS_STATUS_INVALID_HANDLE;
+}
+static u64 nop(struct call *call)
+{
+	(void)call;
+	return STATUS(OK);
+}
+static const struct method nop_method = { .name = "nop", .fn = nop };
+const struct method *call_method(u32 iface, u16 method)
+{
+	(void)method;
+	return iface == CAPOS_IFACE_cap_table ? &nop_method : NULL;
+}
+u64 call_dispatch(struct call *call, u64 call_word, u64 handle)
+{
+	(void)handle;
+	if (CAPOS_CALL_IFACE(call_word) == CAPOS_IFACE_cap_table)
+		return nop(call);
+	call->cap = ring_cap;
+	return endpoint_call_ring(call, call_word);
+}
+u64 call_start_operation(struct call *call,
+			 enum operation_progress (*step)(struct cpu *, struct thread *, struct operation *))
+{
+	call->thread->operation.step = step;
+	return CALL_OPERATION;
+}
+void entity_init(struct entity *entity, enum entity_kind kind, u32 pinned_cpu)
+{
+	*entity = (struct entity){ .kind = (u8)kind, .pinned_cpu = pinned_cpu };
+}
+void sched_charge(struct cpu *c, struct instant now)
+{
+	(void)c, (void)now;
+}
+/* Runnable entities are those with owner QUEUE; B1 is checked here. */
+void sched_wake(struct cpu *c, struct entity *entity)
+{
+	(void)c;
+	assert_int_equal(atomic_load_relaxed(&entity->owner), OWNER_NONE);
+	atomic_store_relaxed(&entity->owner, OWNER_QUEUE);
+}
+void sched_detach_current(struct cpu *c)
+{
+	atomic_store_relaxed(&c->current_entity->owner, OWNER_NONE);
+	c->current = NULL;
+	c->current_entity = NULL;
+}
+bool sched_handoff(struct cpu *c, struct thread *thread)
+{
+	if (c->current != NULL || thread->entity == NULL)
+		return false;
+	sched_wake(c, thread->entity);
+	return true;
+}
+
+/* --- the world --------------------------------------------------------------------------------------------------------- */
+
+static struct endpoint *endpoint;
+static struct process *process[2];
+static struct thread *client, *client2, *server;
+
+static struct thread *thread_new(struct process *of, bool passive)
+{
+	struct thread *thread = aligned_alloc(64, ALIGN_UP(sizeof(struct thread), 64ul));
+
+	memset(thread, 0, sizeof(*thread));
+	thread->process = of;
+	thread->passive = passive;
+	object_init(&thread->object, CAPOS_IFACE_thread, of);
+	thread->page = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
+	memset(thread->page, 0, PAGE_BYTES);
+	thread->own = calloc(1, 1024);
+	entity_init(thread->own, ENTITY_THREAD, CAPOS_CPU_ANY);
+	waiter_init(&thread->wait, WAITER_THREAD, thread);
+	ring_init(thread);
+	pool_live++; /* own */
+	return thread;
+}
+
+static void thread_delete(struct thread *thread)
+{
+	assert_true(list_is_empty(&thread->served) && list_is_empty(&thread->ring_ops));
+	assert_null(thread->serving);
+	if (thread->spare != NULL)
+		pool_free(POOL_ENTITY, thread->spare);
+	pool_free(POOL_ENTITY, thread->own);
+	free(thread->page);
+	free(thread);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	memset(&kernel_state, 0, sizeof(kernel_state));
+	park_init();
+	cpu = aligned_alloc(64, ALIGN_UP(sizeof(struct cpu), 64ul));
+	memset(cpu, 0, sizeof(*cpu));
+	sim_cpu_record = cpu;
+	now_ns = 1000;
+	pool_live = 0;
+	faults = skips = 0;
+	commit_status = CAPOS_STATUS_OK;
+	memset(grants, 0, sizeof(grants));
+	for (int i = 0; i < 2; i++) {
+		process[i] = calloc(1, sizeof(struct process));
+		object_init(&process[i]->object, CAPOS_IFACE_process, NULL);
+	}
+	assert_int_equal(endpoint_create(process[1], 0, &endpoint), CAPOS_STATUS_OK);
+	client = thread_new(process[0], false);
+	client2 = thread_new(process[0], false);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	thread_delete(client);
+	thread_delete(client2);
+	if (server != NULL)
+		thread_delete(server);
+	server = NULL;
+	assert_int_equal(grants[1].references.value_, 0);
+	pool_free(POOL_ENDPOINT, endpoint);
+	assert_int_equal(pool_live, 0);
+	free(process[0]);
+	free(process[1]);
+	free(cpu);
+	return 0;
+}
+
+static struct cap cap_with_badge(u64 badge)
+{
+	return (struct cap){ .object = &endpoint->object, .grant = &grants[0], .badge = badge, .rights = CAPOS_RIGHTS_ALL };
+}
+
+/* Put the thread on the CPU: it was blocked or new, or its entity is queued. */
+static void run(struct thread *thread)
+{
+	if (cpu->current == thread)
+		return;
+	if (cpu->current != NULL) {
+		atomic_store_relaxed(&cpu->current_entity->owner, OWNER_QUEUE);
+		cpu->current = NULL;
+	}
+	cpu->armed_waiter = NULL;
+	if (thread->entity == NULL)
+		thread_ready(cpu, thread);
+	assert_int_equal(atomic_load_relaxed(&thread->entity->owner), OWNER_QUEUE);
+	assert_ptr_equal(thread->entity->thread, thread);
+	atomic_store_relaxed(&thread->entity->owner, OWNER_CURRENT);
+	cpu->current = thread;
+	cpu->current_entity = thread->entity;
+}
+
+static bool runnable(struct thread *thread)
+{
+	return thread->entity != NULL && thread->entity->thread == thread &&
+	       atomic_load_relaxed(&thread->entity->owner) != OWNER_NONE;
+}
+
+static void step(struct thread *thread)
+{
+	enum operation_progress progress;
+
+	run(thread);
+	progress = thread->operation.step(cpu, thread, &thread->operation);
+	if (progress == OPERATION_DONE) {
+		atomic_fetch_and(&thread->attention, ~ATTENTION_OPERATION);
+		thread->mach.frame.call = thread->operation.result;
+	}
+}
+
+static void recv(struct thread *thread, u64 deadline)
+{
+	struct cap cap = cap_with_badge(0);
+
+	run(thread);
+	thread->mach.frame.call = CAPOS_CALL_WORD(0, 0, CAPOS_OP_RECV, 1, 0);
+	thread->mach.frame.word[0] = deadline;
+	endpoint_recv(cpu, thread, &cap);
+	assert_int_equal(cpu->lock_depth, 0);
+}
+
+static void call(struct thread *thread, unsigned words, unsigned flags)
+{
+	struct cap cap = cap_with_badge(77);
+
+	run(thread);
+	thread->mach.frame.call = CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, CAPOS_OP_CALL, words, flags);
+	for (unsigned i = 0; i < words; i++)
+		thread->mach.frame.word[i] = 10 + i;
+	endpoint_call(cpu, thread, &cap);
+	assert_int_equal(cpu->lock_depth, 0);
+}
+
+static void reply(struct thread *thread, bool then_receive, unsigned flags)
+{
+	struct cap cap = cap_with_badge(0);
+
+	run(thread);
+	thread->mach.frame.call = CAPOS_CALL_WORD(3, 0, CAPOS_OP_REPLY_RECV, 2, flags);
+	thread->mach.frame.word[0] = 100;
+	thread->mach.frame.word[1] = 101;
+	endpoint_reply(cpu, thread, &cap, then_receive);
+	assert_int_equal(cpu->lock_depth, 0);
+}
+
+static void finish(struct thread *thread)
+{
+	if (waiter_is_armed(&thread->wait))
+		assert_true(waiter_end(cpu, &thread->wait, STATUS(CANCELLED)));
+	run(thread);
+	sched_detach_current(cpu);
+	sched_drop_entity(thread);
+	endpoint_thread_exit(cpu, thread);
+}
+
+static void check_received(struct thread *thread, unsigned words)
+{
+	struct mach_frame *frame = &thread->mach.frame;
+
+	assert_int_equal(CAPOS_RESULT_STATUS(frame->call), CAPOS_STATUS_OK);
+	assert_int_equal(CAPOS_RESULT_IRESULT(frame->call), 5);
+	assert_int_equal(CAPOS_RECV_WORDS(CAPOS_RESULT_DETAIL(frame->call)), words);
+	assert_int_equal(frame->handle, 77);
+	for (unsigned i = 0; i < words; i++)
+		assert_int_equal(frame->word[i], 10 + i);
+}
+
+static void check_replied(struct thread *thread)
+{
+	assert_int_equal(CAPOS_RESULT_STATUS(thread->mach.frame.call), CAPOS_STATUS_OK);
+	assert_int_equal(CAPOS_RESULT_IRESULT(thread->mach.frame.call), 3);
+	assert_int_equal(thread->mach.frame.word[0], 100);
+	assert_int_equal(thread->mach.frame.word[1], 101);
+}
+
+/* --- tests ------------------------------------------------------------------------------------------------------------- */
+
+static void test_passive_round_trip(void **state)
+{
+	(void)state;
+	server = thread_new(process[1], true);
+	recv(server, CAPOS_NEVER);
+	assert_null(server->entity);
+	for (int i = 0; i < 3; i++) {
+		struct entity *entity;
+
+		run(client);
+		entity = client->entity;
+		call(client, 4, 0); /* the first one makes the spare: general path; then the fast one */
+		assert_ptr_equal(cpu->current, server);
+		assert_ptr_equal(cpu->current_entity, entity);
+		assert_null(client->entity);
+		check_received(server, 4);
+		assert_ptr_equal(server->serving, &client->wait);
+		cpu->armed_waiter = NULL;
+		reply(server, true, 0);
+		assert_ptr_equal(cpu->current, client);
+		assert_ptr_equal(cpu->current_entity, entity);
+		assert_null(server->entity);
+		check_replied(client);
+		cpu->armed_waiter = NULL;
+	}
+}
+
+static void test_active_round_trip(void **state)
+{
+	(void)state;
+	server = thread_new(process[1], false);
+	recv(server, CAPOS_NEVER);
+	call(client, 8, 0);
+	assert_true(runnable(server) && !runnable(client));
+	check_received(server, 8);
+	reply(server, true, 0);
+	assert_true(runnable(client) && !runnable(server));
+	check_replied(client);
+	cpu->armed_waiter = NULL;
+	/* Queued calls are received at once, in order. */
+	call(client, 1, 0);
+	assert_true(runnable(server));
+	call(client2, 2, 0);
+	reply(server, true, 0);
+	check_replied(client);
+	check_received(server, 2);
+	reply(server, false, 0);
+	check_replied(client2);
+	assert_int_equal(server->mach.frame.call, STATUS(OK));
+	reply(server, false, 0);
+	assert_int_equal(server->mach.frame.call, STATUS(NOT_SERVING));
+}
+
+static void test_caller_killed(void **state)
+{
+	(void)state;
+	server = thread_new(process[1], true);
+	recv(server, CAPOS_NEVER);
+	call(client, 0, 0);
+	cpu->armed_waiter = NULL;
+	assert_ptr_equal(cpu->current, server);
+	assert_true(waiter_end(cpu, &client->wait, STATUS(CANCELLED)));
+	assert_true(runnable(client) && runnable(server));
+	assert_ptr_not_equal(client->entity, server->entity);
+	assert_null(server->serving);
+	reply(server, true, 0);
+	assert_int_equal(server->mach.frame.call, STATUS(NOT_SERVING));
+	recv(server, CAPOS_NEVER);
+	assert_null(server->entity);
+	call(client, 3, 0);
+	assert_ptr_equal(cpu->current, server);
+	check_received(server, 3);
+	cpu->armed_waiter = NULL;
+	reply(server, true, 0);
+	check_replied(client);
+}
+
+static void test_server_dies(void **state)
+{
+	(void)state;
+	server = thread_new(process[1], true);
+	recv(server, CAPOS_NEVER);
+	call(client, 0, 0);
+	cpu->armed_waiter = NULL;
+	/* One set aside, one being served. */
+	recv(server, CAPOS_NEVER);
+	cpu->armed_waiter = NULL;
+	assert_false(list_is_empty(&server->served));
+	call(client2, 0, 0);
+	assert_ptr_equal(server->serving, &client2->wait);
+	cpu->armed_waiter = NULL;
+	finish(server);
+	assert_int_equal(client->mach.frame.call, STATUS(PEER_GONE));
+	assert_int_equal(client2->mach.frame.call, STATUS(PEER_GONE));
+	assert_true(runnable(client) && runnable(client2));
+}
+
+static void test_token_reply_and_exception(void **state)
+{
+	u64 token;
+
+	(void)state;
+	server = thread_new(process[1], false);
+	recv(server, CAPOS_NEVER);
+	call(client, 0, 0);
+	token = server->page->recv_token;
+	recv(server, 0);
+	assert_int_equal(server->mach.frame.call, STATUS(WOULD_BLOCK));
+	reply(server, false, 0);
+	assert_int_equal(server->mach.frame.call, STATUS(NOT_SERVING));
+	server->page->reply_token = token + 1;
+	reply(server, false, CAPOS_CALL_TOKEN);
+	assert_int_equal(server->mach.frame.call, STATUS(NOT_SERVING));
+	server->page->reply_token = token;
+	reply(server, false, CAPOS_CALL_TOKEN | CAPOS_CALL_EXCEPTION);
+	assert_int_equal(server->mach.frame.call, STATUS(OK));
+	assert_int_equal(CAPOS_RESULT_STATUS(client->mach.frame.call), CAPOS_STATUS_EXCEPTION);
+	assert_int_equal(CAPOS_RESULT_IRESULT(client->mach.frame.call), 3);
+}
+
+static void test_message_and_caps(void **state)
+{
+	(void)state;
+	server = thread_new(process[1], false);
+	server->page->accept_caps = 0;
+	recv(server, CAPOS_NEVER);
+	client->page->send_bytes = 5;
+	client->page->send_caps = 2;
+	memcpy(client->page->message, "hello", 5);
+	call(client, 0, CAPOS_CALL_MESSAGE | CAPOS_CALL_CAPS);
+	assert_int_equal(client->mach.frame.call, STATUS(NO_SLOTS));
+	assert_true(waiter_is_armed(&server->wait));
+	server->page->accept_caps = 2;
+	call(client, 0, CAPOS_CALL_MESSAGE | CAPOS_CALL_CAPS);
+	assert_memory_equal(server->page->message, "hello", 5);
+	assert_int_equal(server->page->recv_caps, 2);
+	assert_int_equal(server->page->recv_cap[1], 0x101);
+	assert_int_equal(CAPOS_RECV_BYTES(CAPOS_RESULT_DETAIL(server->mach.frame.call)), 5);
+	reply(server, false, 0);
+	/* Queued with capabilities: refused at the receive, which goes on to the next caller. */
+	call(client, 0, CAPOS_CALL_CAPS);
+	cpu->armed_waiter = NULL;
+	call(client2, 1, 0);
+	cpu->armed_waiter = NULL;
+	commit_status = CAPOS_STATUS_QUOTA_EXCEEDED;
+	recv(server, CAPOS_NEVER);
+	check_received(server, 1);
+	assert_int_equal(CAPOS_RESULT_STATUS(client->mach.frame.call), CAPOS_STATUS_QUOTA_EXCEEDED);
+	reply(server, false, 0);
+	/* Killed in the queue: its references are given back (checked at the end). */
+	commit_status = CAPOS_STATUS_OK;
+	call(client, 0, CAPOS_CALL_CAPS);
+	assert_true(waiter_end(cpu, &client->wait, STATUS(CANCELLED)));
+	client->page->send_bytes = 513;
+	call(client2, 0, 0);
+	call(client, 0, CAPOS_CALL_MESSAGE);
+	assert_int_equal(client->mach.frame.call, STATUS(BAD_SIZE));
+	cpu->armed_waiter = NULL;
+	recv(server, CAPOS_NEVER);
+	reply(server, false, 0);
+}
+
+static void test_endpoint_ends(void **state)
+{
+	const struct object_type *type = &type_endpoint;
+
+	(void)state;
+	server = thread_new(process[1], true);
+	recv(server, CAPOS_NEVER);
+	cpu->armed_waiter = NULL;
+	call(client, 0, 0);
+	cpu->armed_waiter = NULL;
+	call(client2, 0, 0);
+	cpu->armed_waiter = NULL;
+	atomic_store_relaxed(&endpoint->object.state, OBJECT_DYING);
+	while (!type->kill_step(&endpoint->object))
+		;
+	assert_int_equal(client->mach.frame.call, STATUS(REVOKED));
+	assert_int_equal(client2->mach.frame.call, STATUS(REVOKED));
+	assert_null(server->serving);
+	assert_true(runnable(client) && runnable(client2) && runnable(server));
+	recv(server, CAPOS_NEVER);
+	assert_int_equal(server->mach.frame.call, STATUS(REVOKED));
+	finish(server);
+}
+
+static void test_fault(void **state)
+{
+	struct fault fault = { .cause = FAULT_PAGE, .addr = 0x123, .ip = 0x456 };
+
+	(void)state;
+	server = thread_new(process[1], true);
+	recv(server, CAPOS_NEVER);
+	cpu->armed_waiter = NULL;
+	run(client);
+	client->fault_endpoint = endpoint;
+	client->fault_grant = &grants[0];
+	client->mach.frame.call = 0xabc;
+	client->mach.frame.word[0] = 0xdef;
+	for (u64 action = 0; action < 3; action++) {
+		run(client);
+		assert_true(endpoint_fault(cpu, client, &fault));
+		cpu->armed_waiter = NULL;
+		assert_int_equal(server->mach.frame.word[2], 0x123);
+		assert_int_equal(server->mach.frame.word[5], client->object.id);
+		run(server);
+		server->mach.frame.call = CAPOS_CALL_WORD(0, 0, CAPOS_OP_REPLY_RECV, 1, 0);
+		server->mach.frame.word[0] = action;
+		struct cap cap = cap_with_badge(0);
+		endpoint_reply(cpu, server, &cap, true);
+		cpu->armed_waiter = NULL;
+		assert_true(runnable(client));
+		if (atomic_load_relaxed(&client->attention) & ATTENTION_OPERATION)
+			step(client);
+		assert_int_equal(client->mach.frame.call, 0xabc);
+		assert_int_equal(client->mach.frame.word[0], 0xdef);
+	}
+	assert_int_equal(faults, 1);
+	assert_int_equal(skips, 1);
+}
+
+static void submit(struct thread *thread, u64 user_data, u64 call_word, u64 deadline)
+{
+	struct capos_sqe *entry = &thread->page->sq[thread->page->sq_tail++ % CAPOS_SQ_ENTRIES];
+
+	*entry = (struct capos_sqe){ .user_data = user_data, .handle = 1, .call = call_word, .deadline = deadline };
+}
+
+static void enter(struct thread *thread, u64 count, u64 deadline)
+{
+	run(thread);
+	thread->mach.frame.word[0] = count;
+	thread->mach.frame.word[1] = deadline;
+	ring_enter(cpu, thread);
+	while (runnable(thread) && (atomic_load_relaxed(&thread->attention) & ATTENTION_OPERATION))
+		step(thread);
+	cpu->armed_waiter = NULL;
+	assert_int_equal(cpu->lock_depth, 0);
+}
+
+static void test_ring_batch(void **state)
+{
+	struct capos_thread_page *page = client->page;
+
+	(void)state;
+	for (u64 i = 0; i < 32; i++)
+		submit(client, i, i == 7 ? CAPOS_CALL_WORD(1, 0, CAPOS_OP_YIELD, 0, 0) : CAPOS_CALL_WORD(1, 0, 0, 0, 0), 0);
+	enter(client, 32, CAPOS_NEVER);
+	assert_int_equal(client->mach.frame.call, STATUS_DETAIL(OK, 32));
+	assert_int_equal(page->cq_tail, 32);
+	assert_int_equal(page->sq_head, 32);
+	for (u64 i = 0; i < 32; i++) {
+		assert_int_equal(page->cq[i].user_data, i);
+		assert_int_equal(page->cq[i].result, i == 7 ? STATUS(UNKNOWN_METHOD) : STATUS(OK));
+	}
+	/* Full: nothing is consumed; malformed: refused. */
+	submit(client, 99, CAPOS_CALL_WORD(1, 0, 0, 0, 0), 0);
+	enter(client, 1, 0);
+	assert_int_equal(page->sq_head, 32);
+	page->cq_head = 32;
+	enter(client, 2, now_ns - 1);
+	assert_int_equal(client->mach.frame.call, STATUS(TIMED_OUT));
+	assert_int_equal(page->sq_head, 33);
+	page->cq_head = 34;
+	enter(client, 0, 0);
+	assert_int_equal(CAPOS_RESULT_STATUS(client->mach.frame.call), CAPOS_STATUS_BAD_ARGUMENT);
+	page->cq_head = 33;
+	page->sq_tail = 33 + 33;
+	enter(client, 0, 0);
+	assert_int_equal(CAPOS_RESULT_STATUS(client->mach.frame.call), CAPOS_STATUS_BAD_ARGUMENT);
+	page->sq_tail = 33;
+	enter(client, 33, 0);
+	assert_int_equal(CAPOS_RESULT_STATUS(client->mach.frame.call), CAPOS_STATUS_BAD_ARGUMENT);
+	assert_int_equal(page->sq_head, 33);
+	client->ring_consumer.value_ = 5;
+	enter(client, 0, 0);
+	assert_int_equal(client->mach.frame.call, STATUS(RING_STALE));
+}
+
+static void test_ring_call(void **state)
+{
+	u64 call_word = CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, CAPOS_OP_CALL, 2, 0);
+
+	(void)state;
+	ring_cap = cap_with_badge(77);
+	server = thread_new(process[1], true);
+	submit(client, 1, call_word, CAPOS_NEVER);
+	submit(client, 2, call_word, CAPOS_NEVER);
+	enter(client, 2, CAPOS_NEVER);
+	assert_false(runnable(client));
+	assert_int_equal(client->ring_in_flight, 2);
+	recv(server, CAPOS_NEVER);
+	assert_int_equal(CAPOS_RESULT_STATUS(server->mach.frame.call), CAPOS_STATUS_OK);
+	reply(server, true, 0);
+	assert_false(runnable(client));
+	reply(server, true, 0);
+	cpu->armed_waiter = NULL;
+	assert_true(runnable(client));
+	step(client);
+	assert_int_equal(client->mach.frame.call, STATUS_DETAIL(OK, 2));
+	assert_int_equal(client->page->cq[1].word[1], 101);
+	assert_int_equal(client->ring_in_flight, 0);
+	/* In flight at death: cancelled. */
+	submit(client, 3, call_word, CAPOS_NEVER);
+	enter(client, 0, 0);
+	assert_int_equal(client->ring_in_flight, 1);
+	run(client);
+	while (!ring_teardown_step(cpu, client))
+		;
+	assert_true(runnable(server));
+	reply(server, false, 0);
+	assert_int_equal(server->mach.frame.call, STATUS(NOT_SERVING));
+}
+
+static void test_receive_sees_completions(void **state)
+{
+	(void)state;
+	ring_cap = cap_with_badge(77);
+	server = thread_new(process[1], true);
+	/* In flight: a call of the server to nobody. */
+	submit(server, 1, CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, CAPOS_OP_CALL, 0, 0), CAPOS_NEVER);
+	enter(server, 0, 0);
+	/* Its own call comes to itself; set it aside, and wait for more. */
+	recv(server, CAPOS_NEVER);
+	recv(server, CAPOS_NEVER);
+	cpu->armed_waiter = NULL;
+	assert_false(runnable(server));
+	while (!list_is_empty(&server->ring_ops))
+		assert_true(waiter_end(cpu, &LIST_ENTRY(list_first(&server->ring_ops), struct ring_op, ring_link)->wait,
+				       STATUS(CANCELLED)));
+	assert_true(runnable(server));
+	step(server);
+	assert_int_equal(server->mach.frame.call, STATUS(COMPLETIONS_PENDING));
+	assert_true(list_is_empty(&endpoint->receivers));
+	recv(server, CAPOS_NEVER);
+	assert_int_equal(server->mach.frame.call, STATUS(COMPLETIONS_PENDING));
+	server->page->cq_head = 1;
+	recv(server, 0);
+	assert_int_equal(server->mach.frame.call, STATUS(WOULD_BLOCK));
+}
+
+static struct call kernel_call(struct thread *thread, struct object *object)
+{
+	return (struct call){ .cpu = cpu, .thread = thread, .word = thread->mach.frame.word, .waiter = &thread->wait,
+			      .cap = { .object = object, .grant = &grants[0] } };
+}
+
+static void test_notification(void **state)
+{
+	struct notification *notification;
+	struct call c;
+
+	(void)state;
+	assert_int_equal(notification_create(process[0], &notification), CAPOS_STATUS_OK);
+	run(client);
+	c = kernel_call(client, &notification->object);
+	client->mach.frame.word[0] = 0;
+	assert_int_equal(method_notification_signal(&c), STATUS_DETAIL(BAD_ARGUMENT, 0));
+	assert_int_equal(method_notification_wait(&c), STATUS(WOULD_BLOCK));
+	client->mach.frame.word[0] = now_ns + 5;
+	assert_int_equal(method_notification_wait(&c), CALL_BLOCKED);
+	notification_signal(cpu, notification, 6);
+	assert_true(runnable(client));
+	assert_int_equal(client->mach.frame.word[0], 6);
+	notification_signal(cpu, notification, 1);
+	notification_signal(cpu, notification, 8);
+	run(client);
+	assert_int_equal(method_notification_poll(&c), STATUS(OK));
+	assert_int_equal(client->mach.frame.word[0], 9);
+	client->mach.frame.word[0] = CAPOS_NEVER;
+	cpu->armed_waiter = NULL;
+	assert_int_equal(method_notification_wait(&c), CALL_BLOCKED);
+	assert_true(type_notification.kill_step(&notification->object));
+	assert_int_equal(client->mach.frame.call, STATUS(REVOKED));
+	pool_free(POOL_NOTIFICATION, notification);
+}
+
+static void test_park(void **state)
+{
+	u32 *word = aligned_alloc(64, 64);
+	struct object *space;
+	struct call c;
+
+	(void)state;
+	*word = 3;
+	assert_int_equal(park_space_create(process[0], &space), CAPOS_STATUS_OK);
+	run(client);
+	c = kernel_call(client, space);
+	c.word[0] = (u64)word + 1, c.word[1] = 3, c.word[2] = CAPOS_NEVER, c.word[3] = 0;
+	assert_int_equal(method_park_space_wait(&c), STATUS_DETAIL(BAD_ARGUMENT, 0));
+	c.word[0] = (u64)word, c.word[1] = 4;
+	assert_int_equal(method_park_space_wait(&c), IRESULT(CAPOS_PARK_MISMATCH));
+	c.word[0] = 8;
+	assert_int_equal(method_park_space_wait(&c), STATUS(BAD_ADDRESS));
+	c.word[0] = (u64)word, c.word[1] = 3;
+	assert_int_equal(method_park_space_wait(&c), CALL_BLOCKED);
+	cpu->armed_waiter = NULL;
+	run(client2);
+	c = kernel_call(client2, space);
+	c.word[0] = (u64)word, c.word[1] = 9, c.word[2] = 0;
+	assert_int_equal(method_park_space_wake(&c), STATUS(OK));
+	assert_int_equal(c.word[0], 1);
+	assert_true(runnable(client));
+	run(client);
+	c = kernel_call(client, space);
+	c.word[0] = (u64)word, c.word[1] = 3, c.word[2] = CAPOS_NEVER, c.word[3] = 0;
+	assert_int_equal(method_park_space_wait(&c), CALL_BLOCKED);
+	assert_true(type_park_space.kill_step(space));
+	assert_int_equal(client->mach.frame.call, STATUS(REVOKED));
+	pool_free(POOL_PARK_SPACE, container_of(space, struct park_space, object));
+	free(word);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+	const struct CMUnitTest tests[] = {
+		T(test_passive_round_trip), T(test_active_round_trip),	T(test_caller_killed),
+		T(test_server_dies),	    T(test_token_reply_and_exception), T(test_message_and_caps),
+		T(test_endpoint_ends),	    T(test_fault),		T(test_ring_batch),
+		T(test_ring_call),	    T(test_receive_sees_completions), T(test_notification),
+		T(test_park),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/* LINK: kernel/mm/frames.c kernel/mm/pool.c kernel/mm/pagetable.c kernel/mm/region.c kernel/mm/shootdown.c kernel/mm/space.c kernel/mm/map.c kernel/mm/unmap.c kernel/mm/memory_object.c kernel/sched/lock.c tests/unit/mm/fake/fake.c */
+/* Mapping, unmapping, protection, shootdown between fake CPUs, ends; after each: nothing charged, no frame missing. */
+#include "fake/fake.h"
+
+#include <capos/interface.h>
+#include <string.h>
+
+static struct process *process;
+static struct space *space;
+static u64 free_before;
+static struct grant grant;
+
+static int setup(void **state)
+{
+	fake_setup(state);
+	memset(&grant, 0, sizeof(grant));
+	process = fake_process();
+	space = &process->space;
+	free_before = frames_free_count();
+	assert_int_equal(space_create(process, space), CAPOS_STATUS_OK);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	for (u32 i = 0; i < FAKE_CPUS; i++)
+		space_switch(fake_on(i), NULL);
+	fake_on(0);
+	while (!space_destroy_step(space))
+		;
+	assert_int_equal(fake.charged, 0);
+	assert_int_equal(fake.grant_references, 0);
+	frames_verify();
+	pools_verify();
+	for (u32 i = 0; i < POOL_COUNT; i++)
+		assert_int_equal(pool_live_count(i), 0);
+	assert_true(free_before - frames_free_count() <= POOL_COUNT); /* an empty slab each */
+	return 0;
+}
+
+static struct memory_object *make(u64 pages)
+{
+	struct memory_object *memory;
+	u16 status;
+
+	assert_int_equal(memory_object_begin(process, pages * PAGE_BYTES, &memory), CAPOS_STATUS_OK);
+	while (!memory_object_step(memory, &status))
+		;
+	assert_int_equal(status, CAPOS_STATUS_OK);
+	assert_int_equal(object_publish(&memory->object), CAPOS_STATUS_OK);
+	return memory;
+}
+
+static void begin_end(struct memory_object *memory)
+{
+	atomic_store_release(&memory->object.state, OBJECT_DYING);
+}
+
+static void end(struct memory_object *memory)
+{
+	begin_end(memory);
+	while (!memory_object_kill_step(&memory->object))
+		;
+	pool_uncharge(POOL_MEMORY_OBJECT, process);
+	pool_free(POOL_MEMORY_OBJECT, memory);
+}
+
+static u16 map(struct memory_object *memory, u64 addr, u64 offset, u64 pages, u32 prot, u64 *out)
+{
+	struct map_request request = {
+		.space = space,
+		.memory = memory,
+		.grant = memory ? &grant : NULL,
+		.addr = addr,
+		.offset = offset,
+		.bytes = pages * PAGE_BYTES,
+		.prot = prot,
+		.prot_max = PROT_WRITE | PROT_EXEC,
+	};
+
+	if (space_map_begin(&request) == CAPOS_STATUS_OK) {
+		while (!space_map_step(&request))
+			;
+	}
+	if (out != NULL)
+		*out = request.addr;
+	space_verify(space);
+	return request.iresult != 0 ? (u16)(1000 + request.iresult) : request.status;
+}
+
+/* Without a waiter: all other CPUs' requests are delivered while it polls. */
+static u16 unmap(u64 addr, u64 pages, bool protect, u32 prot, bool forced)
+{
+	struct unmap_request request = { .space = space,
+					 .addr = addr,
+					 .bytes = pages * PAGE_BYTES,
+					 .protect = protect,
+					 .prot = prot,
+					 .forced = forced };
+
+	if (space_unmap_begin(&request) == CAPOS_STATUS_OK) {
+		while (space_unmap_step(&request, NULL) != SPACE_DONE) {
+			for (u32 i = 0; i < FAKE_CPUS; i++)
+				fake_deliver(i);
+		}
+	}
+	space_verify(space);
+	return request.iresult != 0 ? (u16)(1000 + request.iresult) : request.status;
+}
+
+static void copies(void **state)
+{
+	u8 bytes[PAGE_BYTES], back[PAGE_BYTES];
+	struct paddr pa;
+	u64 a;
+
+	(void)state;
+	for (u32 i = 0; i < PAGE_BYTES; i++)
+		bytes[i] = (u8)(i * 7 + 3);
+	assert_int_equal(map(NULL, 0, 0, 3, PROT_WRITE, &a), CAPOS_STATUS_OK);
+	assert_int_equal(a, space->base);
+	assert_true(space_copy_out(space, (struct uaddr){ a + 100 }, bytes, PAGE_BYTES));
+	assert_true(space_copy_in(space, back, (struct uaddr){ a + 100 }, PAGE_BYTES));
+	assert_memory_equal(bytes, back, PAGE_BYTES);
+	assert_true(space_copy_in(space, back, (struct uaddr){ a + 2 * PAGE_BYTES }, PAGE_BYTES));
+	assert_false(space_copy_in(space, back, (struct uaddr){ a + 2 * PAGE_BYTES + 1 }, PAGE_BYTES));
+	assert_false(space_copy_in(space, back, (struct uaddr){ a - 1 }, 2));
+	assert_false(space_copy_in(space, back, (struct uaddr){ 0 }, 1));
+	assert_false(space_copy_in(space, back, (struct uaddr){ ~0ull }, 2));
+	assert_false(space_copy_in(space, back, (struct uaddr){ 0xffff800000000000ull }, 8));
+	assert_true(space_copy_in(space, back, (struct uaddr){ ~0ull }, 0));
+	assert_int_equal(unmap(a + PAGE_BYTES, 1, true, 0, false), CAPOS_STATUS_OK);
+	assert_false(space_copy_out(space, (struct uaddr){ a + PAGE_BYTES - 1 }, bytes, 2));
+	assert_true(space_copy_in(space, back, (struct uaddr){ a + PAGE_BYTES - 1 }, 2));
+	assert_true(space_translate(space, (struct uaddr){ a + 5 }, PROT_WRITE, &pa));
+	assert_int_equal(pa.pa % PAGE_BYTES, 5);
+	assert_false(space_translate(space, (struct uaddr){ a + PAGE_BYTES }, PROT_WRITE, &pa));
+}
+
+static void refusals(void **state)
+{
+	struct memory_object *memory = make(4);
+	u64 a;
+
+	(void)state;
+	assert_int_equal(map(memory, 0, 0, 5, 0, NULL), CAPOS_STATUS_BAD_ARGUMENT);
+	assert_int_equal(map(memory, 0, 4 * PAGE_BYTES, 1, 0, NULL), CAPOS_STATUS_BAD_ARGUMENT);
+	assert_int_equal(map(memory, 0, ~0ull & ~(PAGE_BYTES - 1), 2, 0, NULL), CAPOS_STATUS_BAD_ARGUMENT);
+	assert_int_equal(map(memory, space->low - PAGE_BYTES, 0, 1, 0, NULL), CAPOS_STATUS_BAD_ARGUMENT);
+	assert_int_equal(map(memory, space->limit - PAGE_BYTES, 0, 2, 0, NULL), CAPOS_STATUS_BAD_ARGUMENT);
+	assert_int_equal(map(memory, 0, 0, 1, PROT_WRITE | PROT_EXEC, NULL), 1000 + CAPOS_MAP_WRITE_EXEC);
+	assert_int_equal(map(memory, 0, 0, 4, PROT_WRITE, &a), CAPOS_STATUS_OK);
+	assert_int_equal(map(memory, a + 3 * PAGE_BYTES, 0, 1, 0, NULL), 1000 + CAPOS_MAP_OVERLAP);
+	assert_int_equal(unmap(a - PAGE_BYTES, 2, false, 0, false), 1000 + CAPOS_MAP_NOT_MAPPED);
+	assert_int_equal(unmap(a, 5, false, 0, false), 1000 + CAPOS_MAP_NOT_MAPPED);
+	assert_int_equal(unmap(a, 1, true, PROT_WRITE | PROT_EXEC, false), 1000 + CAPOS_MAP_WRITE_EXEC);
+	begin_end(memory);
+	assert_int_equal(map(memory, 0, 0, 1, 0, NULL), CAPOS_STATUS_REVOKED);
+	end(memory);
+	assert_int_equal(space->region_count, 0);
+}
+
+static void cuts(void **state)
+{
+	struct memory_object *memory = make(100);
+	u8 byte;
+	u64 a, id, offset;
+
+	(void)state;
+	assert_int_equal(map(memory, 0, 0, 100, PROT_WRITE, &a), CAPOS_STATUS_OK);
+	for (u32 i = 0; i < 100; i++) {
+		byte = (u8)i;
+		assert_true(space_copy_out(space, (struct uaddr){ a + i * PAGE_BYTES }, &byte, 1));
+	}
+	assert_int_equal(unmap(a + 40 * PAGE_BYTES, 20, false, 0, false), CAPOS_STATUS_OK);
+	assert_int_equal(space->region_count, 2);
+	assert_int_equal(unmap(a + 10 * PAGE_BYTES, 10, true, 0, false), CAPOS_STATUS_OK);
+	assert_int_equal(space->region_count, 4);
+	assert_int_equal(fake.grant_references, 4);
+	assert_int_equal(unmap(a, 40, true, PROT_EXEC, false), CAPOS_STATUS_OK); /* several regions at once */
+	assert_true(space_shared_key(space, (struct uaddr){ a + 70 * PAGE_BYTES + 12 }, &id, &offset));
+	assert_int_equal(offset, 70 * PAGE_BYTES + 12);
+	assert_int_equal(id, memory->object.id);
+	for (u32 i = 0; i < 100; i++) {
+		bool there = i < 40 || i >= 60;
+
+		assert_int_equal(space_copy_in(space, &byte, (struct uaddr){ a + i * PAGE_BYTES }, 1), there);
+		if (there)
+			assert_int_equal(byte, i);
+	}
+	assert_int_equal(map(memory, a + 40 * PAGE_BYTES, 0, 20, 0, NULL), CAPOS_STATUS_OK);
+	assert_int_equal(unmap(a + 5 * PAGE_BYTES, 90, false, 0, false), CAPOS_STATUS_OK);
+	assert_int_equal(space->region_count, 2);
+	assert_int_equal(space->mapped_bytes, 10 * PAGE_BYTES);
+	end(memory);
+}
+
+static void private_frames_return(void **state)
+{
+	u64 a, charged = fake.charged, tables;
+
+	(void)state;
+	assert_int_equal(map(NULL, 0, 0, 600, PROT_WRITE, &a), CAPOS_STATUS_OK);
+	tables = (space->table_frames - 1) * PAGE_BYTES;
+	assert_int_equal(unmap(a, 300, false, 0, false), CAPOS_STATUS_OK);
+	assert_int_equal(fake.charged, charged + tables + 300 * PAGE_BYTES + pool_object_bytes(POOL_REGION));
+	assert_int_equal(unmap(a + 300 * PAGE_BYTES, 300, false, 0, false), CAPOS_STATUS_OK);
+	assert_int_equal(fake.charged, charged + tables);
+}
+
+static void out_of_everything(void **state)
+{
+	struct memory_object *memory;
+	u64 charged = fake.charged, a;
+	u16 status;
+
+	(void)state;
+	frames_boot_done();
+	for (u32 n = 1; n < 30; n++) {
+		fake.fail_after = n;
+		status = map(NULL, 0x20 * (1ull << 21) + SIM_WINDOWS_BASE, 0, 20, 0, &a);
+		fake.fail_after = 0;
+		if (status == CAPOS_STATUS_OK)
+			assert_int_equal(unmap(a, 20, false, 0, false), CAPOS_STATUS_OK);
+		else
+			assert_int_equal(status, CAPOS_STATUS_NO_MEMORY);
+		assert_int_equal(fake.charged, charged + (space->table_frames - 1) * PAGE_BYTES);
+		assert_int_equal(space->region_count, 0);
+		assert_int_equal(space->busy, 0);
+	}
+	for (u32 n = 1; n < 1040; n += n < 20 ? 1 : 113) {
+		fake.fail_after = n;
+		status = memory_object_begin(process, 1030 * PAGE_BYTES, &memory);
+		while (status == CAPOS_STATUS_OK && !memory_object_step(memory, &status))
+			status = CAPOS_STATUS_OK;
+		fake.fail_after = 0;
+		if (status == CAPOS_STATUS_OK)
+			end(memory);
+		assert_int_equal(fake.charged, charged + (space->table_frames - 1) * PAGE_BYTES);
+	}
+	fake.quota = fake.charged + 10 * PAGE_BYTES;
+	assert_int_equal(map(NULL, 0, 0, 20, 0, NULL), CAPOS_STATUS_QUOTA_EXCEEDED);
+	assert_int_equal(memory_object_begin(process, 10 * PAGE_BYTES, &memory), CAPOS_STATUS_QUOTA_EXCEEDED);
+	fake.quota = ~0ull;
+}
+
+static void shootdown_waits(void **state)
+{
+	static struct thread thread[2];
+	struct unmap_request request = { .space = space, .bytes = 2 * PAGE_BYTES }, other = request;
+	struct paddr again;
+	u64 a;
+
+	(void)state;
+	memset(thread, 0, sizeof(thread));
+	assert_int_equal(map(NULL, 0, 0, 4, PROT_WRITE, &a), CAPOS_STATUS_OK);
+	for (u32 i = 0; i < FAKE_CPUS; i++)
+		space_switch(fake_on(i), space);
+	fake_on(0);
+	request.addr = a;
+	other.addr = a + 2 * PAGE_BYTES;
+	assert_int_equal(space_unmap_begin(&request), CAPOS_STATUS_OK);
+	while (space_unmap_step(&request, &thread[0]) == SPACE_AGAIN)
+		;
+	assert_int_equal(fake.armed, 1);
+	assert_int_equal(fake.requests[0], 0);
+	/* The address is not free before the end (SP1); a second one is queued as the next batch. */
+	assert_int_equal(map(NULL, a, 0, 1, 0, NULL), 1000 + CAPOS_MAP_OVERLAP);
+	fake_on(1);
+	assert_int_equal(space_unmap_begin(&other), CAPOS_STATUS_OK);
+	while (space_unmap_step(&other, &thread[1]) == SPACE_AGAIN)
+		;
+	assert_int_equal(fake.armed, 2);
+	fake_deliver(1);
+	assert_int_equal(fake.finished, 0);
+	space_switch(fake_on(2), NULL); /* leaving acknowledges, and starts the next batch */
+	assert_int_equal(fake.finished, 1);
+	fake_on(0);
+	while (space_unmap_step(&request, &thread[0]) != SPACE_DONE)
+		;
+	assert_true(frame_alloc(&again)); /* mach_frame_reuse checks that nobody can reach it */
+	fake_deliver(0);
+	fake_deliver(1);
+	assert_int_equal(fake.finished, 2);
+	fake_on(1);
+	while (space_unmap_step(&other, &thread[1]) != SPACE_DONE)
+		;
+	frame_free(again);
+	assert_int_equal(space->busy, 0);
+	assert_int_equal(space->region_count, 0);
+}
+
+static void object_ends_under_mappings(void **state)
+{
+	struct memory_object *memory = make(40);
+	struct map_request building = { .space = space, .memory = memory, .grant = &grant, .bytes = 40 * PAGE_BYTES };
+	u64 a;
+	u32 polls = 0;
+
+	(void)state;
+	assert_int_equal(map(memory, 0, 0, 40, PROT_WRITE, &a), CAPOS_STATUS_OK);
+	assert_int_equal(space_map_begin(&building), CAPOS_STATUS_OK);
+	assert_false(space_map_step(&building));
+	space_switch(fake_on(1), space);
+	fake_on(0);
+	begin_end(memory);
+	while (!memory_object_kill_step(&memory->object)) {
+		fake_deliver(1);
+		/* The unfinished mapping is undone by its own request, which sees that it is doomed. */
+		if (++polls == 30) {
+			while (!space_map_step(&building))
+				fake_deliver(1);
+			assert_int_equal(building.status, CAPOS_STATUS_REVOKED);
+		}
+		assert_true(polls < 200);
+	}
+	assert_int_equal(space->region_count, 0);
+	pool_uncharge(POOL_MEMORY_OBJECT, process);
+	pool_free(POOL_MEMORY_OBJECT, memory);
+}
+
+static void sweep_of_dead_grants(void **state)
+{
+	struct memory_object *memory = make(2);
+	struct grant dead = { 0 };
+
+	(void)state;
+	for (u32 i = 0; i < 200; i++) {
+		struct map_request request = {
+			.space = space, .memory = memory, .grant = i % 3 == 0 ? &dead : &grant, .bytes = PAGE_BYTES
+		};
+
+		assert_int_equal(space_map_begin(&request), CAPOS_STATUS_OK);
+		while (!space_map_step(&request))
+			;
+	}
+	atomic_store_release(&dead.dead, 1u);
+	/* Another CPU sweeps at the same time: each makes its own pass. */
+	fake_on(1);
+	assert_false(memory_object_sweep_step(&memory->object));
+	fake_on(0);
+	assert_false(memory_object_sweep_step(&memory->object));
+	fake_on(1);
+	while (!memory_object_sweep_step(&memory->object))
+		;
+	assert_int_equal(space->region_count, 133);
+	fake_on(0);
+	while (!memory_object_sweep_step(&memory->object))
+		;
+	assert_int_equal(space->region_count, 133);
+	end(memory);
+}
+
+static void kernel_frames(void **state)
+{
+	struct paddr frame;
+	struct uaddr page;
+	u64 charged = fake.charged;
+
+	(void)state;
+	for (u32 i = 0; i < 2; i++)
+		space_switch(fake_on(i), space);
+	for (u32 i = 0; i < 20; i++) {
+		fake_on(0);
+		assert_true(frame_alloc_zeroed(&frame));
+		assert_true(quota_charge(process, CAPOS_QUOTA_MEMORY, PAGE_BYTES));
+		assert_int_equal(space_map_frame(space, frame, PROT_WRITE, &page), CAPOS_STATUS_OK);
+		assert_int_equal(unmap(page.va, 1, false, 0, false), 1000 + CAPOS_MAP_PINNED);
+		if (i % 2 == 0) {
+			assert_int_equal(unmap(page.va, 1, false, 0, true), CAPOS_STATUS_OK);
+			frame_free(frame);
+			quota_uncharge(process, CAPOS_QUOTA_MEMORY, PAGE_BYTES);
+		} else {
+			space_drop_frame(space, page);
+			if (i % 4 == 1)
+				fake_deliver(1);
+		}
+		space_verify(space);
+	}
+	assert_true(fake.charged > charged);
+}
+
+static void random_work(void **state)
+{
+	struct memory_object *memory = make(64);
+	u64 base = space->base;
+
+	(void)state;
+	for (u32 round = 0; round < 20000; round++) {
+		u64 pages = 1 + fake_random() % 20, addr = base + fake_random() % 128 * PAGE_BYTES;
+		u32 cpu = (u32)(fake_random() % FAKE_CPUS);
+
+		switch (fake_random() % 6) {
+		case 0:
+			(void)map(NULL, fake_random() % 2 ? addr : 0, 0, pages, PROT_WRITE, NULL);
+			break;
+		case 1:
+			(void)map(memory, addr, fake_random() % 44 * PAGE_BYTES, pages,
+				  fake_random() % 2 ? PROT_EXEC : 0, NULL);
+			break;
+		case 2:
+		case 3:
+			(void)unmap(addr, pages, false, 0, false);
+			break;
+		case 4:
+			(void)unmap(addr, pages, true, (u32)(fake_random() % 3), false);
+			break;
+		default:
+			space_switch(fake_on(cpu), fake_random() % 3 ? space : NULL);
+			break;
+		}
+		if (space->region_count > 200)
+			break;
+	}
+	frames_verify();
+	for (u32 i = 0; i < FAKE_CPUS; i++)
+		space_switch(fake_on(i), NULL);
+	end(memory);
+	space_verify(space);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(copies),
+		TEST(refusals),
+		TEST(cuts),
+		TEST(private_frames_return),
+		TEST(out_of_everything),
+		TEST(shootdown_waits),
+		TEST(object_ends_under_mappings),
+		TEST(sweep_of_dead_grants),
+		TEST(kernel_frames),
+		TEST(random_work),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

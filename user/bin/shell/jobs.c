@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Jobs: processes that the shell started. A foreground job is the console's foreground process, so that Ctrl-C ends
+ * it; background jobs keep their handles here until they were reported.
+ */
+#include "shell.h"
+
+#define JOBS_MAX 32u
+#define CODE_KILLED 137u
+
+struct job {
+	capos_handle process; /* 0: free */
+	uint64_t pid;
+	char line[64];
+};
+
+static struct job jobs[JOBS_MAX];
+
+static struct job *find_job(uint64_t pid)
+{
+	for (unsigned i = 0; i < JOBS_MAX; i++)
+		if (jobs[i].process && (pid == 0 || jobs[i].pid == pid))
+			return &jobs[i];
+	return NULL;
+}
+
+/* Says how it ended: nothing for a foreground job that ended well. */
+static void report(const struct job *job, const struct process_end *end, bool foreground)
+{
+	char text[END_TEXT_BYTES];
+	bool well = end->cause == CAPOS_EXIT_NORMAL && end->code == 0;
+
+	if (foreground && well)
+		return;
+	if (end->cause == CAPOS_EXIT_INTERRUPTED)
+		print("^C\n");
+	print("[%lu] %s: %s\n", (unsigned long)job->pid, job->line, process_end_text(end, text));
+}
+
+/* Waits for it; false: it still lives. */
+static bool finish(struct job *job, uint64_t deadline_ns, bool foreground, struct process_end *end)
+{
+	struct capos_result r = spawn_finish(job->process, deadline_ns, end);
+
+	if (r.status == CAPOS_STATUS_TIMED_OUT || r.status == CAPOS_STATUS_WOULD_BLOCK)
+		return false;
+	if (result_ok(r))
+		report(job, end, foreground);
+	else
+		shell_fail("wait", CAPOS_IFACE_process, r);
+	job->process = 0;
+	return true;
+}
+
+void jobs_report(void)
+{
+	struct process_end end = { 0 };
+
+	for (unsigned i = 0; i < JOBS_MAX; i++)
+		if (jobs[i].process)
+			finish(&jobs[i], 0, false, &end);
+}
+
+void jobs_kill_all(void)
+{
+	for (unsigned i = 0; i < JOBS_MAX; i++)
+		if (jobs[i].process)
+			(void)process_kill(jobs[i].process, CODE_KILLED);
+}
+
+static void grant_usual(struct capos_spawn *spawn)
+{
+	const char *const names[] = { "console",    "log",	   "entropy", "timer",
+				      "wall_clock", "system_info", "trace",   "process_spawner" };
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		spawn_grant_own(spawn, names[i]);
+}
+
+/* Options of `run`, before the program's name; returns the index of the name, 0: wrong. */
+static int parse_options(struct capos_spawn *spawn, int argc, char **argv)
+{
+	int i = 1;
+
+	for (; i + 1 < argc && argv[i][0] == '-'; i += 2) {
+		uint64_t value;
+
+		if (!shell_number(argv[i + 1], &value) || argv[i][1] == 0 || argv[i][2] != 0)
+			return 0;
+		switch (argv[i][1]) {
+		case 'm':
+			spawn->memory_bytes = value << 10;
+			break;
+		case 't':
+			spawn->threads = (uint32_t)value;
+			break;
+		case 'p':
+			spawn->processes = (uint32_t)value;
+			break;
+		case 'c':
+			spawn->cpu = (uint32_t)value;
+			break;
+		default:
+			return 0;
+		}
+	}
+	return i < argc ? i : 0;
+}
+
+static bool join_args(char *to, size_t n, int argc, char **argv)
+{
+	size_t length = 0;
+
+	to[0] = 0;
+	for (int i = 0; i < argc; i++) {
+		length += fmt_buf(to + length, n - length, "%s%s", i ? " " : "", argv[i]);
+		if (length >= n)
+			return false;
+	}
+	return true;
+}
+
+static int run_foreground(struct job *job)
+{
+	struct process_end end = { 0 };
+	struct capos_result r = console_set_foreground(known.console, job->process);
+
+	/* A job may have ended already: that is no reason to speak of the console. */
+	if (r.status == CAPOS_STATUS_OK && r.iresult != 0)
+		shell_fail("console: foreground", CAPOS_IFACE_console, r);
+	finish(job, CAPOS_NEVER, true, &end);
+	(void)console_set_foreground(known.console, 0);
+	return end.cause == CAPOS_EXIT_NORMAL ? (int)end.code : 1;
+}
+
+static int start(struct capos_spawn *spawn, const char *line, bool background)
+{
+	struct job foreground = { 0 }, *job = &foreground;
+
+	for (unsigned i = 0; background && i < JOBS_MAX && job == &foreground; i++)
+		if (!jobs[i].process)
+			job = &jobs[i];
+	if (background && job == &foreground) {
+		print("run: %u background jobs are running already\n", JOBS_MAX);
+		return 1;
+	}
+
+	struct capos_result r = spawn_start(spawn, &job->process, &job->pid);
+
+	if (!result_ok(r)) {
+		job->process = 0;
+		return shell_fail(spawn->program, CAPOS_IFACE_process_spawner, r);
+	}
+	copy_name(job->line, sizeof(job->line), line);
+	if (background) {
+		print("[%lu] %s\n", (unsigned long)job->pid, job->line);
+		return 0;
+	}
+	return run_foreground(job);
+}
+
+int jobs_run(int argc, char **argv, const char *line)
+{
+	struct capos_spawn spawn;
+	bool background = false;
+	int name = 0;
+
+	(void)line;
+	if (argc > 1 && strcmp(argv[argc - 1], "&") == 0) {
+		background = true;
+		argc--;
+	} else if (argv[argc - 1][0] && argv[argc - 1][strlen(argv[argc - 1]) - 1] == '&') {
+		background = true;
+		argv[argc - 1][strlen(argv[argc - 1]) - 1] = 0;
+	}
+	spawn_init(&spawn, "", NULL);
+	if (strcmp(argv[0], "run") == 0 && !(name = parse_options(&spawn, argc, argv)))
+		return shell_usage("run");
+	if (strlen(argv[name]) >= CAPOS_NAME_BYTES) {
+		print("%s: no program has a name that long\n", argv[name]);
+		return 1;
+	}
+	copy_name(spawn.program, sizeof(spawn.program), argv[name]);
+	if (!join_args(spawn.args, sizeof(spawn.args), argc - name - 1, argv + name + 1)) {
+		print("%s: arguments are longer than %lu bytes\n", argv[name], sizeof(spawn.args) - 1);
+		return 1;
+	}
+	grant_usual(&spawn);
+
+	char text[64];
+
+	join_args(text, sizeof(text), argc - name, argv + name);
+	return start(&spawn, text, background);
+}
+
+int command_run(int argc, char **argv)
+{
+	return jobs_run(argc, argv, NULL);
+}
+
+int command_jobs(int argc, char **argv)
+{
+	bool any = false;
+
+	(void)argc;
+	(void)argv;
+	jobs_report();
+	for (unsigned i = 0; i < JOBS_MAX; i++) {
+		if (!jobs[i].process)
+			continue;
+		any = true;
+		print("[%lu] %s\n", (unsigned long)jobs[i].pid, jobs[i].line);
+	}
+	if (!any)
+		print("no background jobs\n");
+	return 0;
+}
+
+int command_kill(int argc, char **argv)
+{
+	int failed = 0;
+
+	if (argc < 2)
+		return shell_usage("kill");
+	for (int i = 1; i < argc; i++) {
+		uint64_t pid;
+		struct job *job;
+		struct process_end end = { 0 };
+
+		if (!shell_number(argv[i], &pid) || pid == 0 || !(job = find_job(pid))) {
+			print("kill: %s is no job of this shell (`jobs` lists them)\n", argv[i]);
+			failed = 1;
+			continue;
+		}
+
+		struct capos_result r = process_kill(job->process, CODE_KILLED);
+
+		if (result_ok(r))
+			finish(job, CAPOS_NEVER, false, &end);
+		else
+			failed = shell_fail("kill", CAPOS_IFACE_process, r);
+	}
+	return failed;
+}
+
+int command_wait(int argc, char **argv)
+{
+	struct process_end end = { 0 };
+	uint64_t pid = 0;
+	struct job *job;
+
+	if (argc > 2 || (argc == 2 && !shell_number(argv[1], &pid)))
+		return shell_usage("wait");
+	if (argc == 2 && (pid == 0 || !find_job(pid))) {
+		print("wait: %s is no job of this shell (`jobs` lists them)\n", argv[1]);
+		return 1;
+	}
+	while ((job = find_job(pid))) {
+		/* Ctrl-C would end the job, as in the foreground. */
+		(void)console_set_foreground(known.console, job->process);
+		finish(job, CAPOS_NEVER, false, &end);
+		(void)console_set_foreground(known.console, 0);
+	}
+	return 0;
+}

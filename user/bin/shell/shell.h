@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* The shell's rooms: main (prompt, commands), jobs, show (tables), top, trace. */
+#ifndef SHELL_H
+#define SHELL_H
+
+#include <user/capos.h>
+
+#define SHELL_PROGRAMS_MAX 64u
+#define SHELL_WORDS_MAX 24
+
+typedef int (*shell_function)(int argc, char **argv);
+
+struct shell_command {
+	const char *name;
+	const char *usage; /* arguments */
+	const char *help;
+	shell_function run; /* returns 0 when it did what was asked */
+};
+
+extern const struct shell_command shell_commands[];
+extern const unsigned shell_command_count;
+
+/* Programs of the boot archive, read once. */
+extern char shell_programs[SHELL_PROGRAMS_MAX][CAPOS_NAME_BYTES];
+extern unsigned shell_program_count;
+bool shell_is_program(const char *name);
+
+/* Says "WHAT: the result's name"; returns 1. */
+int shell_fail(const char *what, uint32_t iface, struct capos_result r);
+/* Parses an unsigned decimal number that is the whole text. */
+bool shell_number(const char *text, uint64_t *value);
+/* Says how a command is used; returns 1. */
+int shell_usage(const char *name);
+/* "12.345 s" and "1d 02:03:04"; text of 32 bytes; return text. */
+const char *span_text(uint64_t ns, char text[32]);
+const char *clock_text(uint64_t ns, char text[32]);
+const char *size_text(uint64_t bytes, char text[32]);
+
+/* jobs.c */
+int jobs_run(int argc, char **argv, const char *line);
+void jobs_report(void); /* says which background jobs ended */
+void jobs_kill_all(void);
+int command_run(int argc, char **argv);
+int command_jobs(int argc, char **argv);
+int command_kill(int argc, char **argv);
+int command_wait(int argc, char **argv);
+
+/* show.c, top.c, trace.c */
+int command_ps(int argc, char **argv);
+int command_threads(int argc, char **argv);
+int command_caps(int argc, char **argv);
+int command_mem(int argc, char **argv);
+int command_cpus(int argc, char **argv);
+int command_log(int argc, char **argv);
+int command_uptime(int argc, char **argv);
+int command_date(int argc, char **argv);
+int command_session(int argc, char **argv);
+int command_programs(int argc, char **argv);
+int command_top(int argc, char **argv);
+int command_trace(int argc, char **argv);
+
+/* Calls visit() with every process or thread; false: could not (said). */
+typedef void (*process_visitor)(const struct capos_process_info *info, void *context);
+typedef void (*thread_visitor)(const struct capos_thread_info *info, void *context);
+bool each_process(process_visitor visit, void *context);
+bool each_thread(thread_visitor visit, void *context);
+
+#endif

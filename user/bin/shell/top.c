@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * top: two samples a second apart, and what happened between them. CPU load is (busy + irq) / (busy + irq + idle) of
+ * the interval; a thread's share is its run time in the interval over the interval's length.
+ */
+#include "shell.h"
+
+#include <user/term.h>
+
+#define CPUS_MAX 256u
+#define THREADS_MAX 256u
+#define PROCESSES_MAX 96u
+#define ROWS_CPUS 16u
+#define ROWS_THREADS 16u
+#define SCREEN_BYTES 8192u
+#define INTERVAL_NS 1000000000ull
+#define BAR_COLUMNS 24u
+
+struct thread_sample {
+	uint64_t id, pid, runtime_ns, share; /* share: in 1/1000 of a CPU */
+	uint32_t state, wait, cpu;
+};
+
+struct sample {
+	uint64_t ns;
+	struct capos_cpu_info cpus[CPUS_MAX];
+	unsigned cpu_count;
+	struct thread_sample threads[THREADS_MAX];
+	unsigned thread_count;
+};
+
+static struct sample samples[2];
+static struct {
+	uint64_t id;
+	char name[CAPOS_NAME_BYTES];
+} processes[PROCESSES_MAX];
+static unsigned process_count;
+
+static char screen[SCREEN_BYTES];
+static size_t screen_length;
+
+__attribute__((format(printf, 1, 2))) static void add(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	screen_length += fmt_vbuf(screen + screen_length, SCREEN_BYTES - screen_length, format, args);
+	va_end(args);
+	if (screen_length >= SCREEN_BYTES)
+		screen_length = SCREEN_BYTES - 1;
+}
+
+static void take_thread(const struct capos_thread_info *info, void *context)
+{
+	struct sample *sample = context;
+
+	if (sample->thread_count == THREADS_MAX)
+		return;
+	sample->threads[sample->thread_count++] = (struct thread_sample){
+		.id = info->id,
+		.pid = info->process_id,
+		.runtime_ns = info->runtime_ns,
+		.state = info->state,
+		.wait = info->wait,
+		.cpu = info->last_cpu,
+	};
+}
+
+static void take_process(const struct capos_process_info *info, void *context)
+{
+	(void)context;
+	if (process_count == PROCESSES_MAX)
+		return;
+	processes[process_count].id = info->id;
+	copy_name(processes[process_count++].name, CAPOS_NAME_BYTES, info->name);
+}
+
+static bool take(struct sample *sample)
+{
+	uint64_t total = 1, count = 0;
+	struct capos_cpu_info infos[CPU_INFOS_MAX];
+
+	sample->ns = now_ns();
+	sample->cpu_count = sample->thread_count = process_count = 0;
+	while (sample->cpu_count < total && sample->cpu_count < CPUS_MAX) {
+		struct capos_result r = system_info_cpus(known.system_info, sample->cpu_count, infos, &total, &count);
+
+		if (!result_ok(r) || count == 0) {
+			shell_fail("system_info: cpus", CAPOS_IFACE_system_info, r);
+			return false;
+		}
+		for (uint64_t i = 0; i < count && i < CPU_INFOS_MAX && sample->cpu_count < CPUS_MAX; i++)
+			sample->cpus[sample->cpu_count++] = infos[i];
+	}
+	return each_thread(take_thread, sample) && each_process(take_process, NULL);
+}
+
+static const char *process_name(uint64_t pid)
+{
+	for (unsigned i = 0; i < process_count; i++)
+		if (processes[i].id == pid)
+			return processes[i].name;
+	return "?";
+}
+
+/* Shares of the newer sample's threads, then the busiest first. */
+static void sort_threads(struct sample *now, const struct sample *before)
+{
+	uint64_t interval = now->ns > before->ns ? now->ns - before->ns : 1;
+
+	for (unsigned i = 0; i < now->thread_count; i++) {
+		uint64_t former = 0;
+
+		for (unsigned k = 0; k < before->thread_count; k++)
+			if (before->threads[k].id == now->threads[i].id)
+				former = before->threads[k].runtime_ns;
+		if (now->threads[i].runtime_ns > former)
+			now->threads[i].share = (now->threads[i].runtime_ns - former) * 1000 / interval;
+	}
+	for (unsigned i = 1; i < now->thread_count; i++) {
+		struct thread_sample moved = now->threads[i];
+		unsigned k = i;
+
+		for (; k > 0 && now->threads[k - 1].share < moved.share; k--)
+			now->threads[k] = now->threads[k - 1];
+		now->threads[k] = moved;
+	}
+}
+
+/* In 1/1000. */
+static uint64_t cpu_load(const struct capos_cpu_info *now, const struct capos_cpu_info *before)
+{
+	uint64_t busy = now->busy_ns - before->busy_ns + now->irq_ns - before->irq_ns;
+	uint64_t all = busy + now->idle_ns - before->idle_ns;
+
+	return all ? busy * 1000 / all : 0;
+}
+
+static void show_cpus(const struct sample *now, const struct sample *before)
+{
+	for (unsigned i = 0; i < now->cpu_count && i < before->cpu_count && i < ROWS_CPUS; i++) {
+		uint64_t load = cpu_load(&now->cpus[i], &before->cpus[i]);
+		char bar[BAR_COLUMNS + 1];
+
+		for (unsigned k = 0; k < BAR_COLUMNS; k++)
+			bar[k] = k * 1000ull < load * BAR_COLUMNS ? '#' : '.';
+		bar[BAR_COLUMNS] = 0;
+		add("cpu%-3u [%s] %3lu.%lu%%  queued %3u  switches %6lu  ipis %6lu\x1b[K\n", now->cpus[i].id, bar,
+		    (unsigned long)(load / 10), (unsigned long)(load % 10), now->cpus[i].queued,
+		    (unsigned long)(now->cpus[i].switches - before->cpus[i].switches),
+		    (unsigned long)(now->cpus[i].ipis - before->cpus[i].ipis));
+	}
+	if (now->cpu_count > ROWS_CPUS)
+		add("... and %u more\x1b[K\n", now->cpu_count - ROWS_CPUS);
+}
+
+static void show(struct sample *now, const struct sample *before)
+{
+	struct capos_memory_info memory = { 0 };
+	char up[32], used[32], total[32];
+
+	(void)system_info_memory(known.system_info, &memory);
+	sort_threads(now, before);
+	screen_length = 0;
+	add("\x1b[Hcapos   up %s   %u CPUs   %u threads   memory %s of %s   (q ends)\x1b[K\n",
+	    clock_text(now->ns, up), now->cpu_count, now->thread_count,
+	    size_text(memory.total_bytes - memory.free_bytes, used), size_text(memory.total_bytes, total));
+	show_cpus(now, before);
+	add("\x1b[K\n  TID   PID  PROGRAM          %%CPU  STATE    WAITS FOR     CPU   CPU TIME\x1b[K\n");
+	for (unsigned i = 0; i < now->thread_count && i < ROWS_THREADS; i++) {
+		const struct thread_sample *thread = &now->threads[i];
+		char time[32];
+
+		add("%5lu %5lu  %-15s %3lu.%lu  %-8s %-12s %4u %10s\x1b[K\n", (unsigned long)thread->id,
+		    (unsigned long)thread->pid, process_name(thread->pid), (unsigned long)(thread->share / 10),
+		    (unsigned long)(thread->share % 10), thread_state_name(thread->state), wait_name(thread->wait),
+		    thread->cpu, span_text(thread->runtime_ns, time));
+	}
+	add("\x1b[J");
+	print_bytes(screen, screen_length);
+}
+
+int command_top(int argc, char **argv)
+{
+	uint64_t times = CAPOS_NEVER;
+	unsigned current = 0;
+
+	if (argc == 3 && strcmp(argv[1], "-n") == 0 && shell_number(argv[2], &times))
+		argc = 1;
+	if (argc != 1)
+		return shell_usage("top");
+	print("\x1b[2J");
+	if (!take(&samples[current]))
+		return 1;
+	for (uint64_t i = 0; i < times; i++) {
+		/* The first picture soon, the others every second. */
+		uint64_t deadline = now_ns() + (i ? INTERVAL_NS : INTERVAL_NS / 5);
+		struct capos_result why = { 0 };
+		int byte = term_byte(deadline, &why);
+
+		if (byte == 'q' || byte == 'Q' || byte == 3)
+			break;
+		if (byte < 0 && why.status != CAPOS_STATUS_TIMED_OUT)
+			(void)sleep_until_ns(deadline);
+		current ^= 1;
+		if (!take(&samples[current]))
+			return 1;
+		show(&samples[current], &samples[current ^ 1]);
+	}
+	print("\n");
+	return 0;
+}

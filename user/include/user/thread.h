@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads of a program. A stack is a 64 KiB block aligned to its size; the record of its thread lies in its last
+ * bytes, and self() finds it by the stack pointer:
+ *
+ *   base                                                               base + 64 KiB
+ *   | guard page (not mapped) | stack, growing down ... | struct user_thread |
+ *
+ * The first thread's block is mapped whole, with its guard page below.
+ */
+#ifndef USER_THREAD_H
+#define USER_THREAD_H
+
+#include <user/sys.h>
+
+#define USER_STACK_BYTES 65536u
+#define USER_THREAD_BYTES 256u
+
+typedef uint64_t (*thread_function)(void *argument);
+
+struct user_thread {
+	struct capos_thread_page *page;
+	uint64_t id;
+	capos_handle handle; /* of the thread, in this process */
+	capos_handle stack;  /* memory object of the stack; 0: first thread */
+	thread_function function;
+	void *argument;
+	uint64_t rng[2];
+	uint32_t ready;	 /* 0 until the creator has stored page, id and handle (park word) */
+	uint32_t number; /* 0: first thread, then in order of creation */
+};
+_Static_assert(sizeof(struct user_thread) <= USER_THREAD_BYTES, "thread record");
+
+/* The record of the calling thread. */
+static inline struct user_thread *self(void)
+{
+	uintptr_t stack_pointer;
+
+	__asm__("mov %%rsp, %0" : "=r"(stack_pointer));
+	return (struct user_thread *)((stack_pointer | (USER_STACK_BYTES - 1)) + 1 - USER_THREAD_BYTES);
+}
+
+static inline struct capos_thread_page *self_page(void)
+{
+	return self()->page;
+}
+
+/* A thread that was started; the record is its own until thread_finish(). */
+struct thread {
+	struct user_thread *record;
+	capos_handle handle;
+	uint64_t id;
+};
+
+/* Starts function(argument) in a new thread on a stack of its own; what it returns is its exit code.
+ * flags: CAPOS_THREAD_PASSIVE. */
+struct capos_result thread_start_on(struct thread *thread, thread_function function, void *argument, uint32_t cpu,
+				    uint32_t flags);
+struct capos_result thread_start(struct thread *thread, thread_function function, void *argument);
+
+/* Waits for its end and frees stack and handle; exit_code may be NULL. On timedOut nothing is freed. */
+struct capos_result thread_finish(struct thread *thread, uint64_t deadline_ns, uint64_t *exit_code);
+
+/* Ends the calling thread. */
+_Noreturn void thread_end(uint64_t exit_code);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* The ring of the calling thread. */
+#include <user/ring.h>
+
+#include <user/thread.h>
+
+bool ring_submit(const struct capos_sqe *entry)
+{
+	return ringq_submit(self_page(), entry);
+}
+
+bool ring_reap(struct capos_cqe *completion)
+{
+	return ringq_reap(self_page(), completion);
+}
+
+uint32_t ring_space(void)
+{
+	return ringq_space(self_page());
+}
+
+uint32_t ring_ready(void)
+{
+	return ringq_ready(self_page());
+}
+
+struct capos_result ring_enter(uint64_t count, uint64_t deadline_ns)
+{
+	struct capos_regs regs = { .call = CAPOS_CALL_WORD(0, 0, CAPOS_OP_ENTER, 2, 0),
+				   .word = { count, deadline_ns } };
+
+	capos_syscall(&regs);
+	return result_of(regs.call);
+}
+
+struct capos_result ring_submit_wait(const struct capos_sqe *entry)
+{
+	struct capos_result r = { 0 };
+
+	while (!ring_submit(entry)) {
+		r = ring_enter(0, 0);
+		if (ring_space() > 0)
+			continue;
+		if (!result_ok(r))
+			return r;
+		if (ring_ready() > 0) /* no place for more completions: the caller has to reap first */
+			return (struct capos_result){ CAPOS_STATUS_WOULD_BLOCK, 0, 0 };
+		r = ring_enter(1, CAPOS_NEVER);
+		if (!result_ok(r) && ring_space() == 0)
+			return r;
+	}
+	return (struct capos_result){ CAPOS_STATUS_OK, 0, 0 };
+}
+
+struct capos_result ring_wait(struct capos_cqe *completion, uint64_t deadline_ns)
+{
+	struct capos_result r = { 0 };
+
+	while (!ring_reap(completion)) {
+		r = ring_enter(1, deadline_ns);
+		if (!result_ok(r) && ring_ready() == 0)
+			return r;
+	}
+	return (struct capos_result){ CAPOS_STATUS_OK, 0, 0 };
+}

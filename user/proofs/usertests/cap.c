@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* Capabilities: derive, copy, release, revoke, destroy, info, list, and the slot quota. */
+#include "usertests.h"
+
+static capos_handle one_notification(void)
+{
+	capos_handle h = 0;
+
+	must(factory_notification(known.factory, &h));
+	return h;
+}
+
+static void derive_good(void)
+{
+	capos_handle endpoint = 0, derived = 0, copy = 0;
+	uint32_t iface = 0, rights = 0;
+	uint64_t badge = 1;
+
+	must(factory_endpoint(known.factory, PROOF_IFACE, &endpoint));
+	expect_good(cap_table_nop(known.caps), "nop");
+	expect_good(cap_table_info(known.caps, endpoint, &iface, &rights, &badge), "info of a new endpoint");
+	tap_ok(iface == CAPOS_IFACE_endpoint && rights == CAPOS_RIGHTS_ALL && badge == 0, "it has all rights, no badge");
+	expect_good(cap_table_derive(known.caps, endpoint, CAPOS_RIGHT_CALL | CAPOS_RIGHT_GRANT, 77, &derived),
+		    "derive with fewer rights and a badge");
+	(void)cap_table_info(known.caps, derived, &iface, &rights, &badge);
+	tap_ok(rights == (CAPOS_RIGHT_CALL | CAPOS_RIGHT_GRANT) && badge == 77, "the derived one has them");
+	expect_good(cap_table_copy(known.caps, derived, CAPOS_RIGHT_CALL, &copy), "copy");
+	(void)cap_table_info(known.caps, copy, &iface, &rights, &badge);
+	tap_ok(rights == CAPOS_RIGHT_CALL && badge == 77 && iface == CAPOS_IFACE_endpoint, "the copy keeps the badge");
+	expect_detail(cap_table_copy(known.caps, copy, 0, NULL), MISSING_RIGHTS, 1, "copy without the grant right");
+	expect_detail(cap_table_derive(known.caps, copy, 0, 0, NULL), MISSING_RIGHTS, 1,
+		      "derive without the grant right");
+	expect_detail(cap_table_copy(known.caps, derived, CAPOS_RIGHT_RECV, NULL), MISSING_RIGHTS, 1,
+		      "copy with a right that is not there");
+	expect_detail(cap_table_derive(known.caps, derived, CAPOS_RIGHTS_ALL, 0, NULL), MISSING_RIGHTS, 1,
+		      "derive with all rights from few");
+	expect_detail(cap_table_derive(known.caps, endpoint, CAPOS_RIGHTS_ALL + 1, 0, NULL), BAD_ARGUMENT, 1,
+		      "derive with an unknown right");
+	expect_detail(cap_table_derive(known.caps, derived, CAPOS_RIGHT_CALL, 78, NULL), BAD_ARGUMENT, 2,
+		      "a second badge");
+	expect_detail(cap_table_derive(known.caps, sample[CAPOS_IFACE_notification], CAPOS_RIGHT_WAIT, 1, NULL),
+		      BAD_ARGUMENT, 2, "a badge for what is no endpoint");
+	drop(copy);
+	drop(derived);
+	destroy(endpoint);
+}
+
+/* Each method that names a handle in a word, with each kind of bad one. */
+static void named_bad(void)
+{
+	const char *const what[] = { "derive", "copy", "release", "revoke", "destroy", "info" };
+	capos_handle stale = stale_handle(), bad[] = { 0, FORGED_HANDLE, stale };
+
+	for (unsigned method = CAPOS_METHOD_cap_table_derive; method <= CAPOS_METHOD_cap_table_info; method++) {
+		unsigned words = method == CAPOS_METHOD_cap_table_derive ? 3 :
+				 method == CAPOS_METHOD_cap_table_copy	 ? 2 :
+									   1;
+
+		for (unsigned i = 0; i < 3; i++) {
+			uint64_t word[CAPOS_WORDS] = { bad[i] };
+			struct capos_result r = call_words(
+				known.caps, CAPOS_CALL_WORD(CAPOS_IFACE_cap_table, method, CAPOS_OP_CALL, words, 0), word);
+
+			tap_ok(is_detail(r, i == 2 ? CAPOS_STATUS_STALE_HANDLE : CAPOS_STATUS_INVALID_HANDLE, 1),
+			       "%s names a %s handle (%s)", what[method - 1], i == 2 ? "stale" : "forged",
+			       status_name(r.status));
+		}
+	}
+}
+
+static void release_and_revoke(void)
+{
+	capos_handle root = one_notification(), child = 0, grandchild = 0, copy, cousin = 0;
+	struct usage before = usage_now();
+
+	must(cap_table_derive(known.caps, root, CAPOS_RIGHTS_ALL, 0, &child));
+	must(cap_table_derive(known.caps, child, CAPOS_RIGHTS_ALL, 0, &grandchild));
+	must(cap_table_derive(known.caps, root, CAPOS_RIGHTS_ALL, 0, &cousin));
+	copy = with_rights(grandchild, CAPOS_RIGHT_SIGNAL);
+	expect_good(cap_table_revoke(known.caps, child), "revoke");
+	expect_good(notification_signal(child, 1), "it does not end what it is called on");
+	expect_status(notification_signal(grandchild, 1), REVOKED, "what was derived from it is revoked");
+	expect_status(notification_signal(copy, 1), REVOKED, "and copies of that");
+	expect_good(notification_signal(cousin, 1), "a sibling lives");
+	expect_detail(cap_table_derive(known.caps, grandchild, CAPOS_RIGHT_WAIT, 0, NULL), REVOKED, 1,
+		      "nothing can be derived from a revoked one");
+	expect_good(cap_table_revoke(known.caps, child), "revoke again, with nothing below");
+	expect_good(cap_table_release(known.caps, grandchild), "release of a revoked handle");
+	expect_detail(cap_table_release(known.caps, grandchild), STALE_HANDLE, 1, "released twice");
+	drop(copy);
+	drop(child);
+	expect_good(notification_signal(cousin, 1), "release does not revoke others");
+	drop(cousin);
+	tap_unchanged(before, "slots and memory of derived capabilities came back");
+	destroy(root);
+}
+
+static void destroys(void)
+{
+	capos_handle root = one_notification(), weak, derived = 0;
+
+	weak = with_rights(root, CAPOS_RIGHTS_ALL & ~(uint32_t)CAPOS_RIGHT_DESTROY);
+	must(cap_table_derive(known.caps, weak, CAPOS_RIGHT_WAIT, 0, &derived));
+	expect_detail(cap_table_destroy(known.caps, weak), MISSING_RIGHTS, 1, "destroy without the right");
+	expect_good(notification_poll(root, NULL), "changed nothing");
+	expect_good(cap_table_destroy(known.caps, root), "destroy");
+	expect_status(notification_poll(root, NULL), REVOKED, "the object is gone for its handle");
+	expect_status(notification_poll(weak, NULL), REVOKED, "for copies");
+	expect_status(notification_poll(derived, NULL), REVOKED, "and for derived ones");
+	expect_detail(cap_table_destroy(known.caps, root), REVOKED, 1, "destroyed twice");
+	drop(derived);
+	drop(weak);
+	drop(root);
+}
+
+/* A chain of derivations, ended from the top. */
+static void deep(void)
+{
+	capos_handle chain[40];
+	struct usage before = usage_now();
+	bool good = true;
+
+	chain[0] = one_notification();
+	for (unsigned i = 1; i < COUNT_OF(chain); i++)
+		good = good &&
+		       result_ok(cap_table_derive(known.caps, chain[i - 1], CAPOS_RIGHTS_ALL, 0, &chain[i]));
+	tap_ok(good && result_ok(notification_signal(chain[COUNT_OF(chain) - 1], 1)), "40 derivations deep");
+	expect_good(cap_table_revoke(known.caps, chain[0]), "revoke at the top");
+	for (unsigned i = 1; i < COUNT_OF(chain); i++)
+		good = good && IS(notification_signal(chain[i], 1), REVOKED);
+	tap_ok(good, "ends all of them");
+	for (unsigned i = 1; i < COUNT_OF(chain); i++)
+		drop(chain[i]);
+	destroy(chain[0]);
+	tap_unchanged(before, "and everything comes back");
+}
+
+static void exhaustion(void)
+{
+	capos_handle handle[600];
+	struct usage before = usage_now();
+	struct capos_result r = { 0 };
+	struct capos_process_info info = { 0 };
+	unsigned count = 0, again = 0;
+
+	while (count < COUNT_OF(handle)) {
+		r = cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[count]);
+		if (!result_ok(r))
+			break;
+		count++;
+	}
+	(void)own_info(&info);
+	tap_ok(is_detail(r, CAPOS_STATUS_QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS) && info.slots_used == info.slots_limit,
+	       "slots: quotaExceeded after %u copies", count);
+	expect_detail(factory_notification(known.factory, &handle[0]), QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS,
+		      "no new object without a slot");
+	expect_detail(cap_table_derive(known.caps, known.timer, CAPOS_RIGHT_READ, 0, NULL), QUOTA_EXCEEDED,
+		      CAPOS_QUOTA_SLOTS, "no derivation without a slot");
+	tap_ok(own_info(&info) && info.memory_used == before.memory, "the refused ones cost nothing");
+	expect_good(timer_now(known.timer, NULL), "calls go on with a full table");
+	for (unsigned i = 0; i < count; i++)
+		drop(handle[i]);
+	tap_unchanged(before, "released: all slots are back");
+	while (again < count && result_ok(cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[again])))
+		again++;
+	tap_ok(again == count, "as many fit again");
+	for (unsigned i = 0; i < again; i++)
+		drop(handle[i]);
+}
+
+static void lists(void)
+{
+	struct capos_cap_record records[CAP_RECORDS_MAX];
+	uint64_t next = 0, count = 0, total = 0, rounds = 0;
+	bool found = false, good = true;
+
+	do {
+		good = result_ok(cap_table_list(known.caps, next, records, &count, &next)) && count <= CAP_RECORDS_MAX;
+		for (uint64_t i = 0; good && i < count; i++)
+			found = found || (records[i].handle == known.timer && records[i].iface == CAPOS_IFACE_timer);
+		total += count;
+	} while (good && next && ++rounds < 1000);
+	tap_ok(good && found && total == usage_now().slots, "list names all %u capabilities", usage_now().slots);
+	expect_good(cap_table_list(known.caps, 0xffffffff, records, &count, &next), "list from beyond the end");
+	tap_ok(count == 0 && next == 0, "is empty");
+	expect_detail(cap_table_list(known.caps, 1ull << 32, records, NULL, NULL), BAD_ARGUMENT, 0,
+		      "list from a slot that cannot be");
+}
+
+void test_cap(void)
+{
+	derive_good();
+	named_bad();
+	release_and_revoke();
+	destroys();
+	deep();
+	exhaustion();
+	lists();
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* Console, log, entropy, trace, power, sessions. */
+#include "usertests.h"
+
+static void console(void)
+{
+	static const char line[] = "# a line by console.write\n";
+	uint64_t written = 0, count = 0;
+	char bytes[256];
+	capos_handle bell = sample[CAPOS_IFACE_notification], stale = stale_handle();
+
+	expect_good(console_write(known.console, line, sizeof(line) - 1, &written), "console.write");
+	tap_ok(written == sizeof(line) - 1, "writes all bytes");
+	expect_iresult(console_read(known.console, 0, bytes, &count), CAPOS_CONSOLE_NOT_OWNER, "read by a non-owner");
+	expect_iresult(console_give(known.console), CAPOS_CONSOLE_NOT_OWNER, "give by a non-owner");
+	expect_good(console_take(known.console), "take");
+	expect_status(console_read(known.console, 0, bytes, &count), WOULD_BLOCK, "read with deadline 0");
+	expect_status(console_read(known.console, 1, bytes, &count), TIMED_OUT, "read with a deadline in the past");
+	expect_status(console_read(known.console, now_ns() + MS, bytes, &count), TIMED_OUT, "read with a deadline");
+	expect_status(console_set_foreground(known.console, FORGED_HANDLE), INVALID_HANDLE, "a forged foreground job");
+	expect_status(console_set_foreground(known.console, known.timer), WRONG_INTERFACE, "a timer as foreground job");
+	expect_good(console_set_foreground(known.console, sample[CAPOS_IFACE_process]), "a foreground job");
+	expect_good(console_set_foreground(known.console, 0), "and none");
+	expect_status(console_set_interrupt(known.console, stale, 1), STALE_HANDLE, "a stale notification");
+	expect_good(console_set_interrupt(known.console, bell, 1), "a notification for Ctrl-C");
+	expect_good(console_set_interrupt(known.console, 0, 0), "and none");
+	expect_good(console_give(known.console), "give");
+	expect_iresult(console_read(known.console, 0, bytes, &count), CAPOS_CONSOLE_NOT_OWNER, "read after give");
+}
+
+static void log_lines(void)
+{
+	static struct log_entry entry;
+	uint64_t at = 0, found = 0, guard = 0;
+
+	expect_good(log_write(known.log, 3, "usertests: a line of the log", 28), "log.write");
+	expect_detail(log_write(known.log, 99, "x", 1), BAD_ARGUMENT, 0, "a level that is not there");
+	for (; guard < 5000 && result_ok(log_read(known.log, at, &entry)) && entry.next != at; guard++) {
+		if (strcmp(entry.text, "usertests: a line of the log") == 0)
+			found++;
+		at = entry.next;
+	}
+	tap_ok(found >= 1, "log.read finds it");
+	expect_good(log_read(known.log, at, &entry), "log.read at the end");
+	tap_ok(entry.next == at, "has nothing newer");
+	expect_good(log_read(known.log, CAPOS_NEVER, &entry), "log.read of a line 2^64 - 1");
+}
+
+static void entropy(void)
+{
+	uint64_t one[CAPOS_WORDS] = { 0 }, two[CAPOS_WORDS] = { 0 };
+	struct capos_result r = entropy_read(known.entropy, 8, one);
+
+	if (r.status == CAPOS_STATUS_NOT_SUPPORTED) {
+		tap_skip("no hardware source of entropy");
+	} else {
+		expect_good(r, "entropy.read");
+		(void)entropy_read(known.entropy, 8, two);
+		tap_ok(memcmp(one, two, sizeof(one)) != 0, "two reads differ");
+	}
+	expect_detail(entropy_read(known.entropy, 0, one), BAD_ARGUMENT, 0, "no words");
+	expect_detail(entropy_read(known.entropy, 9, one), BAD_ARGUMENT, 0, "nine words");
+	expect_detail(entropy_read(known.entropy, CAPOS_NEVER, one), BAD_ARGUMENT, 0, "2^64 - 1 words");
+}
+
+static void trace(void)
+{
+	struct capos_trace_record records[TRACE_RECORDS_MAX];
+	uint64_t former = 0, count = 0, next = 0, lost = 0, calls = 0, at = 0;
+	bool forward = true;
+
+	expect_good(trace_control(known.trace, 1ull << CAPOS_TRACE_CALL, &former), "trace.control");
+	for (unsigned i = 0; i < 20; i++)
+		(void)cap_table_nop(known.caps);
+	for (uint32_t cpu = 0; cpu < startup()->cpu_count; cpu++) {
+		uint64_t last = 0;
+
+		at = 0;
+		for (unsigned rounds = 0; rounds < 4000; rounds++) {
+			if (!result_ok(trace_read(known.trace, cpu, at, records, &count, &next, &lost)) || next == at)
+				break;
+			for (uint64_t i = 0; i < count && i < TRACE_RECORDS_MAX; i++) {
+				forward = forward && records[i].ns >= last && records[i].cpu == cpu;
+				last = records[i].ns;
+				calls += records[i].event == CAPOS_TRACE_CALL;
+			}
+			at = next;
+			(void)trace_control(known.trace, 0, NULL);
+		}
+	}
+	tap_ok(calls >= 20, "trace.read finds the calls (%lu)", (unsigned long)calls);
+	tap_ok(forward, "in the order of time");
+	expect_good(trace_control(known.trace, former, NULL), "the former mask");
+	expect_detail(trace_read(known.trace, 1u << 20, 0, records, NULL, NULL, NULL), BAD_ARGUMENT, 0,
+		      "a CPU that is not there");
+}
+
+static void sessions(void)
+{
+	capos_handle session = 0;
+	struct session_info info = { 0 };
+	struct capos_account account = { 0 };
+	uint64_t id = 0, there = 0;
+	struct usage before = usage_now();
+
+	expect_good(session_manager_accounts(known.session_manager, 0, &account, &there), "accounts");
+	tap_ok(there == 1 && account.id == 7 && strcmp(account.name, "tester") == 0 && account.salt_bytes == 16,
+	       "the manifest's");
+	expect_good(session_manager_accounts(known.session_manager, 1, &account, &there), "the next");
+	tap_ok(there == 0, "is not there");
+	expect_good(session_manager_create(known.session_manager, 7, "tester", &session, &id), "create");
+	expect_good(user_session_info(session, &info), "info");
+	tap_ok(info.id == id && info.account_id == 7 && info.alive == 1 && strcmp(info.name, "tester") == 0, "is true");
+	expect_iresult(session_manager_create(known.session_manager, 8, "tester", NULL, NULL),
+		       CAPOS_SESSION_UNKNOWN_ACCOUNT, "an unknown account");
+	expect_iresult(session_manager_create(known.session_manager, 7, "teste", NULL, NULL),
+		       CAPOS_SESSION_UNKNOWN_ACCOUNT, "another's name");
+	expect_good(user_session_logout(session), "logout");
+	expect_iresult(user_session_logout(session), CAPOS_SESSION_ENDED, "logout twice");
+	expect_good(user_session_info(session, &info), "info after logout");
+	tap_ok(info.alive == 0, "says so");
+
+	struct capos_spawn spawn;
+
+	child_init(&spawn, "exit 0");
+	spawn.session = session;
+	expect_iresult(spawn_start(&spawn, NULL, NULL), CAPOS_SPAWN_SESSION_ENDED, "spawn in an ended session");
+	destroy(session);
+	tap_returns(before, "sessions gave everything back");
+}
+
+void test_devices(void)
+{
+	console();
+	log_lines();
+	entropy();
+	trace();
+	sessions();
+	expect_detail(power_off(known.power, 1ull << 40), BAD_ARGUMENT, 0, "power.off with an impossible code");
+}

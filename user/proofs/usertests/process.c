@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* Processes: spawn with good and bad requests, info, kill, wait. What is heavier is in spawntest. */
+#include "usertests.h"
+
+static struct capos_result raw_spawn(const struct capos_spawn *spawn, size_t bytes)
+{
+	message_put(spawn, bytes);
+	CAPOS_CALL_REGS(regs, process_spawner, spawn, CAPOS_CALL_MESSAGE, known.process_spawner, 0);
+	return result_of(regs.call);
+}
+
+static void life(void)
+{
+	struct capos_spawn spawn;
+	struct capos_process_info info = { 0 };
+	struct process_end end = { 0 };
+	capos_handle process = 0;
+	uint64_t id = 0, deadline;
+	struct usage before = usage_now();
+
+	child_init(&spawn, "sleep");
+	expect_good(spawn_start(&spawn, &process, &id), "spawn");
+	expect_good(process_info(process, &info), "its info");
+	tap_ok(info.id == id && info.parent_id == startup()->process_id && info.state == 2 &&
+		       strcmp(info.name, "child") == 0 && info.memory_limit == 512u << 10 && info.slots_limit == 48,
+	       "names it, its parent, its limits");
+	expect_status(process_wait(process, 0, &end), WOULD_BLOCK, "wait with deadline 0");
+	expect_status(process_wait(process, 1, &end), TIMED_OUT, "wait with a deadline in the past");
+	deadline = now_ns() + 3 * MS;
+	expect_status(process_wait(process, deadline, &end), TIMED_OUT, "wait with a deadline");
+	tap_ok(now_ns() >= deadline, "is not early");
+	expect_detail(process_kill(process, 1ull << 32), BAD_ARGUMENT, 0, "kill with a code over 32 bits");
+	expect_good(process_kill(process, 77), "kill");
+	expect_good(process_wait(process, CAPOS_NEVER, &end), "wait");
+	tap_ok(ended(end, CAPOS_EXIT_KILLED, 77), "killed, with the code");
+	expect_good(process_wait(process, 0, &end), "wait again");
+	tap_ok(ended(end, CAPOS_EXIT_KILLED, 77), "says the same");
+	(void)process_kill(process, 78);
+	(void)process_wait(process, 0, &end);
+	tap_ok(ended(end, CAPOS_EXIT_KILLED, 77), "killing the dead changes nothing");
+	drop(process);
+	tap_returns(before, "its quota came back");
+}
+
+static void requests(void)
+{
+	struct capos_spawn good, spawn;
+	struct usage before = usage_now();
+	size_t head = offsetof(struct capos_spawn, grants);
+
+	child_init(&good, "exit 0");
+	spawn = good;
+	copy_name(spawn.program, sizeof(spawn.program), "nosuch");
+	expect_iresult(spawn_start(&spawn, NULL, NULL), CAPOS_SPAWN_UNKNOWN_PROGRAM, "an unknown program");
+	spawn = good;
+	memset(spawn.program, 'x', sizeof(spawn.program));
+	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "a name without an end");
+	spawn = good;
+	memset(spawn.args, 'x', sizeof(spawn.args));
+	expect_status(spawn_start(&spawn, NULL, NULL), BAD_ARGUMENT, "arguments without an end");
+	spawn = good;
+	spawn.flags = 1;
+	expect_status(spawn_start(&spawn, NULL, NULL), BAD_ARGUMENT, "unknown flags");
+	spawn = good;
+	spawn.cpu = 1u << 20;
+	expect_status(spawn_start(&spawn, NULL, NULL), BAD_ARGUMENT, "a CPU that is not there");
+	spawn = good;
+	expect_status(raw_spawn(&spawn, head - 1), BAD_SIZE, "a request cut in its head");
+	expect_status(raw_spawn(&spawn, head + sizeof(struct capos_grant) - 1), BAD_SIZE, "cut in a grant");
+	spawn.grant_count = 2;
+	expect_status(raw_spawn(&spawn, head + sizeof(struct capos_grant)), BAD_SIZE, "more grants said than sent");
+	spawn.grant_count = CAPOS_SPAWN_GRANTS + 1;
+	tap_ok(!result_ok(raw_spawn(&spawn, sizeof(spawn))), "too many grants");
+	spawn.grant_count = ~0u;
+	tap_ok(!result_ok(raw_spawn(&spawn, sizeof(spawn))), "4 billion grants");
+	spawn = good;
+	spawn.session = FORGED_HANDLE;
+	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "a forged session");
+	spawn = good;
+	spawn.session = known.timer;
+	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "a timer as session");
+	tap_unchanged(before, "refused requests change nothing");
+}
+
+static void grants(void)
+{
+	struct capos_spawn good, spawn;
+	struct usage before = usage_now();
+	capos_handle ungrantable = with_rights(known.timer, CAPOS_RIGHT_READ), stale = stale_handle();
+	struct {
+		const char *what;
+		capos_handle handle;
+		uint32_t rights;
+	} bad[] = {
+		{ "handle 0", 0, 1 },
+		{ "a forged handle", FORGED_HANDLE, 1 },
+		{ "a stale handle", stale, 1 },
+		{ "rights that it has not", known.timer, CAPOS_RIGHT_WRITE },
+		{ "unknown rights", known.timer, 1u << 20 },
+		{ "a handle without the grant right", ungrantable, CAPOS_RIGHT_READ },
+	};
+
+	child_init(&good, "exit 0");
+	for (unsigned i = 0; i < COUNT_OF(bad); i++) {
+		spawn = good;
+		spawn.grants[1] = (struct capos_grant){ .name = "x", .handle = bad[i].handle, .rights = bad[i].rights };
+		spawn.grant_count = 2;
+
+		struct capos_result r = spawn_start(&spawn, NULL, NULL);
+
+		tap_ok(r.status == CAPOS_STATUS_OK && r.iresult == CAPOS_SPAWN_BAD_GRANT && r.detail == 1,
+		       "grant of %s: status %s, result %u, detail %u", bad[i].what, status_name(r.status), r.iresult,
+		       r.detail);
+	}
+	spawn = good;
+	spawn.grants[0].flags = 1;
+	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "a grant with unknown flags");
+	spawn = good;
+	memset(spawn.grants[0].name, 'y', sizeof(spawn.grants[0].name));
+	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "a grant whose name has no end");
+	drop(ungrantable);
+	tap_unchanged(before, "refused grants change nothing");
+}
+
+static void quotas(void)
+{
+	struct capos_spawn good, spawn;
+	struct usage before = usage_now();
+
+	child_init(&good, "exit 0");
+	spawn = good;
+	spawn.memory_bytes = 1ull << 40;
+	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "a terabyte for a child");
+	spawn.memory_bytes = ~0ull;
+	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "2^64 - 1 bytes for a child");
+	spawn.memory_bytes = 4096;
+	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY,
+		      "too little memory to load the program");
+	spawn = good;
+	spawn.slots = 1u << 30;
+	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "a billion slots");
+	spawn = good;
+	spawn.slots = 2;
+	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS,
+		      "fewer slots than the start needs");
+	spawn = good;
+	spawn.threads = 1u << 30;
+	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS, "a billion threads");
+	spawn = good;
+	spawn.threads = 0;
+	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "no thread at all");
+	spawn = good;
+	spawn.processes = 1u << 30;
+	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_PROCESSES, "a billion children");
+	tap_unchanged(before, "refused children cost nothing");
+	tap_ok(ended(child_run("fill"), CAPOS_EXIT_NORMAL, 0), "a child fills its own quotas and frees them again");
+	tap_returns(before, "its quota came back whole");
+}
+
+static void exhaustion(void)
+{
+	capos_handle process[64];
+	struct capos_spawn spawn;
+	struct usage before = usage_now();
+	struct capos_result r = { 0 };
+	unsigned count = 0;
+	bool good = true;
+
+	child_init(&spawn, "sleep");
+	spawn.memory_bytes = 320u << 10;
+	spawn.slots = 16;
+	spawn.threads = 1;
+	for (; count < COUNT_OF(process); count++) {
+		r = spawn_start(&spawn, &process[count], NULL);
+		if (!result_ok(r))
+			break;
+	}
+	tap_ok(is_detail(r, CAPOS_STATUS_QUOTA_EXCEEDED, CAPOS_QUOTA_PROCESSES) && count > 0,
+	       "processes: quotaExceeded after %u", count);
+	for (unsigned i = 0; i < count; i++)
+		good = result_ok(process_kill(process[i], i)) && good;
+	for (unsigned i = 0; i < count; i++)
+		good = ended(child_end(process[i]), CAPOS_EXIT_KILLED, i) && good;
+	tap_ok(good, "all of them are killed");
+	tap_returns(before, "and give everything back");
+	tap_ok(ended(child_run("exit 5"), CAPOS_EXIT_NORMAL, 5), "the next child starts");
+}
+
+void test_process(void)
+{
+	char name[64] = "";
+	uint64_t there = 0, count = 0;
+	bool found = false;
+
+	while (count < 500 && result_ok(process_spawner_programs(known.process_spawner, count, &there, name)) && there) {
+		found = found || strcmp(name, "child") == 0;
+		count++;
+	}
+	tap_ok(found, "the list of programs has this proof's child");
+	expect_good(process_spawner_programs(known.process_spawner, CAPOS_NEVER, &there, name), "program 2^64 - 1");
+	tap_ok(there == 0, "is not there");
+	life();
+	requests();
+	grants();
+	quotas();
+	exhaustion();
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* Threads: create, join, exit, terminate, CPUs, information, fault endpoint, and the thread quota. */
+#include "usertests.h"
+
+static volatile uint32_t runs;
+
+static uint64_t give_back(void *argument)
+{
+	__atomic_add_fetch(&runs, 1, __ATOMIC_RELAXED);
+	return (uint64_t)(uintptr_t)argument;
+}
+
+static uint64_t sleep_long(void *argument)
+{
+	(void)argument;
+	(void)sleep_until_ns(CAPOS_NEVER);
+	return 1;
+}
+
+static uint64_t spin_long(void *argument)
+{
+	volatile uint64_t rounds = 0;
+
+	(void)argument;
+	while (rounds != CAPOS_NEVER)
+		rounds = rounds + 1;
+	return 1;
+}
+
+static uint64_t park_long(void *argument)
+{
+	static uint32_t word;
+
+	(void)argument;
+	while (park_while(&word, 0, CAPOS_NEVER))
+		;
+	return 1;
+}
+
+static uint64_t bell_long(void *argument)
+{
+	uint64_t bits;
+
+	(void)argument;
+	return notification_wait(sample[CAPOS_IFACE_notification], CAPOS_NEVER, &bits).status;
+}
+
+static uint64_t receive_long(void *argument)
+{
+	struct request request;
+
+	(void)argument;
+	return endpoint_recv(sample[CAPOS_IFACE_endpoint], CAPOS_NEVER, 0, &request).status;
+}
+
+static uint64_t call_long(void *argument)
+{
+	(void)argument;
+	return endpoint_call(sample[CAPOS_IFACE_endpoint], PROOF_IFACE, 0, NULL, 0, NULL, 0).status;
+}
+
+static uint64_t ring_long(void *argument)
+{
+	(void)argument;
+	return ring_enter(1, CAPOS_NEVER).status;
+}
+
+static void join(void)
+{
+	struct thread thread;
+	uint64_t code = 0, cause = 0, before;
+
+	must(thread_start(&thread, give_back, (void *)12345));
+	expect_good(thread_join(thread.handle, CAPOS_NEVER, &code, &cause), "join");
+	tap_ok(code == 12345 && cause == CAPOS_EXIT_NORMAL, "exit code and cause");
+	expect_good(thread_join(thread.handle, 0, &code, NULL), "join what has ended, without waiting");
+	expect_good(thread_finish(&thread, CAPOS_NEVER, &code), "finish");
+	must(thread_start(&thread, sleep_long, NULL));
+	expect_status(thread_join(thread.handle, 0, NULL, NULL), WOULD_BLOCK, "join with deadline 0");
+	expect_status(thread_join(thread.handle, 1, NULL, NULL), TIMED_OUT, "join with a deadline in the past");
+	before = now_ns() + 3 * MS;
+	expect_status(thread_join(thread.handle, before, NULL, NULL), TIMED_OUT, "join with a deadline");
+	tap_ok(now_ns() >= before, "is not early");
+	expect_good(thread_terminate(thread.handle), "terminate");
+	expect_good(thread_join(thread.handle, CAPOS_NEVER, NULL, &cause), "join of a terminated one");
+	tap_ok(cause == CAPOS_EXIT_KILLED, "its cause: %s", exit_cause_name(cause));
+	(void)thread_finish(&thread, CAPOS_NEVER, NULL);
+}
+
+static void terminate_everywhere(void)
+{
+	const struct {
+		const char *name;
+		thread_function function;
+		int wait;
+	} kinds[] = {
+		{ "sleeps", sleep_long, CAPOS_WAIT_SLEEP },	{ "is parked", park_long, CAPOS_WAIT_PARK },
+		{ "waits for a notification", bell_long, CAPOS_WAIT_NOTIFICATION },
+		{ "receives", receive_long, CAPOS_WAIT_RECV },	{ "calls", call_long, CAPOS_WAIT_CALL },
+		{ "waits for its ring", ring_long, CAPOS_WAIT_RING }, { "runs", spin_long, -1 },
+	};
+
+	for (unsigned i = 0; i < COUNT_OF(kinds); i++) {
+		struct thread thread;
+		struct usage before = usage_now();
+		char name[80];
+
+		must(thread_start(&thread, kinds[i].function, NULL));
+		if (kinds[i].wait >= 0)
+			tap_ok(becomes_true(waits_on(thread.handle) == kinds[i].wait), "a thread %s: %s", kinds[i].name,
+			       wait_name((uint32_t)kinds[i].wait));
+		else
+			(void)sleep_ns(MS);
+		fmt_buf(name, sizeof(name), "terminate one that %s", kinds[i].name);
+		expect_good(thread_terminate(thread.handle), name);
+		expect_good(thread_finish(&thread, now_ns() + 5 * SECOND, NULL), "it ends");
+		tap_returns(before, "and gives everything back");
+	}
+
+	struct endpoint_info info = { 0 };
+
+	(void)endpoint_info(sample[CAPOS_IFACE_endpoint], &info);
+	tap_ok(info.callers_waiting == 0 && info.receivers_waiting == 0 && info.in_service == 0,
+	       "no dead thread waits at the endpoint");
+}
+
+static void bad_arguments(void)
+{
+	struct capos_thread_info info = { 0 };
+	struct thread thread;
+	struct usage before = usage_now();
+	uint64_t entry = (uintptr_t)give_back, stack = ((uintptr_t)&info & ~15ull) - 8192;
+
+	expect_detail(thread_spawner_create(known.threads, entry, stack, 0, CAPOS_CPU_ANY, 2, NULL, NULL, NULL),
+		      BAD_ARGUMENT, 4, "create with an unknown flag");
+	expect_detail(thread_spawner_create(known.threads, entry, stack, 0, 1u << 20, 0, NULL, NULL, NULL), BAD_ARGUMENT,
+		      3, "create on a CPU that is not there");
+	tap_ok(!result_ok(thread_spawner_create(known.threads, BAD_KERNEL, stack, 0, CAPOS_CPU_ANY, 0, NULL, NULL,
+						NULL)),
+	       "create with an entry in the kernel");
+	tap_ok(!result_ok(thread_spawner_create(known.threads, BAD_NONCANONICAL, stack, 0, CAPOS_CPU_ANY, 0, NULL, NULL,
+						NULL)),
+	       "create with a non-canonical entry");
+	tap_unchanged(before, "refused threads cost nothing");
+	must(thread_start(&thread, sleep_long, NULL));
+	expect_iresult(thread_exit(thread.handle, 1), CAPOS_THREAD_NOT_SELF, "exit through another's handle");
+	expect_iresult(thread_set_cpu(thread.handle, 1u << 20), CAPOS_THREAD_BAD_CPU, "set_cpu: no such CPU");
+	expect_good(thread_set_cpu(thread.handle, startup()->cpu_count - 1), "set_cpu of a sleeping thread");
+	(void)thread_info(thread.handle, &info);
+	tap_ok(info.pinned_cpu == startup()->cpu_count - 1, "it is pinned there");
+	expect_good(thread_set_cpu(thread.handle, CAPOS_CPU_ANY), "and free again");
+	expect_status(thread_set_fault_endpoint(thread.handle, FORGED_HANDLE), INVALID_HANDLE,
+		      "a forged fault endpoint");
+	expect_status(thread_set_fault_endpoint(thread.handle, known.timer), WRONG_INTERFACE,
+		      "a timer as fault endpoint");
+	expect_good(thread_set_fault_endpoint(thread.handle, sample[CAPOS_IFACE_endpoint]), "a fault endpoint");
+	expect_good(thread_set_fault_endpoint(thread.handle, 0), "and none");
+	(void)thread_terminate(thread.handle);
+	(void)thread_finish(&thread, CAPOS_NEVER, NULL);
+}
+
+static uint64_t moves(void *argument)
+{
+	uint64_t wrong = 0;
+
+	(void)argument;
+	for (uint32_t round = 0; round < 3; round++) {
+		for (uint32_t cpu = 0; cpu < startup()->cpu_count && cpu < 8; cpu++) {
+			struct capos_thread_info info = { 0 };
+
+			if (!result_ok(thread_set_cpu(self()->handle, cpu)) ||
+			    !result_ok(thread_info(self()->handle, &info)) || info.last_cpu != cpu)
+				wrong++;
+		}
+	}
+	return wrong;
+}
+
+static void information(void)
+{
+	struct capos_thread_info info = { 0 };
+	struct thread thread;
+	capos_handle me = 0;
+	uint64_t code = 1;
+
+	expect_good(thread_spawner_self(known.threads, &me), "self");
+	expect_good(thread_info(me, &info), "info of the caller");
+	tap_ok(info.id == startup()->thread_id && info.process_id == startup()->process_id &&
+		       info.state == CAPOS_THREAD_RUNNING,
+	       "it names this thread, running (state %u)", info.state);
+	drop(me);
+	must(thread_start(&thread, moves, NULL));
+	expect_good(thread_finish(&thread, CAPOS_NEVER, &code), "a thread that moves itself over the CPUs");
+	tap_ok(code == 0, "is on each after the call (%lu times not)", (unsigned long)code);
+}
+
+static void exhaustion(void)
+{
+	static struct thread threads[128];
+	struct usage before = usage_now();
+	struct capos_result r = { 0 };
+	unsigned count = 0;
+	bool good = true;
+
+	for (; count < COUNT_OF(threads); count++) {
+		r = thread_start(&threads[count], sleep_long, NULL);
+		if (!result_ok(r))
+			break;
+	}
+	tap_ok(is_detail(r, CAPOS_STATUS_QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS) && count > 4,
+	       "threads: quotaExceeded after %u", count);
+	for (unsigned i = 0; i < count; i++)
+		good = result_ok(thread_terminate(threads[i].handle)) && good;
+	for (unsigned i = 0; i < count; i++)
+		good = result_ok(thread_finish(&threads[i], now_ns() + 10 * SECOND, NULL)) && good;
+	tap_ok(good, "all of them end");
+	tap_returns(before, "and give back threads, memory and slots");
+	runs = 0;
+	for (unsigned i = 0; i < 200; i++) {
+		uint64_t code = 0;
+
+		good = good && result_ok(thread_start(&threads[0], give_back, (void *)(uintptr_t)i)) &&
+		       result_ok(thread_finish(&threads[0], CAPOS_NEVER, &code)) && code == i;
+	}
+	tap_ok(good && runs == 200, "200 threads, one after the other");
+	tap_returns(before, "leave nothing behind");
+}
+
+void test_thread(void)
+{
+	join();
+	terminate_everywhere();
+	bad_arguments();
+	information();
+	exhaustion();
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* The groups of usertests; each leaves the process as it found it. */
+#ifndef USERTESTS_H
+#define USERTESTS_H
+
+#include "../proof.h"
+
+/* Handles with all rights that the process has, one per kernel interface; made by main. */
+extern capos_handle sample[CAPOS_IFACE_COUNT];
+
+void test_generic(void);
+void test_cap(void);
+void test_memory(void);
+void test_space(void);
+void test_thread(void);
+void test_process(void);
+void test_timer(void);
+void test_notification(void);
+void test_park(void);
+void test_endpoint(void);
+void test_ring(void);
+void test_devices(void);
+void test_info(void);
+
+/* Addresses that are never the program's; `half` is a page with nothing mapped behind it (address of its end). */
+#define BAD_NULL 0ull
+#define BAD_WILD 0x123456789000ull
+#define BAD_NONCANONICAL 0xdeadbeefdeadbee0ull
+#define BAD_KERNEL 0xffffffff80000000ull
+#define BAD_OVERFLOW 0xfffffffffffffff8ull
+
+#endif
