@@ -45,7 +45,7 @@ S := build/sim/$(SIM_BUILD)
 
 kernel_src   := $(sort $(wildcard kernel/*/*.c) $(wildcard lib/*.c))
 x86_src      := $(sort $(wildcard mach/x86_64/*.c mach/x86_64/*.S))
-sim_src      := $(sort $(wildcard mach/sim/*.c mach/sim/*.S))
+sim_src      := $(sort $(wildcard mach/sim/*.c mach/sim/*.S tests/sim/*.c))
 user_lib_src := $(sort $(wildcard user/lib/*.c user/lib/*.S lib/*.c))
 user_x86_src := $(sort $(wildcard user/lib/x86_64/*.c user/lib/x86_64/*.S))
 user_sim_src := $(sort $(wildcard user/lib/sim/*.c user/lib/sim/*.S))

@@ -42,14 +42,18 @@ enum capos_op {
 	CAPOS_OP_CALL = 0,	 /* call through `handle`: kernel object or endpoint; blocks until the reply */
 	CAPOS_OP_RECV = 1,	 /* handle: endpoint; word[0]: deadline */
 	CAPOS_OP_REPLY_RECV = 2, /* reply to the call being served, then receive with no deadline */
-	CAPOS_OP_REPLY = 3,	 /* reply only; word-, message- and capability-rules as REPLY_RECV */
+	/* Reply only; word-, message- and capability-rules as REPLY_RECV. Handle 0: at the endpoint of the call being served,
+	 * or, with CAPOS_CALL_TOKEN, at that of the thread's last RECV or REPLY_RECV (not by ring: there a handle is needed). */
+	CAPOS_OP_REPLY = 3,
 	CAPOS_OP_ENTER = 4,	 /* cap_enter: word[0] completions to wait for, word[1] absolute deadline */
 	CAPOS_OP_YIELD = 5,	 /* let others of the queue go first */
 };
 
 #define CAPOS_CALL_MESSAGE 1u	/* message bytes go along: thread page send_bytes, message[] (ring: word[2] address, word[3] bytes) */
 #define CAPOS_CALL_CAPS 2u	/* capabilities go along: thread page send_caps, send_cap[] */
-#define CAPOS_CALL_EXCEPTION 4u /* replies only: the caller's call ends with status `exception` */
+/* Replies only: the caller's call ends with status `exception`. The interface result of any reply, also of this one, stands
+ * in the low 16 bits of the interface field of the reply's call word (the method field is not looked at). */
+#define CAPOS_CALL_EXCEPTION 4u
 #define CAPOS_CALL_TOKEN 8u	/* replies only: reply to thread page reply_token instead of the call being served */
 #define CAPOS_CALL_FLAGS_KNOWN 0xfu
 

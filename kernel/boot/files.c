@@ -42,7 +42,8 @@ static bool is_program(const struct archive_file *file)
 
 const struct archive_file *archive_find(const char *name)
 {
-	const struct archive_file *file = archive_search(kernel_state.manifest.files, kernel_state.manifest.file_count, name);
+	const struct archive_file *file =
+		archive_search(kernel_state.manifest.files, kernel_state.manifest.file_count, name);
 
 	return file != NULL && is_program(file) ? file : NULL;
 }

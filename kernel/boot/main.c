@@ -50,9 +50,9 @@ struct thread *kernel_boot(const struct boot_info *info)
 
 	boot_read_archive(info);
 	manifest = boot_read_manifest(info->cpu_count);
-	log_set_console_level((enum log_level)manifest->log_level);
 	boot_start_cpus();
 	banner();
+	log_set_console_level((enum log_level)manifest->log_level);
 
 	atomic_store_relaxed(&boot->live, 1u); /* ourselves: the last process has not ended before all have begun */
 	boot_start_processes(cpu, manifest);

@@ -37,7 +37,17 @@ static const struct node_rule node_rules[] = {
 	{ NODE_PROCESSES, NODE_PROCESS, NULL },
 };
 
-enum property_type { TYPE_U32, TYPE_NAME, TYPE_TEXT, TYPE_BYTES, TYPE_FLAG, TYPE_COMPATIBLE, TYPE_LEVEL, TYPE_CAPS, TYPE_EXPORTS };
+enum property_type {
+	TYPE_U32,
+	TYPE_NAME,
+	TYPE_TEXT,
+	TYPE_BYTES,
+	TYPE_FLAG,
+	TYPE_COMPATIBLE,
+	TYPE_LEVEL,
+	TYPE_CAPS,
+	TYPE_EXPORTS
+};
 
 struct property_rule {
 	enum node_kind node;
@@ -100,11 +110,13 @@ static const struct {
 	char letter;
 	u32 right;
 } right_letters[] = {
-	{ 'r', R(READ) },   { 'w', R(WRITE) },	 { 'x', R(EXEC) },   { 'c', R(CALL) },	{ 'v', R(RECV) },    { 's', R(SIGNAL) },
-	{ 't', R(WAIT) },   { 'k', R(CONTROL) }, { 'n', R(CREATE) }, { 'g', R(GRANT) }, { 'd', R(DESTROY) },
+	{ 'r', R(READ) },   { 'w', R(WRITE) },	{ 'x', R(EXEC) },    { 'c', R(CALL) },
+	{ 'v', R(RECV) },   { 's', R(SIGNAL) }, { 't', R(WAIT) },    { 'k', R(CONTROL) },
+	{ 'n', R(CREATE) }, { 'g', R(GRANT) },	{ 'd', R(DESTROY) },
 };
 
-static const char *const standard_names[MANIFEST_STANDARD_CAPS] = { "caps", "space", "threads", "self", "factory", "park" };
+static const char *const standard_names[MANIFEST_STANDARD_CAPS] = { "caps", "space",   "threads",
+								    "self", "factory", "park" };
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
 struct node {
@@ -147,7 +159,8 @@ static bool name_is_good(const char *name, size_t bytes)
 	for (size_t i = 0; i < bytes; i++) {
 		char c = name[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+		      c == '_'))
 			return false;
 	}
 	return true;
@@ -218,8 +231,8 @@ static bool cap_rights(struct parser *parser, struct manifest_cap *cap, const ch
 			if (right_letters[k].letter == letters[i])
 				right = right_letters[k].right;
 		if (right == 0)
-			REFUSE(parser, "unknown right '%c' of \"%s\"", letters[i] >= ' ' && letters[i] <= '~' ? letters[i] : '?',
-			       cap->source);
+			REFUSE(parser, "unknown right '%c' of \"%s\"",
+			       letters[i] >= ' ' && letters[i] <= '~' ? letters[i] : '?', cap->source);
 		if ((has & right) == 0)
 			REFUSE(parser, "impossible grant: \"%s\" has no right '%c'", cap->source, letters[i]);
 		cap->rights |= right;

@@ -31,15 +31,16 @@ static void refuse_process(const struct manifest_process *process, const char *p
 /* A request of spawn failed: say which property was to blame. */
 static void refuse_spawn(const struct manifest_process *process, const struct spawn_request *request)
 {
-	static const char *const quota_property[QUOTA_KINDS] = { "memory-kib", "memory-kib", "slots", "threads", "processes" };
+	static const char *const quota_property[QUOTA_KINDS] = { "memory-kib", "memory-kib", "slots", "threads",
+								 "processes" };
 	u32 detail = CAPOS_RESULT_DETAIL(request->result);
 	const char *image = spawn_refusal(request);
 
 	if (image != NULL)
 		refuse_process(process, "program", "program \"%s\": %s", process->program, image);
 	if (CAPOS_RESULT_STATUS(request->result) == CAPOS_STATUS_QUOTA_EXCEEDED)
-		refuse_process(process, quota_property[detail < QUOTA_KINDS ? detail : 0], "too small to start \"%s\"",
-			       process->program);
+		refuse_process(process, quota_property[detail < QUOTA_KINDS ? detail : 0],
+			       "too small to start \"%s\"", process->program);
 	refuse_process(process, "program", "can't be started: status %u, result %u, detail %u",
 		       CAPOS_RESULT_STATUS(request->result), CAPOS_RESULT_IRESULT(request->result), detail);
 }
@@ -110,8 +111,8 @@ static struct object *exported_endpoint(struct spawn_request *const *requests, c
 	panic("export \"%s\" was there when the manifest was checked", name);
 }
 
-static void add_cap(struct spawn_request *request, const struct manifest_process *process, const struct manifest_cap *cap,
-		    struct object *object)
+static void add_cap(struct spawn_request *request, const struct manifest_process *process,
+		    const struct manifest_cap *cap, struct object *object)
 {
 	struct spawn_cap *out = &request->caps[request->cap_count++];
 
@@ -147,10 +148,10 @@ void boot_start_processes(struct cpu *cpu, const struct manifest *manifest)
 
 		for (u32 k = 0; k < process->cap_count; k++) {
 			const struct manifest_cap *cap = &process->caps[k];
-			struct object *object = cap->iface == CAPOS_IFACE_endpoint ?
-							exported_endpoint(requests, manifest, endpoints, cap->server,
-									  cap->export_name) :
-							source_object(cap->iface);
+			struct object *object = cap->iface == CAPOS_IFACE_endpoint
+							? exported_endpoint(requests, manifest, endpoints,
+									    cap->server, cap->export_name)
+							: source_object(cap->iface);
 
 			add_cap(requests[i], process, cap, object);
 		}

@@ -4,7 +4,7 @@
  * entity goes with the call and comes back with the reply: no queue operation, no timer write, no allocation. Whatever is
  * not exactly this case returns false before anything is changed.
  */
-#include "ipc_priv.h"
+#include "endpoint_priv.h"
 
 static inline void copy_words(u64 *to, const u64 *from, unsigned count)
 {
@@ -20,6 +20,7 @@ bool endpoint_call_fast(struct cpu *cpu, struct thread *caller, const struct cap
 	struct waiter *receiver;
 	struct thread *server;
 	struct mach_frame *frame;
+	bool same;
 	u64 token;
 
 	if (words > CAPOS_WORDS || (caller->entity == caller->own && caller->spare == NULL))
@@ -27,10 +28,19 @@ bool endpoint_call_fast(struct cpu *cpu, struct thread *caller, const struct cap
 	spin_lock(&endpoint->object.lock);
 	receiver = waiter_of(list_first(&endpoint->receivers));
 	if (receiver == NULL || receiver->kind != WAITER_THREAD || !receiver->thread->passive ||
-	    !may_wait(cap->object, cap->grant) || !waiter_claim(receiver)) {
-		spin_unlock(&endpoint->object.lock);
-		return false;
+	    !may_wait(cap->object, cap->grant))
+		goto no;
+	/* IP1: the receiver leaves, the caller enters. */
+	same = receiver->grant == cap->grant;
+	if (!same && !grant_get(cap->grant))
+		goto no;
+	if (!waiter_claim(receiver)) {
+		if (!same)
+			grant_put_later(cap->grant);
+		goto no;
 	}
+	if (!same)
+		grant_put_later(receiver->grant);
 	server = receiver->thread;
 	list_remove(&receiver->link);
 	frame = &server->mach.frame;
@@ -47,13 +57,16 @@ bool endpoint_call_fast(struct cpu *cpu, struct thread *caller, const struct cap
 	caller->wait.badge = cap->badge;
 	caller->wait.key[0] = token;
 	caller->wait.key[1] = (u64)server;
-	list_push_back(&endpoint->in_service, &caller->wait.link);
+	list_push_back(endpoint_bucket(endpoint, token), &caller->wait.link);
 	shared_store_relaxed(&server->serving, &caller->wait);
 	server->serving_at = endpoint;
 	sched_lend(cpu, caller, server);
 	waiter_arm(cpu, &caller->wait, CAPOS_WAIT_REPLY, &endpoint_caller_ops, INSTANT_NEVER);
 	spin_unlock(&endpoint->object.lock);
 	return true;
+no:
+	spin_unlock(&endpoint->object.lock);
+	return false;
 }
 
 bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct cap *cap)
@@ -64,6 +77,7 @@ bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct ca
 	u32 completed = shared_load_relaxed(&server->ring_cq_tail);
 	struct waiter *call;
 	struct thread *caller;
+	bool same;
 
 	if (words > CAPOS_WORDS || !server->passive || server->serving_at != endpoint ||
 	    completed != shared_load_relaxed(&server->page->cq_head))
@@ -73,10 +87,19 @@ bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct ca
 	/* Of those in service only a call that lent its entity here comes back by the fast path. */
 	if (call == NULL || call->kind != WAITER_THREAD || call->wait != CAPOS_WAIT_REPLY ||
 	    server->borrowed_from_id != call->thread->object.id || !list_is_empty(&endpoint->callers) ||
-	    !may_wait(cap->object, cap->grant) || !waiter_claim(call)) {
-		spin_unlock(&endpoint->object.lock);
-		return false;
+	    !may_wait(cap->object, cap->grant))
+		goto no;
+	/* IP1: the caller leaves, the receiver enters. */
+	same = call->grant == cap->grant;
+	if (!same && !grant_get(cap->grant))
+		goto no;
+	if (!waiter_claim(call)) {
+		if (!same)
+			grant_put_later(cap->grant);
+		goto no;
 	}
+	if (!same)
+		grant_put_later(call->grant);
 	caller = call->thread;
 	list_remove(&call->link);
 	call->key[1] = 0;
@@ -86,6 +109,7 @@ bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct ca
 		       NULL, 0);
 	copy_words(caller->mach.frame.word, server->mach.frame.word, words);
 
+	server->recv_handle = server->mach.frame.handle;
 	server->wait.object = cap->object;
 	server->wait.grant = cap->grant;
 	list_push_back(&endpoint->receivers, &server->wait.link);
@@ -98,4 +122,7 @@ bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct ca
 		endpoint_wake_receiver_for_completion(cpu, server);
 	spin_unlock(&endpoint->object.lock);
 	return true;
+no:
+	spin_unlock(&endpoint->object.lock);
+	return false;
 }

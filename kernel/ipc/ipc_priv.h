@@ -31,12 +31,6 @@ static inline struct ipc_send *send_of(struct waiter *waiter)
 	return waiter->kind == WAITER_THREAD ? &waiter->thread->send : &ring_op_of(waiter)->send;
 }
 
-/* In service: the thread that took the call, else NULL. */
-static inline struct thread *server_of(const struct waiter *caller)
-{
-	return (struct thread *)caller->key[1];
-}
-
 /* Nothing is there: OK (wait), WOULD_BLOCK or TIMED_OUT. */
 static inline u16 deadline_check(struct instant deadline)
 {
@@ -47,6 +41,28 @@ static inline u16 deadline_check(struct instant deadline)
 	return mach_clock().ns >= deadline.ns ? CAPOS_STATUS_TIMED_OUT : CAPOS_STATUS_OK;
 }
 
+/*
+ * IP1: a waiter that is linked in a queue of this room (an endpoint's, a notification's, a park bucket) holds a reference on
+ * its grant. Who links it takes the reference (wait_enter, before the link), who unlinks it gives it back (wait_leave); a
+ * move between two queues keeps it. All of it is under the lock that guards the queue, so that whoever finds a waiter there
+ * may look at its grant, though the handle may have been released since. Locked operations on the grant cost the CPU that has
+ * the queue's lock anyway; the fast paths, where one waiter leaves as another enters through the same grant, pass it on.
+ */
+static inline MUST_CHECK bool wait_enter(struct waiter *waiter, struct object *object, struct grant *grant)
+{
+	if (unlikely(!object_is_alive(object) || !grant_get(grant)))
+		return false;
+	waiter->object = object;
+	waiter->grant = grant;
+	return true;
+}
+
+static inline void wait_leave(struct waiter *waiter)
+{
+	list_remove(&waiter->link);
+	grant_put_later(waiter->grant);
+}
+
 /* A waiter of this object may be queued now? Under the lock that guards the queue: whoever ends the object or the grant
  * looks at the queue after the mark, under that lock (OB3). */
 static inline bool may_wait(struct object *object, struct grant *grant)
@@ -54,18 +70,9 @@ static inline bool may_wait(struct object *object, struct grant *grant)
 	return likely(object_is_alive(object) && !grant_is_dead(grant));
 }
 
-/* endpoint.c */
-extern const struct waiter_ops endpoint_caller_ops, endpoint_receiver_ops;
-/* The call leaves the service of its thread. Under the endpoint's lock. */
-void endpoint_forget_server(struct waiter *caller);
-/* The send of a call is set: deliver it or queue it. OK: done, and the caller's waiter is armed (a thread is off its CPU).
- * Another status: nothing happened; the send's capabilities are still held. */
+/* endpoint_call.c. The send of a call is set: deliver it or queue it. OK: done, and the caller's waiter is armed (a thread
+ * is off its CPU). Another status: nothing happened; the send's capabilities are still held. */
 MUST_CHECK u16 endpoint_begin(struct cpu *cpu, struct waiter *caller, const struct cap *cap, enum capos_wait wait,
 			      struct instant deadline);
-void endpoint_send_drop(struct waiter *caller);
-
-/* endpoint_fast.c: false: nothing happened, take the general path. */
-MUST_CHECK bool endpoint_call_fast(struct cpu *cpu, struct thread *caller, const struct cap *cap);
-MUST_CHECK bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct cap *cap);
 
 #endif

@@ -28,7 +28,7 @@ static void notification_unlink(struct waiter *waiter)
 {
 	spin_lock(&waiter->object->lock);
 	if (list_is_linked(&waiter->link))
-		list_remove(&waiter->link);
+		wait_leave(waiter);
 	spin_unlock(&waiter->object->lock);
 }
 
@@ -40,9 +40,10 @@ void notification_signal(struct cpu *cpu, struct notification *notification, u64
 
 	spin_lock(&notification->object.lock);
 	bits |= atomic_load_relaxed(&notification->bits);
-	while ((node = list_pop_front(&notification->waiters)) != NULL) {
+	while ((node = list_first(&notification->waiters)) != NULL) {
 		struct waiter *waiter = waiter_of(node);
 
+		wait_leave(waiter);
 		if (!waiter_claim(waiter))
 			continue;
 		waiter_finish(cpu, waiter, STATUS(OK), &bits, 1);
@@ -75,13 +76,11 @@ u64 method_notification_wait(struct call *call)
 		atomic_store_relaxed(&notification->bits, 0ull);
 		call->word[0] = bits;
 		result = STATUS(OK);
-	} else if (!may_wait(call->cap.object, call->cap.grant)) {
-		result = STATUS(REVOKED);
 	} else {
 		result = CAPOS_RESULT(deadline_check(deadline), 0, 0);
+		if (result == STATUS(OK) && !wait_enter(waiter, call->cap.object, call->cap.grant))
+			result = STATUS(REVOKED);
 		if (result == STATUS(OK)) {
-			waiter->object = call->cap.object;
-			waiter->grant = call->cap.grant;
 			waiter_prepare(call->cpu, waiter);
 			list_push_back(&notification->waiters, &waiter->link);
 			waiter_arm(call->cpu, waiter, CAPOS_WAIT_NOTIFICATION, &notification_ops, deadline);
@@ -118,7 +117,7 @@ static bool end_waiters(struct object *object, bool all)
 			continue;
 		if (++ended > WAITERS_PER_STEP)
 			break;
-		list_remove(node);
+		wait_leave(waiter);
 		if (waiter_claim(waiter))
 			waiter_finish(cpu, waiter, STATUS(REVOKED), NULL, 0);
 	}

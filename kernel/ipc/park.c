@@ -59,7 +59,7 @@ static void park_unlink(struct waiter *waiter)
 
 	spin_lock(&bucket->lock);
 	if (list_is_linked(&waiter->link))
-		list_remove(&waiter->link);
+		wait_leave(waiter);
 	spin_unlock(&bucket->lock);
 }
 
@@ -105,13 +105,11 @@ u64 method_park_space_wait(struct call *call)
 	spin_lock(&bucket->lock);
 	if (shared_load_relaxed((const u32 *)phys_to_virt(word)) != (u32)call->word[1])
 		result = IRESULT(CAPOS_PARK_MISMATCH);
-	else if (!may_wait(call->cap.object, call->cap.grant))
-		result = STATUS(REVOKED);
 	else
 		result = CAPOS_RESULT(deadline_check(deadline), 0, 0);
+	if (result == STATUS(OK) && !wait_enter(waiter, call->cap.object, call->cap.grant))
+		result = STATUS(REVOKED);
 	if (result == STATUS(OK)) {
-		waiter->object = call->cap.object;
-		waiter->grant = call->cap.grant;
 		waiter->key[0] = key.id;
 		waiter->key[1] = key.offset;
 		waiter_prepare(call->cpu, waiter);
@@ -137,7 +135,7 @@ static u64 park_wake(struct cpu *cpu, const struct park_key *key, u64 n)
 			break;
 		if (waiter->key[0] != key->id || waiter->key[1] != key->offset)
 			continue;
-		list_remove(node);
+		wait_leave(waiter);
 		if (!waiter_claim(waiter))
 			continue;
 		waiter_finish(cpu, waiter, STATUS(OK), NULL, 0);
@@ -203,7 +201,7 @@ static bool end_waiters(struct object *object, bool all)
 
 			if (waiter->object != object || (!all && !grant_is_dead(waiter->grant)))
 				continue;
-			list_remove(node);
+			wait_leave(waiter);
 			if (waiter_claim(waiter))
 				waiter_finish(cpu, waiter, STATUS(REVOKED), NULL, 0);
 			if (++ended == WAKES_PER_STEP)

@@ -91,7 +91,8 @@ static __attribute__((noinline)) enum entry_state run_general(struct call *call,
 	/* What comes back through the message area: a receive, a blocking method's bytes, the reply to a call with a message. */
 	bool uses_message = method != NULL ? method->bytes_out_max != 0 : blocks && (!is_call || message);
 	struct ring_op *op = NULL;
-	u8 in[CAPOS_MESSAGE_BYTES], out[CAPOS_MESSAGE_BYTES];
+	u8 in[CAPOS_MESSAGE_BYTES] __attribute__((aligned(16)));
+	u8 out[CAPOS_MESSAGE_BYTES] __attribute__((aligned(16)));
 
 	if (message) {
 		call->in_bytes = (u32)entry->word[3];

@@ -13,7 +13,7 @@
 
 /* --- orphans: regions of dropped frames, pushed on by whoever comes next ---------------------------------------------- */
 
-static void push_orphans(struct space *space)
+static void push_orphans(struct space *space) REQUIRES(space->lock)
 {
 	struct grant *grant;
 
@@ -99,7 +99,8 @@ static u16 link_region(struct map_request *request, struct region *region)
 
 u16 space_map_begin(struct map_request *request)
 {
-	struct process *process = request->space->process;
+	struct space *space = request->space;
+	struct process *process = space->process;
 	u64 charge = request->memory == NULL ? request->bytes : 0;
 	void *region;
 	u16 status;
@@ -119,10 +120,10 @@ u16 space_map_begin(struct map_request *request)
 	status = CAPOS_STATUS_REVOKED;
 	if (request->grant != NULL && !grant_get(request->grant))
 		goto no_grant;
-	spin_lock(&request->space->lock);
-	push_orphans(request->space);
+	spin_lock(&space->lock);
+	push_orphans(space);
 	status = link_region(request, region);
-	spin_unlock(&request->space->lock);
+	spin_unlock(&space->lock);
 	if (status == CAPOS_STATUS_OK)
 		goto out;
 	if (request->grant != NULL)
@@ -151,8 +152,8 @@ static u16 page_frame(struct map_request *request, u64 va, struct paddr *out)
 	return frame_alloc_zeroed(out) ? CAPOS_STATUS_OK : CAPOS_STATUS_NO_MEMORY;
 }
 
-/* Make some entries. Under space->lock. */
-static u16 fill_some(struct map_request *request)
+/* Make some entries. */
+static u16 fill_some(struct space *space, struct map_request *request) REQUIRES(space->lock)
 {
 	struct region *region = request->region;
 	u32 entries = region->memory != NULL ? MAP_ENTRIES : MAP_ZEROED;
@@ -160,27 +161,27 @@ static u16 fill_some(struct map_request *request)
 	for (u32 i = 0; i < entries && request->next < region->end; i++) {
 		struct paddr frame;
 		u64 *entry;
-		u16 status = pt_make(request->space, request->next, &entry);
+		u16 status = pt_make(space, request->next, &entry);
 
 		if (status == CAPOS_STATUS_OK)
 			status = page_frame(request, request->next, &frame);
 		if (status != CAPOS_STATUS_OK)
 			return status;
 		KASSERT(*entry == 0); /* SP2 */
-		pt_set(request->space, request->next, entry, pte_make(frame, region->prot));
+		pt_set(space, request->next, entry, pte_make(frame, region->prot));
 		request->next += PAGE_BYTES;
 	}
 	return CAPOS_STATUS_OK;
 }
 
 /* The failed region is pushed on until gone, by us or by another that found it unmapping. */
-static bool undo_step(struct map_request *request, struct grant **grant)
+static bool undo_step(struct space *space, struct map_request *request, struct grant **grant) REQUIRES(space->lock)
 {
-	struct region *region = region_at(request->space, request->addr);
+	struct region *region = region_at(space, request->addr);
 
 	if (region != request->region || region->state < REGION_UNMAPPING)
 		return true;
-	return region_drive(request->space, region, grant) == DRIVE_GONE;
+	return region_drive(space, region, grant) == DRIVE_GONE;
 }
 
 bool space_map_step(struct map_request *request)
@@ -194,9 +195,9 @@ bool space_map_step(struct map_request *request)
 		return true; /* begin failed */
 	spin_lock(&space->lock);
 	if (request->undoing) {
-		done = undo_step(request, &grant);
+		done = undo_step(space, request, &grant);
 	} else {
-		request->status = region->doomed ? CAPOS_STATUS_REVOKED : fill_some(request);
+		request->status = region->doomed ? CAPOS_STATUS_REVOKED : fill_some(space, request);
 		if (request->status != CAPOS_STATUS_OK) {
 			request->undoing = true;
 			region_unmap(region);

@@ -43,6 +43,10 @@ u64 *pt_find(const struct space *space, u64 va) REQUIRES(space->lock);
 MUST_CHECK u16 pt_make(struct space *space, u64 va, u64 **out) REQUIRES(space->lock);
 /* Change a leaf entry and tell the machine. No flush. */
 void pt_set(struct space *space, u64 va, u64 *entry, u64 value) REQUIRES(space->lock);
+/* Take away the leaf table of va, if there is one; all its entries are 0. It is freed by pt_table_drop after a shootdown,
+ * unless pt_make needed it again. True: unlinked. */
+bool pt_table_unlink(struct space *space, u64 va) REQUIRES(space->lock);
+void pt_table_drop(struct space *space, u64 va) REQUIRES(space->lock);
 /* Free tables, bounded; true when only the root is left. No CPU has the space loaded and no region is left. */
 MUST_CHECK bool pt_free_step(struct space *space) REQUIRES(space->lock);
 
@@ -70,7 +74,7 @@ enum drive { DRIVE_AGAIN, DRIVE_WAIT, DRIVE_GONE };
 void region_unmap(struct region *region);
 /* A bounded piece of unmapping. WAIT: region->ticket is not done. GONE: the region is freed, and *grant, if not NULL, is
  * to be put without the lock. */
-enum drive region_drive(struct space *space, struct region *region, struct grant **grant);
+enum drive region_drive(struct space *space, struct region *region, struct grant **grant) REQUIRES(space->lock);
 /* Link to the memory object; status REVOKED when it or the grant is dead. The region's grant reference is the caller's. */
 MUST_CHECK u16 region_link_memory(struct region *region);
 void region_unlink_memory(struct region *region);

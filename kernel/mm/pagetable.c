@@ -3,8 +3,9 @@
  * Four-level page tables, reached through the direct map; everything under space->lock.
  *
  * A leaf entry is present; or 0; or a frame's address alone (not present): a private frame that waits for the shootdown
- * before it is freed. Tables stay until the space is destroyed, charged to its process: taking one away would need a
- * flush of the CPUs' paging-structure caches as well, and addresses are chosen lowest first, so that tables are used again.
+ * before it is freed. An entry of a leaf table is present; or 0; or the table's address alone: an empty table that waits for
+ * the shootdown before it is freed, because CPUs cache upper entries as well (an invalidation of any page drops those).
+ * Tables of the two upper levels stay until the space is destroyed. All are charged to the space's process.
  *
  * Order: a walker on another CPU may follow an entry as soon as it is stored. Stores are seen in order (TSO), and the
  * content of a new table or frame was stored before, in another function, so that the compiler does not change it either.
@@ -52,6 +53,13 @@ static u16 table_add(struct space *space, u64 *entry)
 	return CAPOS_STATUS_OK;
 }
 
+/* The empty table was about to be freed; whoever unlinked it sees that. */
+static u16 table_revive(u64 *entry)
+{
+	entry_store(entry, pte_table((struct paddr){ *entry }));
+	return CAPOS_STATUS_OK;
+}
+
 u16 pt_make(struct space *space, u64 va, u64 **out)
 {
 	u64 *table = phys_to_virt(space->root);
@@ -60,7 +68,7 @@ u16 pt_make(struct space *space, u64 va, u64 **out)
 		u64 *entry = &table[pt_index(va, shift)];
 
 		if (!pte_present(*entry)) {
-			u16 status = table_add(space, entry);
+			u16 status = *entry == 0 ? table_add(space, entry) : table_revive(entry);
 
 			if (status != CAPOS_STATUS_OK)
 				return status;
@@ -81,10 +89,45 @@ void pt_set(struct space *space, u64 va, u64 *entry, u64 value)
 
 static void table_free(struct space *space, u64 *entry)
 {
-	frame_free(pte_paddr(*entry));
+	frame_free(pte_paddr(*entry)); /* of an unlinked one too: the address alone */
 	entry_store(entry, 0);
 	quota_uncharge(space->process, CAPOS_QUOTA_MEMORY, PAGE_BYTES);
 	space->table_frames--;
+}
+
+/* The entry of va's leaf table; NULL: there is no table for it. */
+static u64 *leaf_table_entry(const struct space *space, u64 va)
+{
+	u64 *table = phys_to_virt(space->root);
+
+	for (u32 shift = PT_ROOT_SHIFT; shift > PAGE_SHIFT + 9; shift -= 9) {
+		u64 entry = table[pt_index(va, shift)];
+
+		if (!pte_present(entry))
+			return NULL;
+		table = table_at(entry);
+	}
+	return &table[pt_index(va, PAGE_SHIFT + 9)];
+}
+
+bool pt_table_unlink(struct space *space, u64 va)
+{
+	u64 *entry = leaf_table_entry(space, va);
+
+	if (entry == NULL || !pte_present(*entry))
+		return false;
+	for (u32 i = 0; CAPOS_DEBUG && i < PT_ENTRIES; i++)
+		KVERIFY(table_at(*entry)[i] == 0);
+	entry_store(entry, pte_paddr(*entry).pa);
+	return true;
+}
+
+void pt_table_drop(struct space *space, u64 va)
+{
+	u64 *entry = leaf_table_entry(space, va);
+
+	if (entry != NULL && *entry != 0 && !pte_present(*entry))
+		table_free(space, entry);
 }
 
 /* The lowest table on the way to the cursor is freed when everything of it lies behind the cursor: children first. */

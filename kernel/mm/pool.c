@@ -28,7 +28,7 @@ struct slab {
 };
 _Static_assert(sizeof(struct slab) <= SLAB_HEADER, "a slab's header is one cache line");
 
-/* Bytes of an object; 0: see object_bytes_of. */
+/* Bytes of an object; 0: found in pools_init. */
 static const u16 pool_bytes[POOL_COUNT] = {
 	[POOL_PROCESS] = sizeof(struct process),	[POOL_THREAD] = sizeof(struct thread),
 	[POOL_ENTITY] = sizeof(struct entity),		[POOL_GRANT] = sizeof(struct grant),

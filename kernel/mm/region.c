@@ -256,8 +256,14 @@ void region_unmap(struct region *region)
 	region->dirty = false;
 }
 
+/* Where the span of the leaf table at region->next ends. */
+static u64 table_end(const struct region *region)
+{
+	return MIN(region->end, (region->next | (PT_TABLE_BYTES - 1)) + 1);
+}
+
 /* Entries of private frames keep the frame's address, not present, until the flush is acknowledged. */
-static void clear_some(struct space *space, struct region *region)
+static void clear_some(struct space *space, struct region *region) REQUIRES(space->lock)
 {
 	u32 cleared = 0, looked = 0;
 
@@ -266,7 +272,7 @@ static void clear_some(struct space *space, struct region *region)
 
 		looked++;
 		if (entry == NULL) {
-			region->next = MIN(region->end, (region->next | (PT_TABLE_BYTES - 1)) + 1);
+			region->next = table_end(region);
 			continue;
 		}
 		if (pte_present(*entry)) {
@@ -278,7 +284,7 @@ static void clear_some(struct space *space, struct region *region)
 	}
 }
 
-static void free_some(struct space *space, struct region *region)
+static void free_some(struct space *space, struct region *region) REQUIRES(space->lock)
 {
 	u32 freed = 0, looked = 0;
 
@@ -287,7 +293,7 @@ static void free_some(struct space *space, struct region *region)
 
 		looked++;
 		if (entry == NULL) {
-			region->next = MIN(region->end, (region->next | (PT_TABLE_BYTES - 1)) + 1);
+			region->next = table_end(region);
 			continue;
 		}
 		if (*entry != 0) {
@@ -297,6 +303,26 @@ static void free_some(struct space *space, struct region *region)
 		}
 		region->next += PAGE_BYTES;
 	}
+}
+
+/* Tables that hold nothing of other regions: those that the neighbours do not reach into. */
+static void unlink_some(struct space *space, struct region *region) REQUIRES(space->lock)
+{
+	const struct region *before = RB_PREV(region_tree, NULL, region), *after = region_next(region);
+
+	for (u32 i = 0; i < 16 && region->next < region->end; i++, region->next = table_end(region)) {
+		u64 first = ALIGN_DOWN(region->next, PT_TABLE_BYTES);
+
+		if ((before == NULL || before->end <= first) &&
+		    (after == NULL || after->start >= first + PT_TABLE_BYTES) && pt_table_unlink(space, region->next))
+			region->dirty = true;
+	}
+}
+
+static void drop_some(struct space *space, struct region *region) REQUIRES(space->lock)
+{
+	for (u32 i = 0; i < 8 && region->next < region->end; i++, region->next = table_end(region))
+		pt_table_drop(space, region->next);
 }
 
 static void region_free(struct space *space, struct region *region, struct grant **grant)
@@ -332,6 +358,31 @@ enum drive region_drive(struct space *space, struct region *region, struct grant
 		/* fall through */
 	case REGION_FREEING:
 		free_some(space, region);
+		if (region->next < region->end)
+			return DRIVE_AGAIN;
+		if (atomic_load_relaxed(&space->ending) != 0)
+			break; /* all tables go */
+		region->state = REGION_TRIMMING;
+		region->next = region->start;
+		region->dirty = false;
+		/* fall through */
+	case REGION_TRIMMING:
+		unlink_some(space, region);
+		if (region->next < region->end)
+			return DRIVE_AGAIN;
+		if (!region->dirty)
+			break;
+		region->ticket = shootdown_request(space, region->start, region->end);
+		region->state = REGION_TRIM_FLUSHING;
+		/* fall through */
+	case REGION_TRIM_FLUSHING:
+		if (!shootdown_done(space, region->ticket))
+			return DRIVE_WAIT;
+		region->state = REGION_TRIM_FREEING;
+		region->next = region->start;
+		/* fall through */
+	case REGION_TRIM_FREEING:
+		drop_some(space, region);
 		if (region->next < region->end)
 			return DRIVE_AGAIN;
 		break;

@@ -280,7 +280,7 @@ void space_switch(struct cpu *cpu, struct space *space)
 	if (old != NULL) {
 		shootdown = old->shootdown;
 		atomic_fetch_and(LOADED(shootdown, word), ~bit); /* SD2: after the other root is loaded */
-
+		acknowledge(cpu, old, shootdown);
 	}
 }
 

@@ -103,8 +103,8 @@ static bool range_ok(const struct space *space, u64 va, size_t n)
 	return va >= space->low && va < space->limit && n <= space->limit - va;
 }
 
-/* Direct-map address of a user byte; NULL when it is not mapped with the protection. Under space->lock. */
-static u8 *byte_at(const struct space *space, u64 va, u32 prot)
+/* Direct-map address of a user byte; NULL when it is not mapped with the protection. */
+static u8 *byte_at(const struct space *space, u64 va, u32 prot) REQUIRES(space->lock)
 {
 	const u64 *entry = pt_find(space, va);
 
@@ -119,8 +119,9 @@ struct user_range {
 	size_t bytes[2];
 };
 
-/* False: not all of it is mapped with the protection. Under space->lock. */
+/* False: not all of it is mapped with the protection. */
 static bool range_find(const struct space *space, u64 va, size_t n, u32 prot, struct user_range *range)
+	REQUIRES(space->lock)
 {
 	size_t first = MIN(n, PAGE_BYTES - va % PAGE_BYTES);
 

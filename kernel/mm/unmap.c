@@ -131,12 +131,13 @@ out:
 	return status;
 }
 
-/* --- steps: each returns what stands in the way; under space->lock ------------------------------------------------------- */
+/* --- steps: each returns what stands in the way-------------------------------------------------------- */
 
-static enum drive unmap_some(struct unmap_request *request, struct grant **grant)
+static enum drive unmap_some(struct space *space, struct unmap_request *request, struct grant **grant)
+	REQUIRES(space->lock)
 {
 	u64 end = request->addr + request->bytes, region_end;
-	struct region *region = region_from(request->space, request->next);
+	struct region *region = region_from(space, request->next);
 	enum drive drive;
 
 	if (region == NULL || region->start >= end)
@@ -147,7 +148,7 @@ static enum drive unmap_some(struct unmap_request *request, struct grant **grant
 		request->next = region_end;
 		return DRIVE_AGAIN;
 	}
-	drive = region_drive(request->space, region, grant);
+	drive = region_drive(space, region, grant);
 	request->ticket = drive == DRIVE_WAIT ? region->ticket : 0;
 	if (drive == DRIVE_GONE)
 		request->next = region_end;
@@ -155,9 +156,8 @@ static enum drive unmap_some(struct unmap_request *request, struct grant **grant
 }
 
 /* What another one unmapped meanwhile stays so; the region's protection of now counts. */
-static enum drive rewrite_some(struct unmap_request *request)
+static enum drive rewrite_some(struct space *space, struct unmap_request *request) REQUIRES(space->lock)
 {
-	struct space *space = request->space;
 	u64 end = request->addr + request->bytes;
 
 	for (u32 i = 0; i < PROTECT_ENTRIES && request->next < end; i++, request->next += PAGE_BYTES) {
@@ -174,13 +174,13 @@ static enum drive rewrite_some(struct unmap_request *request)
 	return DRIVE_AGAIN;
 }
 
-static enum drive some(struct unmap_request *request, struct grant **grant)
+static enum drive some(struct space *space, struct unmap_request *request, struct grant **grant) REQUIRES(space->lock)
 {
 	switch ((enum unmap_phase)request->phase) {
 	case UNMAP_DRIVE:
-		return unmap_some(request, grant);
+		return unmap_some(space, request, grant);
 	case PROTECT_REWRITE:
-		return rewrite_some(request);
+		return rewrite_some(space, request);
 	case PROTECT_WAIT:
 		return shootdown_done(request->space, request->ticket) ? DRIVE_GONE : DRIVE_WAIT;
 	}
@@ -194,7 +194,7 @@ enum space_progress space_unmap_step(struct unmap_request *request, struct threa
 	enum drive drive;
 
 	spin_lock(&space->lock);
-	drive = some(request, &grant);
+	drive = some(space, request, &grant);
 	spin_unlock(&space->lock);
 	if (grant != NULL)
 		grant_put(grant);

@@ -272,10 +272,29 @@ void sched_yield(struct cpu *cpu)
 
 /* --- attention, activities, exit --------------------------------------------------------------------------------------- */
 
+/* A waiter was armed in this entry: if its thread was killed just before, nobody else would end the wait. */
+static void check_armed(struct cpu *cpu)
+{
+	struct waiter *waiter = cpu->armed_waiter;
+
+	cpu->armed_waiter = NULL;
+	if (waiter->kind == WAITER_THREAD && (atomic_load_relaxed(&waiter->thread->attention) & ATTENTION_KILL))
+		(void)waiter_end(cpu, waiter, STATUS(CANCELLED));
+}
+
+/*
+ * Between two steps: interrupts get their window, and the CPU passes a quiescent point, so that a long operation does not
+ * hold up the reuse of memory.
+ */
 static void window(struct cpu *cpu)
 {
-	u32 bits = mach_irq_window(cpu);
+	u32 bits;
 
+	if (cpu->armed_waiter != NULL)
+		check_armed(cpu);
+	reclaim_kernel_exit(cpu);
+	bits = mach_irq_window(cpu);
+	reclaim_kernel_enter(cpu);
 	if (bits != 0 || cpu->resched)
 		sched_irq(cpu, bits);
 }
@@ -312,16 +331,6 @@ static void run_activity(struct cpu *cpu)
 		break;
 	}
 	window(cpu);
-}
-
-/* A waiter was armed in this entry: if its thread was killed just before, nobody else would end the wait. */
-static void check_armed(struct cpu *cpu)
-{
-	struct waiter *waiter = cpu->armed_waiter;
-
-	cpu->armed_waiter = NULL;
-	if (waiter->kind == WAITER_THREAD && (atomic_load_relaxed(&waiter->thread->attention) & ATTENTION_KILL))
-		(void)waiter_end(cpu, waiter, STATUS(CANCELLED));
 }
 
 struct thread *sched_exit(struct cpu *cpu)

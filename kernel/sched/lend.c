@@ -5,6 +5,7 @@
  *                         caller                      server
  *   caller runs           own = entity = e            entity = none
  *   sched_lend            own = e (LENT), entity none entity = e          the server runs, on e
+ *   sched_lend_blocked    the same                    the same            the caller waited in a queue with its entity
  *   sched_return          own = entity = e            entity = none       the caller runs again, on e
  *   sched_drop_entity     own = e, entity none        entity = none       the server receives without having replied
  *   call ends otherwise   own = spare                 entity = e (ORPHAN) killed, revoked, peer gone: both can run on;
@@ -13,10 +14,15 @@
  * In a chain a middle server lends on what it borrowed; only the owner's loan is marked. A reply returns the entity one link.
  *
  * LE1  A runnable or running thread holds exactly one entity, and entity->thread is it.
- * LE2  `loan` of an entity: LENT is set by its owner before the owner's waiter is armed, and cleared by exactly one of
- *      return (which won the waiter's claim), drop; ORPHAN is set by whoever ends the owner's call otherwise (it won the
- *      claim). Drop and orphan race: both are locked RMWs, and the second one frees (drop) or keeps (orphan) the entity.
+ * LE2  `loan` of an entity: LENT is set by its owner before the owner's waiter is armed, or by a server that finds the waiter
+ *      in a queue (LE4), and cleared by exactly one of return (which won the waiter's claim), drop; ORPHAN is set by whoever
+ *      ends the owner's call otherwise (it won the claim). Drop and orphan race: both are locked RMWs, and the second one
+ *      frees (drop) or keeps (orphan) the entity.
  * LE3  A thread that lends its own entity has a spare (reserved in decode), so that ending the call allocates nothing.
+ * LE4  A blocked caller keeps its entity (owner NONE) while it is queued. As long as its waiter is linked in the queue and the
+ *      queue's lock is held, entity, own and spare of the caller are the holder's to change: the caller does not run, and
+ *      whoever claims its waiter (WA2, WA3) takes that lock to unlink it before it makes the caller ready. Such a claimer
+ *      then finds the entity lent, and settles the loan, as if the call had been in service from the beginning.
  */
 #include "sched_priv.h"
 
@@ -67,6 +73,27 @@ void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server)
 	pass_entity(cpu, caller, server, CAPOS_WAIT_REPLY);
 }
 
+bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *server)
+{
+	struct entity *entity = caller->entity;
+
+	KASSERT(entity != NULL && atomic_load_relaxed(&entity->owner) == OWNER_NONE);
+	if (entity == caller->own) {
+		if (sched_lend_reserve(caller) != CAPOS_STATUS_OK)
+			return false;
+		atomic_store_relaxed(&entity->loan, LOAN_LENT);
+	}
+	if (cpu->current == server)
+		sched_detach_current(cpu);
+	if (server->entity != NULL)
+		sched_drop_entity(server);
+	caller->entity = NULL;
+	server->entity = entity;
+	entity->thread = server;
+	server->borrowed_from_id = caller->object.id;
+	return true;
+}
+
 bool sched_return(struct cpu *cpu, struct thread *server, struct thread *caller)
 {
 	if (cpu->current != server || server->borrowed_from_id != caller->object.id)
@@ -108,6 +135,8 @@ static void settle_loan(struct thread *thread)
 		return;
 	}
 	pool_uncharge(POOL_ENTITY, thread->process);
+	thread->spare->pinned_cpu = entity->pinned_cpu; /* it may have changed since the spare was made */
+	thread->spare->weight = entity->weight;
 	thread->own = thread->spare;
 	thread->spare = NULL;
 }

@@ -61,8 +61,8 @@ static enum elf_refusal add_segment(const Elf64_Phdr *phdr, u64 file_bytes, stru
 	segment->data_start = phdr->p_vaddr;
 	segment->data_end = phdr->p_vaddr + phdr->p_filesz;
 	segment->file_page = phdr->p_offset - skew;
-	segment->prot = ((phdr->p_flags & PF_W) != 0 ? SEGMENT_WRITE : 0) |
-			((phdr->p_flags & PF_X) != 0 ? SEGMENT_EXEC : 0);
+	segment->prot =
+		((phdr->p_flags & PF_W) != 0 ? SEGMENT_WRITE : 0) | ((phdr->p_flags & PF_X) != 0 ? SEGMENT_EXEC : 0);
 	image->end = segment->end;
 	return ELF_OK;
 }

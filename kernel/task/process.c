@@ -40,7 +40,8 @@ static u16 carve(struct process *parent, const u64 limits[QUOTA_KINDS], u32 *det
 	return CAPOS_STATUS_OK;
 }
 
-static void process_init(struct process *process, struct process *parent, const char *name, const u64 limits[QUOTA_KINDS])
+static void process_init(struct process *process, struct process *parent, const char *name,
+			 const u64 limits[QUOTA_KINDS])
 {
 	object_init(&process->object, CAPOS_IFACE_process, parent);
 	spinlock_init(&process->lock, RANK_PROCESS, process->object.id);
@@ -56,8 +57,8 @@ static void process_init(struct process *process, struct process *parent, const 
 	atomic_store_relaxed(&process->state, PROCESS_BUILDING);
 }
 
-u16 process_create_detail(struct process *parent, const char *name, const u64 limits[QUOTA_KINDS], struct process **out,
-			  u32 *detail)
+u16 process_create_detail(struct process *parent, const char *name, const u64 limits[QUOTA_KINDS],
+			  struct process **out, u32 *detail)
 {
 	struct process *process;
 	void *memory;
@@ -119,26 +120,38 @@ u32 process_quota_detail(struct process *process, u16 status)
 
 /* --- kill ------------------------------------------------------------------------------------------------------------ */
 
-bool process_kill_threads(struct cpu *cpu, struct process *process)
+/*
+ * The next thread to mark, or NULL. No thread is added to a dying process, so that as many turns of the list as it had
+ * threads then bring each to the front that is still there.
+ */
+static struct thread *next_to_kill(struct process *process)
 {
-	bool all = true;
+	struct list_node *node = NULL;
 
 	spin_lock(&process->lock);
-	for (u32 i = 0; i < KILLS_PER_STEP && !list_is_empty(&process->threads); i++) {
-		struct thread *thread = LIST_ENTRY(list_first(&process->threads), struct thread, process_link);
-
-		all = (atomic_load_relaxed(&thread->attention) & ATTENTION_KILL) != 0;
-		if (all)
-			break;
-		/* The killed go to the end: a killed one in front means that all are. */
-		list_remove(&thread->process_link);
-		list_push_back(&process->threads, &thread->process_link);
-		thread_kill(cpu, thread, process->exit_cause, process->exit_code);
+	if (process->kills_left > 0)
+		node = list_first(&process->threads);
+	if (node != NULL) {
+		process->kills_left--;
+		list_remove(node);
+		list_push_back(&process->threads, node);
 	}
-	if (!all)
-		all = list_is_empty(&process->threads);
 	spin_unlock(&process->lock);
-	return all;
+	return node != NULL ? LIST_ENTRY(node, struct thread, process_link) : NULL;
+}
+
+bool process_kill_threads(struct cpu *cpu, struct process *process)
+{
+	for (u32 i = 0; i < KILLS_PER_STEP; i++) {
+		struct thread *thread = next_to_kill(process);
+
+		if (thread == NULL)
+			return true;
+		/* Without the lock: ending a wait may end objects. The thread's memory outlives this kernel entry. */
+		if ((atomic_load_relaxed(&thread->attention) & ATTENTION_KILL) == 0)
+			thread_kill(cpu, thread, process->exit_cause, process->exit_code);
+	}
+	return false;
 }
 
 void process_kill(struct cpu *cpu, struct process *process, u32 cause, u32 code)
@@ -156,6 +169,7 @@ void process_kill(struct cpu *cpu, struct process *process, u32 cause, u32 code)
 	start = process->thread_count > 0 && !process->teardown_started;
 	if (start)
 		process->teardown_started = true;
+	process->kills_left = process->thread_count;
 	atomic_store_release(&process->state, PROCESS_DYING); /* pairs with the loads of those who would add to it */
 	spin_unlock(&process->lock);
 	(void)process_kill_threads(cpu, process);
@@ -212,9 +226,9 @@ void process_fault(struct cpu *cpu, struct thread *thread, const struct fault *f
 		process->fault_ip = fault->ip;
 	}
 	spin_unlock(&process->lock);
-	klog(LOG_ERROR, "fault: process %s (%llu) thread %llu: %s at address 0x%llx ip 0x%llx (image+0x%llx)", process->name,
-	     (unsigned long long)process->object.id, (unsigned long long)thread->object.id, fault_name(fault->cause),
-	     (unsigned long long)fault->addr, (unsigned long long)fault->ip,
+	klog(LOG_ERROR, "fault: process %s (%llu) thread %llu: %s at address 0x%llx ip 0x%llx (image+0x%llx)",
+	     process->name, (unsigned long long)process->object.id, (unsigned long long)thread->object.id,
+	     fault_name(fault->cause), (unsigned long long)fault->addr, (unsigned long long)fault->ip,
 	     (unsigned long long)(fault->ip - process->image_base));
 	process_kill(cpu, process, CAPOS_EXIT_FAULT, fault->cause);
 	/* Whatever the process's state: this thread does not go on. */
@@ -228,7 +242,7 @@ void process_account(struct process *process, u64 *runtime_ns, u64 *switches)
 	spin_lock(&process->lock);
 	*runtime_ns = process->exited_runtime_ns;
 	*switches = process->exited_switches;
-	LIST_FOREACH(&process->threads, node) {
+	LIST_FOREACH (&process->threads, node) {
 		struct thread *thread = LIST_ENTRY(node, struct thread, process_link);
 
 		*runtime_ns += thread->account.runtime_ns;
@@ -406,7 +420,7 @@ static bool process_sweep_step(struct object *object)
 	struct grant *grant = NULL;
 
 	spin_lock(&object->lock);
-	LIST_FOREACH(&process->waiters, node) {
+	LIST_FOREACH (&process->waiters, node) {
 		struct waiter *waiter = LIST_ENTRY(node, struct waiter, link);
 
 		if (!grant_is_dead(waiter->grant))
@@ -447,23 +461,16 @@ static void process_free(struct object *object)
 	free_when_settled(&object->reclaim);
 }
 
-static void reap(struct reclaim_node *node)
-{
-	struct process *process = container_of(node, struct process, reap);
-
-	/* Dead and without capabilities: nothing to kill, one grant. */
-	while (!object_end_step(&process->object))
-		;
-}
-
 void process_unreferenced(struct object *object)
 {
 	struct process *process = container_of(object, struct process, object);
 
+	/* Dead and without capabilities: nothing to kill, one grant. Pairs with the store in teardown. */
 	if (atomic_load_acquire(&process->state) == PROCESS_DEAD && object_begin_destroy(object))
-		reclaim_defer(&process->reap, reap);
+		while (!object_end_step(object))
+			;
 }
 
-const struct object_type type_process = OBJECT_TYPE(process, .kill_step = process_kill_step, .sweep_step = process_sweep_step,
-						    .free = process_free, .pool = POOL_PROCESS + 1,
-						    .unreferenced = process_unreferenced);
+const struct object_type type_process =
+	OBJECT_TYPE(process, .kill_step = process_kill_step, .sweep_step = process_sweep_step, .free = process_free,
+		    .pool = POOL_PROCESS + 1, .unreferenced = process_unreferenced);

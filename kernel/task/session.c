@@ -31,7 +31,8 @@ void session_put(struct session *session)
 
 static bool session_kill_step(struct object *object)
 {
-	atomic_store_release(&container_of(object, struct session, object)->alive, 0u); /* pairs with the load in spawn */
+	atomic_store_release(&container_of(object, struct session, object)->alive,
+			     0u); /* pairs with the load in spawn */
 	return true;
 }
 
@@ -47,7 +48,8 @@ static const struct capos_account *find_account(u64 id, const u8 *name, u32 name
 	for (u32 i = 0; i < manifest->account_count; i++) {
 		const struct capos_account *account = &manifest->accounts[i];
 
-		if (account->id == id && strlen(account->name) == name_bytes && memcmp(account->name, name, name_bytes) == 0)
+		if (account->id == id && strlen(account->name) == name_bytes &&
+		    memcmp(account->name, name, name_bytes) == 0)
 			return account;
 	}
 	return NULL;

@@ -33,7 +33,8 @@ enum spawn_phase {
 	SPAWN_DONE,
 };
 
-#define STACK_RESERVE 136u /* 128 bytes and the place of a return address: the ABI's alignment at a function's entry */
+#define STACK_RESERVE                                                                                                \
+	136u /* 128 bytes and the place of a return address: the ABI's alignment at a function's entry */
 
 static const struct {
 	const char *name;
@@ -451,7 +452,8 @@ static bool become_alive(struct process *process)
 	alive = atomic_load_relaxed(&process->state) == PROCESS_BUILDING;
 	if (alive) {
 		process->started = true;
-		atomic_store_release(&process->state, PROCESS_ALIVE); /* pairs with loads of the state without the lock */
+		atomic_store_release(&process->state,
+				     PROCESS_ALIVE); /* pairs with loads of the state without the lock */
 	}
 	spin_unlock(&process->lock);
 	return alive;

@@ -51,7 +51,8 @@ static u64 take_program(struct process *process, struct spawn_request *request, 
 		return request->file != NULL ? STATUS(OK) : IRESULT(CAPOS_SPAWN_UNKNOWN_PROGRAM);
 	}
 	memcpy(request->name, "image", 6);
-	status = cap_lookup_typed(process, spawn->image, CAPOS_IFACE_memory_object, CAPOS_RIGHT_READ, &request->image);
+	status =
+		cap_lookup_typed(process, spawn->image, CAPOS_IFACE_memory_object, CAPOS_RIGHT_READ, &request->image);
 	if (status == CAPOS_STATUS_OK && !grant_get(request->image.grant))
 		status = CAPOS_STATUS_REVOKED;
 	if (status != CAPOS_STATUS_OK)

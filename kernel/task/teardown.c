@@ -104,7 +104,8 @@ static void report(struct process *process)
 	u64 runtime_ns, switches;
 
 	process_account(process, &runtime_ns, &switches);
-	klog(LOG_INFO, "proc: process %llu exited with code %u", (unsigned long long)process->object.id, process->exit_code);
+	klog(LOG_INFO, "proc: process %llu exited with code %u", (unsigned long long)process->object.id,
+	     process->exit_code);
 	klog(LOG_INFO, "sched: process_cpu_accounting pid=%llu runtime_ns=%llu context_switches=%llu",
 	     (unsigned long long)process->object.id, (unsigned long long)runtime_ns, (unsigned long long)switches);
 }

@@ -8,8 +8,7 @@
 #include <kernel/process.h>
 #include <kernel/trace.h>
 
-enum exit_phase { EXIT_RING, EXIT_UNMAP, EXIT_LEAVE };
-
+enum exit_phase { EXIT_RING, EXIT_SERVED, EXIT_UNMAP, EXIT_LEAVE };
 
 static u16 thread_page_create(struct process *process, struct thread *thread)
 {
@@ -222,7 +221,7 @@ static void leave(struct cpu *cpu, struct thread *thread)
 
 	sched_detach_current(cpu);
 	sched_drop_entity(thread);
-	endpoint_thread_exit(cpu, thread);
+	KASSERT(thread->serving == NULL && list_is_empty(&thread->served));
 	KASSERT(atomic_load_relaxed(&thread->own->owner) == OWNER_NONE && !waiter_is_armed(&thread->wait));
 	spin_lock(&thread->object.lock);
 	fault_grant = thread->fault_grant;
@@ -256,6 +255,12 @@ void thread_exit_step(struct cpu *cpu, struct thread *thread)
 	switch ((enum exit_phase)thread->exit_phase) {
 	case EXIT_RING:
 		if (!ring_teardown_step(cpu, thread))
+			return;
+		thread->exit_phase = EXIT_SERVED;
+		break;
+	case EXIT_SERVED:
+		/* On whatever entity it has: those whose calls end here go on with their spare (lend.c). */
+		if (!endpoint_thread_exit_step(cpu, thread))
 			return;
 		thread->exit_phase = EXIT_UNMAP;
 		break;

@@ -64,19 +64,12 @@ static void thread_object_free(struct object *object)
 	free_when_exited(&object->reclaim);
 }
 
-static void reap(struct reclaim_node *node)
-{
-	struct thread *thread = container_of(node, struct thread, reap);
-
-	/* Exited and without capabilities: nothing to kill, one grant. */
-	while (!object_end_step(&thread->object))
-		;
-}
-
-static void reap_begin(struct thread *thread)
+/* Exited and without capabilities: nothing to kill, one grant. */
+static void reap(struct thread *thread)
 {
 	if (object_begin_destroy(&thread->object))
-		reclaim_defer(&thread->reap, reap);
+		while (!object_end_step(&thread->object))
+			;
 }
 
 /* Called without the object's lock or with others: `exited` is read as the atomic word it is. */
@@ -85,14 +78,14 @@ static void thread_unreferenced(struct object *object)
 	struct thread *thread = container_of(object, struct thread, object);
 
 	if (shared_load_acquire(&thread->exited)) /* pairs with the unlock in tell_joiners */
-		reap_begin(thread);
+		reap(thread);
 }
 
 void thread_object_exited(struct cpu *cpu, struct thread *thread)
 {
 	(void)cpu;
 	if (object_is_alive(&thread->object) && object_is_unreferenced(&thread->object))
-		reap_begin(thread);
+		reap(thread);
 }
 
 /* What thread_create made, but for the object. The page's frame goes to the space, which may be loaded. */
@@ -120,10 +113,7 @@ void thread_abandon(struct thread *thread)
 	thread->exit_cause = CAPOS_EXIT_START_FAILED;
 	spin_unlock(&thread->object.lock);
 	/* At once: who waits for a grace period in an operation waits for itself. A new object has one grant. */
-	if (object_begin_destroy(&thread->object)) {
-		while (!object_end_step(&thread->object))
-			;
-	}
+	reap(thread);
 }
 
 /* --- thread ---------------------------------------------------------------------------------------------------------------- */
@@ -207,8 +197,8 @@ void thread_fill_info(struct thread *thread, struct capos_thread_info *out)
 	out->id = thread->object.id;
 	out->process_id = thread->process->object.id;
 	out->state = thread_state(thread);
-	out->wait = out->state == CAPOS_THREAD_BLOCKED || out->state == CAPOS_THREAD_FAULTED ? thread->wait.wait :
-											       (u32)CAPOS_WAIT_NONE;
+	out->wait = out->state == CAPOS_THREAD_BLOCKED || out->state == CAPOS_THREAD_FAULTED ? thread->wait.wait
+											     : (u32)CAPOS_WAIT_NONE;
 	out->last_cpu = last != NULL ? last->id : 0;
 	out->pinned_cpu = thread->own->pinned_cpu;
 	out->runtime_ns = thread->account.runtime_ns;
@@ -245,8 +235,8 @@ u64 method_thread_set_fault_endpoint(struct call *call)
 	bool exited;
 
 	if (call->word[0] != 0) {
-		u16 status = cap_lookup_typed(call->thread->process, call->word[0], CAPOS_IFACE_endpoint, CAPOS_RIGHT_CALL,
-					      &cap);
+		u16 status = cap_lookup_typed(call->thread->process, call->word[0], CAPOS_IFACE_endpoint,
+					      CAPOS_RIGHT_CALL, &cap);
 
 		if (status != CAPOS_STATUS_OK)
 			return CAPOS_RESULT(status, 0, 1);
@@ -257,7 +247,8 @@ u64 method_thread_set_fault_endpoint(struct call *call)
 	exited = thread->exited;
 	former = exited ? cap.grant : thread->fault_grant;
 	if (!exited) {
-		thread->fault_endpoint = cap.object != NULL ? container_of(cap.object, struct endpoint, object) : NULL;
+		thread->fault_endpoint =
+			cap.object != NULL ? container_of(cap.object, struct endpoint, object) : NULL;
 		thread->fault_grant = cap.grant;
 		thread->fault_badge = cap.badge;
 	}
@@ -300,8 +291,8 @@ static u16 thread_make(struct call *call, struct thread **out)
 	struct thread *thread;
 	u16 status;
 
-	status = thread_create(process, (struct uaddr){ call->word[0] }, (struct uaddr){ call->word[1] }, call->word[2],
-			       (u32)call->word[3], (u32)call->word[4], &thread);
+	status = thread_create(process, (struct uaddr){ call->word[0] }, (struct uaddr){ call->word[1] },
+			       call->word[2], (u32)call->word[3], (u32)call->word[4], &thread);
 	if (status != CAPOS_STATUS_OK)
 		return status;
 	status = object_publish(&thread->object);

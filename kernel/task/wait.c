@@ -38,7 +38,8 @@ static void deadline_passed(struct cpu *cpu, struct timer *timer)
 	if (!atomic_cas(&waiter->state, seen, (seen & ~STATE_MASK) | WAITER_CLAIMED))
 		return;
 	waiter->ops->unlink(waiter);
-	waiter_finish(cpu, waiter, STATUS(TIMED_OUT), NULL, 0);
+	/* A sleep ends well at its deadline. */
+	waiter_finish(cpu, waiter, waiter->wait == CAPOS_WAIT_SLEEP ? STATUS(OK) : STATUS(TIMED_OUT), NULL, 0);
 }
 
 void waiter_arm(struct cpu *cpu, struct waiter *waiter, enum capos_wait wait, const struct waiter_ops *ops,

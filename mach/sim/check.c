@@ -42,14 +42,31 @@ void sim_check_step(struct vcpu *cpu, bool resumes)
 		if ((*at)->step != NULL)
 			(*at)->step(cpu->cpu);
 	}
-	bool only_here = sim.kernel_count == (cpu->in_kernel ? 1 : 0);
-	if (sim.entries - verified_at >= VERIFY_EVERY && only_here)
+	if (sim.entries - verified_at >= VERIFY_EVERY && sim_is_quiet())
 		run_full();
+}
+
+void sim_check_idle(struct vcpu *cpu)
+{
+	for (const struct sim_checker *const *at = __start_sim_checkers; at != __stop_sim_checkers; at++) {
+		if ((*at)->idle != NULL && !sim.solo)
+			(*at)->idle(cpu->cpu);
+	}
+}
+
+bool sim_is_quiet(void)
+{
+	return sim.kernel_count == (sim.current->in_kernel ? 1 : 0);
+}
+
+bool sim_ipi_in_flight(const struct cpu *cpu)
+{
+	return sim.cpus[cpu->id].ipi_ns != SIM_NEVER;
 }
 
 void sim_check_end(void)
 {
-	if (!sim.solo && sim.kernel_count == (sim.current->in_kernel ? 1 : 0))
+	if (!sim.solo && sim_is_quiet())
 		run_full();
 }
 
@@ -69,7 +86,7 @@ u64 sim_check_entries(void)
 	return sim.entries;
 }
 
-/* --- injected allocation failures: a share drawn per seed, never before the boot has settled ------------------ */
+/* --- injected allocation failures: only when asked for by --faults, never during the boot --------------------- */
 
 #define ALLOC_GRACE_NS 5000000ull
 
@@ -77,7 +94,7 @@ bool fault_inject_alloc(void)
 {
 	static const u64 share_per_million[] = { 0, 0, 1000, 10000 };
 
-	if (sim.faults < 2 || sim.still || sim.solo || sim_now() < ALLOC_GRACE_NS)
+	if (sim_options.faults < 2 || sim.still || sim.solo || sim_now() < ALLOC_GRACE_NS)
 		return false;
 	if (sim.alloc_fail_per_million == SIM_NEVER)
 		sim.alloc_fail_per_million = share_per_million[sim_random_below(4)];

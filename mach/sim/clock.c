@@ -131,6 +131,7 @@ u32 mach_idle_wait(struct cpu *self)
 			return bits;
 		}
 		sim_trace(EVENT_IDLE, 0, 0);
+		sim_check_idle(cpu);
 		sim_idle();
 	}
 }

@@ -18,6 +18,7 @@
 #endif
 
 #define STALL_ONE_IN 4096 /* slow points between stolen stretches, about */
+#define HOLD_ONE_IN 12	  /* slow points with pending stores: others run on for long, and don't see them */
 #define SLACK_KERNEL 4
 #define SLACK_USER 16
 #define HORIZON_NS 1000000ull /* longest credit when nothing else is to be done */
@@ -171,12 +172,12 @@ static bool others_are_earlier(u64 now_ns)
 }
 
 /* The running CPU stands back into the heap and the earliest goes on. */
-static void yield_cpu(void)
+static void yield_cpu(bool hold_stores)
 {
 	struct vcpu *self = sim.current;
 
 	self->now_ns = sim_now();
-	if (self->stores.count > 0 && sim_chance(2))
+	if (self->stores.count > 0 && !hold_stores && sim_chance(2))
 		sim_stores_drain();
 	heap_insert(self, self->now_ns);
 	switch_to(self, heap_pop());
@@ -185,7 +186,7 @@ static void yield_cpu(void)
 void sim_wait_first(void)
 {
 	while (others_are_earlier(sim_now()))
-		yield_cpu();
+		yield_cpu(false);
 }
 
 static void check_limits(u64 now_ns)
@@ -216,11 +217,14 @@ void sim_point_slow(void)
 		sim_stores_drain();
 		sim_charge(10000 + sim_random_below(190000));
 	}
-	if (sim_stores->count > 0 && (r >> 40 & 3) == 0)
+	bool hold = sim_stores->count > 0 && (r >> 44) % HOLD_ONE_IN == 0;
+	if (hold)
+		sim_charge(100 + sim_random_below(4000));
+	else if (sim_stores->count > 0 && (r >> 40 & 3) == 0)
 		sim_stores_drain();
 	check_limits(sim_now());
 	if (others_are_earlier(sim_now()))
-		yield_cpu();
+		yield_cpu(hold);
 	else
 		sim_draw_limit(false);
 }

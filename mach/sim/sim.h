@@ -261,6 +261,8 @@ void sim_trace(enum sim_event kind, u64 a, u64 b);
 /* After each kernel entry (resumes: a thread is about to go on; else the CPU idles on), and at the end. */
 void sim_check_step(struct vcpu *cpu, bool resumes);
 void sim_check_end(void);
+/* Before a CPU waits for an interrupt. */
+void sim_check_idle(struct vcpu *cpu);
 /* Say what went wrong, where, with seed and tail; end the run with the code. */
 NORETURN void sim_die(u32 exit_code, const char *format, ...) PRINTF_LIKE(2, 3);
 NORETURN void sim_end(u32 exit_code);

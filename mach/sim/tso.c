@@ -4,6 +4,7 @@
  *
  * TSO1  at most one CPU has entries for a word: a store by another one drains them first, with all older ones.
  * TSO2  a CPU's entries drain in the order of its stores.
+ * TSO3  a read-modify-write by another CPU takes effect before a pending store: it changes what the others see (old).
  */
 #include "sim.h"
 
@@ -46,7 +47,8 @@ static bool overlaps(const struct sim_store *store, u64 addr, u64 bytes)
 	return store->addr < addr + bytes && addr < store->addr + store->bytes;
 }
 
-void sim_stores_settle(const volatile void *word, u64 bytes)
+/* Other CPUs' entries for the word drain, and what stands before them. */
+static void settle(const volatile void *word, u64 bytes)
 {
 	for (u32 i = active_count; i-- > 0;) {
 		struct sim_store_buffer *buffer = active[i];
@@ -65,7 +67,7 @@ void sim_stores_push(volatile void *word, u64 bytes, u64 value)
 	struct sim_store_buffer *buffer = sim_stores;
 
 	if (sim_is_pending(word))
-		sim_stores_settle(word, bytes);
+		settle(word, bytes);
 	if (buffer->count == SIM_STORES_MAX)
 		drain_oldest(buffer, 1);
 	if (buffer->count == 0) {
@@ -78,7 +80,7 @@ void sim_stores_push(volatile void *word, u64 bytes, u64 value)
 	sim_word_set(word, bytes, value);
 }
 
-u64 sim_stores_load(const volatile void *word, u64 bytes)
+u64 *sim_stores_others(const volatile void *word, u64 bytes)
 {
 	for (u32 i = 0; i < active_count; i++) {
 		struct sim_store_buffer *buffer = active[i];
@@ -86,14 +88,21 @@ u64 sim_stores_load(const volatile void *word, u64 bytes)
 			continue;
 		/* The oldest entry has what was there before all of them. */
 		for (u32 k = 0; k < buffer->count; k++) {
-			const struct sim_store *store = entry_at(buffer, k);
+			struct sim_store *store = entry_at(buffer, k);
 			if (store->addr == (u64)word && store->bytes == bytes)
-				return store->old;
+				return &store->old;
 			if (overlaps(store, (u64)word, bytes)) {
-				sim_stores_settle(word, bytes);
-				return sim_word_get(word, bytes);
+				settle(word, bytes);
+				return NULL;
 			}
 		}
 	}
-	return sim_word_get(word, bytes);
+	return NULL;
+}
+
+u64 sim_stores_load(const volatile void *word, u64 bytes)
+{
+	const u64 *others = sim_stores_others(word, bytes);
+
+	return others != NULL ? *others : sim_word_get(word, bytes);
 }

@@ -3,7 +3,9 @@
  * A receive and a completion on another CPU (kernel/ipc/endpoint_fast.c, ring_op.c), with x86-TSO store buffers of one entry.
  * Receiver: looks at the tail, arms by a locked RMW, looks at the tail again. Poster: stores the tail, fence, looks whether a
  * receive is armed. Claim: a locked RMW with one winner. Property: with a completion posted, the receiver does not stay armed.
- * Canary: -DNO_FENCE must fail.
+ *
+ * RUN: => pass
+ * RUN: -DNO_FENCE => fail
  */
 byte tail, armed, woken;
 bool buffered; /* the poster's store of the tail is still in its buffer */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Checker: one dispatch owner. A thread's registers are held by one CPU at most, and a CPU resumes a thread in its own
- * process's address space. Threads in queues, inboxes and waits are walked by the core's kernel_verify.
+ * Checker: one dispatch owner. A thread's registers are held by one CPU at most, and a CPU resumes a thread in its
+ * own process's address space. Threads in queues, inboxes and waits are walked by the core's kernel_verify.
  */
 #include <kernel/cpu.h>
 #include <kernel/thread.h>
@@ -27,5 +27,5 @@ static void dispatch_step(struct cpu *cpu)
 	first = count > CPUS_SCANNED ? (first + CPUS_SCANNED) % count : 0;
 }
 
-static const struct sim_checker dispatch = { "dispatch", dispatch_step, NULL };
+static const struct sim_checker dispatch = { .name = "dispatch", .step = dispatch_step };
 SIM_CHECKER(dispatch);

@@ -77,8 +77,8 @@ static void fault_overflow(void)
 	store((uintptr_t)self() - USER_STACK_BYTES);
 }
 
-/* The alignment check flag, then a load that is not aligned. */
-static void fault_misaligned(void)
+/* The alignment check flag, then a load that is not aligned: QEMU's emulation does not look at the flag. */
+static void fault_alignment(void)
 {
 	__asm__ volatile("pushfq\n\torq $0x40000, (%%rsp)\n\tpopfq\n\tmovl 1(%0), %%eax\n\t"
 			 "pushfq\n\tandq $~0x40000, (%%rsp)\n\tpopfq"
@@ -87,7 +87,8 @@ static void fault_misaligned(void)
 			 : "rax", "cc", "memory");
 }
 
-static void fault_sse(void)
+/* An instruction that wants its operand aligned. */
+static void fault_misaligned(void)
 {
 	__asm__ volatile("movaps 1(%0), %%xmm0" : : "r"(data_area) : "xmm0", "memory");
 }
@@ -123,7 +124,7 @@ static const struct {
 	{ "breakpoint", fault_breakpoint },
 	{ "overflow", fault_overflow },
 	{ "misaligned", fault_misaligned },
-	{ "sse", fault_sse },
+	{ "alignment", fault_alignment },
 	{ "recursion", fault_recursion },
 };
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))

@@ -9,10 +9,10 @@
 #include <user/term.h>
 
 /* Quota of a session's shell; what a shell gives to its programs is carved from it. */
-#define SHELL_MEMORY_BYTES (24ull << 20)
-#define SHELL_SLOTS 512u
-#define SHELL_THREADS 128u
-#define SHELL_PROCESSES 32u
+#define SHELL_MEMORY_BYTES (32ull << 20)
+#define SHELL_SLOTS 4096u
+#define SHELL_THREADS 512u
+#define SHELL_PROCESSES 64u
 
 struct login {
 	capos_handle session;
@@ -128,8 +128,6 @@ int main(int argc, char **argv)
 {
 	capos_handle service = cap_need("login");
 
-	(void)argc;
-	(void)argv;
 	cap_need("console");
 	cap_need("process_spawner");
 
@@ -138,6 +136,11 @@ int main(int argc, char **argv)
 	if (!result_ok(r))
 		panic("console: %s", iresult_name(CAPOS_IFACE_console, r.iresult));
 	banner();
+	if (argc > 1) { /* what the manifest wants a stranger to know */
+		for (int i = 1; i < argc; i++)
+			print("%s%s", i > 1 ? " " : "", argv[i]);
+		print("\n\n");
+	}
 	while (term_is_open()) {
 		struct login login = { 0 };
 

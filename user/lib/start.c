@@ -119,12 +119,15 @@ uint64_t now_ns(void)
 	return now;
 }
 
+/* A sleep that ends at its deadline went well. */
 struct capos_result sleep_until_ns(uint64_t deadline_ns)
 {
-	return timer_sleep(known.timer, deadline_ns);
+	struct capos_result r = timer_sleep(known.timer, deadline_ns);
+
+	return r.status == CAPOS_STATUS_TIMED_OUT ? (struct capos_result){ 0 } : r;
 }
 
 struct capos_result sleep_ns(uint64_t span_ns)
 {
-	return timer_sleep(known.timer, now_ns() + span_ns);
+	return sleep_until_ns(now_ns() + span_ns);
 }

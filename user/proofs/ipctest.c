@@ -428,13 +428,10 @@ static void tokens(void)
 		number[i] = request.message.word[0];
 	}
 	tap_ok(good, "five calls are received before any is answered");
-	for (unsigned i = 5; i-- > 0;) {
-		struct message reply = { .words = 1, .word = { number[i] * 3 } };
-
-		good = IS(endpoint_reply_to(token[i], &reply), OK) && good;
-	}
+	for (unsigned i = 5; i-- > 0;)
+		good = IS(reply_by_token(port, token[i], number[i] * 3), OK) && good;
 	tap_ok(good, "they are answered by token, the last first");
-	expect_status(endpoint_reply_to(token[2], NULL), NOT_SERVING, "a token answers once");
+	expect_status(reply_by_token(port, token[2], 0), NOT_SERVING, "a token answers once");
 	for (unsigned i = 0; i < 5; i++)
 		good = result_ok(thread_finish(&threads[i], now_ns() + 5 * SECOND, &code)) && code == 3 * (10 + i) && good;
 	tap_ok(good, "each caller has its own answer");
@@ -512,8 +509,8 @@ static void faults(void)
 	must(block_map(&block, CAPOS_PAGE_BYTES));
 	hole = (uintptr_t)block.address;
 	*(uint32_t *)block.address = 4321;
+	must(thread_start(&thread, read_hole, NULL)); /* before the hole is made, or its stack might fill it */
 	must(address_space_unmap(known.space, hole, CAPOS_PAGE_BYTES));
-	must(thread_start(&thread, read_hole, NULL));
 	expect_good(thread_set_fault_endpoint(thread.handle, fault_port), "a fault endpoint");
 	(void)notification_signal(gate, 1);
 	expect_status(endpoint_recv(fault_port, now_ns() + 5 * SECOND, 0, &request), OK,

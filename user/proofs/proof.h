@@ -80,7 +80,7 @@ static PROOF_UNUSED bool tap_result_at(const char *file, int line, bool passed, 
 /* --- what the process uses ---------------------------------------------------------------------------------------- */
 
 struct usage {
-	uint64_t memory;
+	uint64_t memory; /* without page tables, which stay for the next mapping */
 	uint32_t slots, threads;
 };
 
@@ -99,10 +99,11 @@ static PROOF_UNUSED bool own_info(struct capos_process_info *info)
 static PROOF_UNUSED struct usage usage_now(void)
 {
 	struct capos_process_info info = { 0 };
+	uint64_t mapped = 0, tables = 0, regions = 0;
 
-	if (!own_info(&info))
+	if (!own_info(&info) || !result_ok(address_space_info(known.space, &mapped, &tables, &regions)))
 		panic("no information about this process");
-	return (struct usage){ info.memory_used, info.slots_used, info.threads };
+	return (struct usage){ info.memory_used - tables, info.slots_used, info.threads };
 }
 
 static PROOF_UNUSED bool usage_is(struct usage was)
@@ -178,15 +179,27 @@ static PROOF_UNUSED capos_handle stale_handle(void)
 }
 #define FORGED_HANDLE CAPOS_HANDLE(4000000, 7)
 
+/* Replies to a call that was received earlier at `port`. */
+static PROOF_UNUSED struct capos_result reply_by_token(capos_handle port, uint64_t token, uint64_t word0)
+{
+	uint64_t word[CAPOS_WORDS] = { word0 };
+
+	self_page()->reply_token = token;
+	return call_words(port, CAPOS_CALL_WORD(0, 0, CAPOS_OP_REPLY, 1, CAPOS_CALL_TOKEN), word);
+}
+
 /* --- children ----------------------------------------------------------------------------------------------------- */
+
+#define CHILD_SLOTS 48u
 
 static PROOF_UNUSED void child_init(struct capos_spawn *spawn, const char *args)
 {
 	spawn_init(spawn, "child", args);
 	spawn->memory_bytes = 512u << 10;
-	spawn->slots = 48;
+	spawn->slots = CHILD_SLOTS;
 	spawn->threads = 4;
-	(void)spawn_grant(spawn, "timer", known.timer, CAPOS_RIGHT_READ | CAPOS_RIGHT_WAIT);
+	(void)spawn_grant(spawn, "timer", known.timer,
+			  CAPOS_RIGHT_READ | CAPOS_RIGHT_WAIT | CAPOS_RIGHT_GRANT);
 }
 
 static PROOF_UNUSED struct process_end child_end(capos_handle process)

@@ -6,20 +6,23 @@
 #include <kernel/call.h>
 #include <kernel/thread.h>
 
+#define ENDPOINT_BUCKETS 16u
+
 struct endpoint {
 	struct object object;
 	u32 iface;	       /* (c) interface that calls must name; 0: any */
 	struct list callers;   /* (l:object.lock) waiters: wait for a receiver */
 	struct list receivers; /* (l:object.lock) waiters: wait for a call */
-	struct list in_service;/* (l:object.lock) waiters: delivered, wait for the reply */
 	u64 next_token;	       /* (l:object.lock) */
+	struct list in_service[ENDPOINT_BUCKETS]; /* (l:object.lock) waiters: delivered, wait for the reply; by token */
 };
 
 MUST_CHECK u16 endpoint_create(struct process *owner, u32 iface, struct endpoint **out);
 /* Synchronous call, receive, reply through endpoints; from call_syscall. */
 void endpoint_call(struct cpu *cpu, struct thread *caller, const struct cap *cap);
 void endpoint_recv(struct cpu *cpu, struct thread *server, const struct cap *cap);
-/* cap NULL (plain reply): the frame's handle, or, with handle 0 and no token, the endpoint of the call being served. */
+/* cap NULL: plain reply, never then_receive. The frame's handle; with handle 0 the endpoint of the call being served, or, to a
+ * token, that of the thread's last receive. */
 void endpoint_reply(struct cpu *cpu, struct thread *server, const struct cap *cap, bool then_receive);
 /* The same through the ring: entry already read; results go to completions. */
 u64 endpoint_call_ring(struct call *call, u64 call_word);
@@ -30,8 +33,9 @@ MUST_CHECK bool endpoint_fault(struct cpu *cpu, struct thread *thread, const str
 /* waiter_finish of a thread that waits for its fault handler (CAPOS_WAIT_FAULT): registers stay, except that SKIP moves ip;
  * anything but RESUME and SKIP ends the process. Called before the thread is made ready. */
 void endpoint_fault_finish(struct cpu *cpu, struct thread *thread, u64 result, const u64 *words, unsigned word_count);
-/* The thread dies: calls it serves end with peerGone; calls in which it is the caller are withdrawn. */
-void endpoint_thread_exit(struct cpu *cpu, struct thread *thread);
+/* The thread dies, and its ring operations have ended: calls that it took end with peerGone. A bounded piece; true when none
+ * is left, and none will come. */
+MUST_CHECK bool endpoint_thread_exit_step(struct cpu *cpu, struct thread *thread);
 /* Waiter of a synchronous receive: a completion arrived, return completionsPending. */
 void endpoint_wake_receiver_for_completion(struct cpu *cpu, struct thread *thread);
 

@@ -26,13 +26,13 @@
 #define MANIFEST_NO_EXPORT (~0u)
 
 struct manifest_cap {
-	char source[28];	/* as written, for reports */
+	char source[28]; /* as written, for reports */
 	char name[CAPOS_NAME_BYTES];
-	u32 iface;		/* CAPOS_IFACE_*; endpoint: the export below */
-	u32 rights;		/* 0 while being read: all that the source has */
+	u32 iface;			    /* CAPOS_IFACE_*; endpoint: the export below */
+	u32 rights;			    /* 0 while being read: all that the source has */
 	char export_name[CAPOS_NAME_BYTES]; /* endpoint only */
-	u32 server;		/* endpoint only: index of the exporting process */
-	bool exported;		/* this process's own export: it makes the endpoint */
+	u32 server;			    /* endpoint only: index of the exporting process */
+	bool exported;			    /* this process's own export: it makes the endpoint */
 };
 
 struct manifest_process {

@@ -45,8 +45,8 @@ enum pool_id {
 	POOL_REGION,
 	POOL_RING_OP,
 	POOL_SESSION,
-	POOL_OTHER, /* 256 bytes */
-	POOL_SPAWN, /* kernel/spawn.h */
+	POOL_OTHER,	/* 256 bytes */
+	POOL_SPAWN,	/* kernel/spawn.h */
 	POOL_SHOOTDOWN, /* private to kernel/mm; size by the number of CPUs */
 	POOL_COUNT,
 };
@@ -97,13 +97,23 @@ MUST_CHECK bool memory_object_write(struct memory_object *memory, u64 offset, co
 /* --- address spaces ------------------------------------------------------------------------------------------------- */
 
 /*
- *   building --map steps done--> mapped --> unmapping --entries clear--> flushing --acknowledged--> freeing --> gone
- *      |                           (munmap, end of the object, dead grant)                     (private frames)
+ *   building --map steps done--> mapped --> unmapping --entries clear--> flushing --acknowledged--> freeing (private frames)
+ *      |                           (munmap, end of the object, dead grant)                              |
+ *      |                                      gone <-- trim_freeing <--acknowledged-- trim_flushing <-- trimming (tables)
  *      +--failed, or doomed by the object's end: by its own map request--> unmapping
  * From `unmapping` on anybody may push it on; it keeps its addresses until gone, so that nothing new stands where a stale
- * translation may be (SP1).
+ * translation may be (SP1). Leaf tables that no other region needs are taken away before it is gone.
  */
-enum region_state { REGION_BUILDING, REGION_MAPPED, REGION_UNMAPPING, REGION_FLUSHING, REGION_FREEING };
+enum region_state {
+	REGION_BUILDING,
+	REGION_MAPPED,
+	REGION_UNMAPPING,
+	REGION_FLUSHING,
+	REGION_FREEING,
+	REGION_TRIMMING,
+	REGION_TRIM_FLUSHING,
+	REGION_TRIM_FREEING,
+};
 
 /* A mapped range of a space. */
 struct region {
@@ -120,7 +130,7 @@ struct region {
 	bool pinned;		      /* (c) thread page, program image, start-up page: program may not unmap it */
 	bool private_frames;	      /* (l:space->lock) frames belong to the region, freed with it */
 	bool doomed;		      /* (l:space->lock) building: its map request shall give up */
-	bool dirty;		      /* (l:space->lock) an entry was cleared: needs a flush */
+	bool dirty;		      /* (l:space->lock) an entry was cleared, a table unlinked: needs a flush */
 	enum region_state state;      /* (l:space->lock) */
 	u64 next;		      /* (l:space->lock) progress of clearing and freeing */
 	u64 ticket;		      /* (l:space->lock) flushing: the shootdown that it waits for */
@@ -131,19 +141,19 @@ RB_HEAD(region_tree, region);
 
 struct space {
 	struct mach_space mach;
-	struct object object;	 /* what an address_space capability names; embedded: no pool, no free */
-	struct process *process; /* (c) who is charged */
-	struct spinlock lock;	 /* RANK_SPACE */
-	struct paddr root;	 /* (c) */
-	u64 low, base, limit;	 /* (c) user addresses: lowest mappable, where choosing begins, end */
-	struct region_tree regions; /* (l:lock) pool POOL_REGION */
-	u64 region_count;	 /* (l:lock) */
+	struct object object;		/* what an address_space capability names; embedded: no pool, no free */
+	struct process *process;	/* (c) who is charged */
+	struct spinlock lock;		/* RANK_SPACE */
+	struct paddr root;		/* (c) */
+	u64 low, base, limit;		/* (c) user addresses: lowest mappable, where choosing begins, end */
+	struct region_tree regions;	/* (l:lock) pool POOL_REGION */
+	u64 region_count;		/* (l:lock) */
 	u64 mapped_bytes, table_frames; /* (l:lock) root included */
-	struct list orphans;	 /* (l:lock) dropped frames' regions: whoever comes next pushes them on */
-	u32 busy;		 /* (l:lock) requests in progress: it is not destroyed before they end */
-	ATOMIC(u32) ending;	 /* (a) */
-	u64 cursor;		 /* (l:lock) progress of freeing tables */
-	struct shootdown *shootdown; /* (c) private to kernel/mm; NULL: not created */
+	struct list orphans;		/* (l:lock) dropped frames' regions: whoever comes next pushes them on */
+	u32 busy;			/* (l:lock) requests in progress: it is not destroyed before they end */
+	ATOMIC(u32) ending;		/* (a) */
+	u64 cursor;			/* (l:lock) progress of freeing tables */
+	struct shootdown *shootdown;	/* (c) private to kernel/mm; NULL: not created */
 };
 
 /* An empty space for a process under construction. Status OK / QUOTA_EXCEEDED / NO_MEMORY. */
@@ -195,7 +205,7 @@ struct unmap_request {
 	u64 addr, bytes;
 	bool protect; /* change protection to prot instead of unmapping */
 	u32 prot;
-	bool forced;  /* pinned regions too (kernel) */
+	bool forced; /* pinned regions too (kernel) */
 	u64 next;
 	u64 ticket;
 	u32 phase;

@@ -62,8 +62,8 @@ struct object_type {
 	/* Pool whose charge object_end_step gives back to the owner when the object becomes dead: POOL_X + 1;
 	 * 0: kill_step gave everything back itself. */
 	u16 pool;
-	/* The last capability was released: no slot, call or child grant refers to the root grant. Any kernel context, locks
-	 * may be held: it may only begin the end and defer the rest. NULL: the object stays until destroyed. */
+	/* The last capability was released: no slot, call or child grant refers to the root grant. Any kernel context, no lock
+	 * of RANK_PROCESS or above is held: it may end the object, if that is a few steps. NULL: stays until destroyed. */
 	void (*unreferenced)(struct object *object);
 };
 /* Nobody has a capability to this alive object (kernel/cap). Full barrier before the look. */

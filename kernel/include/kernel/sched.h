@@ -130,10 +130,14 @@ MUST_CHECK bool sched_handoff(struct cpu *cpu, struct thread *thread);
 /* The current entity goes on with another thread: no queue operation, no timer write. The former current thread is blocked
  * data after this (FPU stored) and has no entity; the caller arms its waiter afterwards. See kernel/sched/lend.c.
  * sched_lend: caller -> passive server (which holds no entity); sched_lend_reserve must have said yes in decode.
+ * sched_lend_blocked: `server` (current, or off its CPU without entity) goes on with the entity of a caller that is armed and
+ * linked in a queue whose lock is held. False: no memory for the caller's spare; nothing changed. True: the server is off its
+ * CPU and is given one by sched_handoff or thread_ready.
  * sched_return: server -> caller whose waiter is claimed; false when the server does not run on the entity that this caller
  * lent it (then: thread_ready(caller), which also settles a loan that is still out). */
 MUST_CHECK u16 sched_lend_reserve(struct thread *caller);
 void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server);
+MUST_CHECK bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *server);
 MUST_CHECK bool sched_return(struct cpu *cpu, struct thread *server, struct thread *caller);
 /* A passive thread that waits in receive holds no entity: called between sched_detach_current and waiter_arm. A borrowed
  * entity is free for its owner again (or freed, when its owner did without it meanwhile). */

@@ -38,7 +38,7 @@ struct spawn_request {
 	struct session *session;	 /* with a reference; NULL: none */
 	u32 cap_count;			 /* of caps, the standard ones first */
 	struct spawn_cap caps[CAPOS_STARTUP_CAPS];
-	bool hold;			 /* stop before capabilities (boot: exports are made then) */
+	bool hold; /* stop before capabilities (boot: exports are made then) */
 
 	/* progress */
 	u32 phase;

@@ -16,8 +16,8 @@ struct boot_state {
 	const struct manifest *manifest;  /* (c) */
 	struct object process_spawner;	  /* kernel-owned objects of the task room, for the manifest */
 	struct object session_manager;
-	ATOMIC(u32) live;		  /* (a) processes that run, and 1 while those of the manifest are made */
-	ATOMIC(u32) failed;		  /* (a) an essential process did not end well */
+	ATOMIC(u32) live;   /* (a) processes that run, and 1 while those of the manifest are made */
+	ATOMIC(u32) failed; /* (a) an essential process did not end well */
 };
 
 #endif

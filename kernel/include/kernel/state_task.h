@@ -15,10 +15,10 @@ RB_HEAD(thread_tree, thread);
 
 /* The part of kernel/task in the kernel's state. */
 struct task_state {
-	struct spinlock registry_lock;	/* RANK_REGISTRY */
-	struct process_tree processes;	/* (l:registry_lock) by id */
-	struct thread_tree threads;	/* (l:registry_lock) by id */
-	ATOMIC(u64) next_session_id;	/* (a) */
+	struct spinlock registry_lock; /* RANK_REGISTRY */
+	struct process_tree processes; /* (l:registry_lock) by id */
+	struct thread_tree threads;    /* (l:registry_lock) by id */
+	ATOMIC(u64) next_session_id;   /* (a) */
 };
 
 #endif

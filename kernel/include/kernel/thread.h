@@ -65,7 +65,6 @@ struct thread {
 	u32 exit_phase;		   /* (o) progress of its death */
 	bool exited;		   /* (l:object.lock) gone; joiners have been told */
 	RB_ENTRY(thread) registry_node; /* (l:registry) */
-	struct reclaim_node reap;  /* object with no handle left, after exit */
 	struct list_node process_link; /* (l:process->lock) */
 	struct list joiners;	   /* (l:object.lock) waiters */
 	u32 exit_code;
@@ -86,6 +85,7 @@ struct thread {
 	struct ipc_send send;	   /* (o) of a call that blocks */
 	struct endpoint *serving_at; /* (o) endpoint of `serving`; valid memory while serving is set */
 	struct list served;	   /* (l:ring_lock) waiter.served_link: other calls in service that this thread took */
+	u64 recv_handle;	   /* (o) of its last synchronous receive: where a reply to a token without a handle goes; 0: none */
 };
 
 enum process_state { PROCESS_BUILDING = 1, PROCESS_ALIVE, PROCESS_DYING, PROCESS_DEAD };
@@ -115,9 +115,9 @@ struct process {
 	ATOMIC(u32) children;	   /* (a) processes whose parent this is, until their teardown is done */
 	ATOMIC(u32) settled;	   /* (a) 1: teardown has touched it for the last time */
 	bool teardown_started;	   /* (l:lock) */
+	u32 kills_left;		   /* (l:lock) threads that may not be marked yet */
 	bool started;		   /* (o: spawner, then teardown) its first thread was started: it is reported when it ends */
 	struct object *ending;	   /* (o: teardown) owned object that is being ended */
-	struct reclaim_node reap;  /* object with no handle left, after death */
 	u64 image_base;		   /* (c) where its program lies */
 	struct object spawner_object; /* type thread_spawner; embedded as those of cap.h */
 	struct list grants;	   /* (l:object.lock) derived grants charged to it: struct grant.charged_link */

@@ -4,6 +4,8 @@
  *   SB            store x; load y | store y; load x: 0,0 is allowed on x86
  *   SB + FENCE    never
  *   SB + XCHG     never
+ *   WAKE          flag := 0; load inbox | xchg inbox := 1; xchg flag := 1: inbox empty and flag still 1 is allowed, a
+ *                 lost wake-up; with FENCE or XCHG never
  *   MP            store data; store flag | load flag; load data: 1,0 is never seen on x86
  */
 #include "selftest.h"
@@ -28,10 +30,20 @@ static void side(u32 id)
 	}
 	atomic_fetch_add(&done, 1u);
 #else
+#ifdef WAKE
+	if (id == 1) {
+		atomic_xchg(&y, 1u);
+		r[1] = atomic_xchg(&x, 1u) == 0; /* 0: no interrupt is sent */
+		atomic_fetch_add(&done, 1u);
+		return;
+	}
+	atomic_store_relaxed(&x, 0u);
+#else
 	if (id == 0)
 		atomic_store_relaxed(&x, 1u);
 	else
 		atomic_store_relaxed(&y, 1u);
+#endif
 #if defined(FENCE)
 	atomic_fence();
 #elif defined(XCHG)
@@ -46,6 +58,9 @@ static void side(u32 id)
 struct thread *kernel_boot(const struct boot_info *info)
 {
 	boot_cpus(info);
+#ifdef WAKE
+	atomic_xchg(&x, 1u);
+#endif
 	(void)mach_cpu_start(&cpus[1]);
 	side(0);
 	while (atomic_load_acquire(&done) < 2)

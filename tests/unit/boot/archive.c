@@ -25,8 +25,8 @@ static u64 put(u64 at, const char *name, u32 mode, const void *data, u32 bytes, 
 	u64 data_at = aligned && bytes > 0 ? ALIGN_UP(end, PAGE_BYTES) : ALIGN_UP(end, 4u);
 	char header[111];
 
-	snprintf(header, sizeof(header), "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", 1u, mode, 0u, 0u, 1u, 0u,
-		 bytes, 0u, 0u, 0u, 0u, (u32)(data_at - at - 110), 0u);
+	snprintf(header, sizeof(header), "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", 1u, mode, 0u,
+		 0u, 1u, 0u, bytes, 0u, 0u, 0u, 0u, (u32)(data_at - at - 110), 0u);
 	memcpy(buffer + at, header, 110);
 	memcpy(buffer + at + 110, name, strlen(name) + 1);
 	if (bytes > 0)

@@ -27,9 +27,9 @@ static bool has_program(const struct manifest_machine *machine, const char *name
 	return strcmp(name, "init") == 0 || strcmp(name, "shell") == 0;
 }
 
-static const struct manifest_machine machine = {
-	.has_program = has_program, .memory_bytes = 64ul << 20, .cpu_count = 4
-};
+static const struct manifest_machine machine = { .has_program = has_program,
+						 .memory_bytes = 64ul << 20,
+						 .cpu_count = 4 };
 
 /* dtc on a whole source; -f: also what it thinks is wrong. */
 static void compile(const char *source)
@@ -77,11 +77,12 @@ static bool parse(u64 bytes)
 #define HASH "00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 11 12 13 14 15 16 17 18 19 1a 1b 1c 1d 1e 1f"
 #define ACCOUNTS(body) ROOT("accounts { " body " }; processes { init { program = \"init\"; }; };")
 
-#define GOOD                                                                                                         \
-	ROOT("options { log-level = \"debug\"; };"                                                                   \
-	     "accounts { operator { account-id = <5>; " ACCOUNT_REST " }; guest { account-id = <6>; " ACCOUNT_REST " }; };"  \
-	     "processes {"                                                                                           \
-	     " login { program = \"init\"; args = \"-l now\"; memory-kib = <4096>; slots = <128>; threads = <16>;"    \
+#define GOOD                                                                                                                         \
+	ROOT("options { log-level = \"debug\"; };"                                                                                   \
+	     "accounts { operator { account-id = <5>; " ACCOUNT_REST " }; guest { account-id = <6>; " ACCOUNT_REST                   \
+	     " }; };"                                                                                                                \
+	     "processes {"                                                                                                           \
+	     " login { program = \"init\"; args = \"-l now\"; memory-kib = <4096>; slots = <128>; threads = <16>;"                   \
 	     "  processes = <8>; cpu = <3>; caps = \"console\", \"log/w\", \"session_manager/nr=sessions\"; exports = \"login\"; };" \
 	     " init { program = \"init\"; optional; caps = \"endpoint:login\", \"endpoint:login/c=other\", \"power\"; }; };")
 
@@ -150,12 +151,15 @@ static const struct {
 	{ PROCESSES("init@1 { program = \"init\"; };"), "/processes/init@1", "not a name" },
 	{ INIT("memory-kib = <1>;"), "/processes/init/memory-kib", "1 is not in 256..1073741824" },
 	{ INIT("memory-kib = <4096 4096>;"), "/processes/init/memory-kib", "not one number" },
-	{ INIT("memory-kib = <70000>;"), "/processes/init/memory-kib", "memory quotas exceed the machine: 70000 KiB of 65536" },
+	{ INIT("memory-kib = <70000>;"), "/processes/init/memory-kib",
+	  "memory quotas exceed the machine: 70000 KiB of 65536" },
 	{ INIT("slots = <1>;"), "/processes/init/slots", "1 is not in 16..65536" },
 	{ INIT("threads = <0>;"), "/processes/init/threads", "0 is not in 1..65536" },
 	{ INIT("cpu = <4>;"), "/processes/init/cpu", "the machine has no CPU 4" },
 	{ INIT("optional = <1>;"), "/processes/init/optional", "takes no value" },
-	{ INIT("args = \"" "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456" "\";"),
+	{ INIT("args = \""
+	       "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456"
+	       "\";"),
 	  "/processes/init/args", "longer than 95 bytes" },
 	{ INIT("caps = \"foo\";"), "/processes/init/caps", "unknown source \"foo\"" },
 	{ INIT("caps = \"\";"), "/processes/init/caps", "unknown source \"\"" },
@@ -165,7 +169,8 @@ static const struct {
 	{ INIT("caps = \"log/\";"), "/processes/init/caps", "no rights of \"log\"" },
 	{ INIT("caps = \"log=\";"), "/processes/init/caps", "\"\" is not a name" },
 	{ INIT("caps = \"log\", \"console=log\";"), "/processes/init/caps", "duplicate capability name \"log\"" },
-	{ INIT("caps = \"log=self\";"), "/processes/init/caps", "duplicate capability name \"self\": every process has it" },
+	{ INIT("caps = \"log=self\";"), "/processes/init/caps",
+	  "duplicate capability name \"self\": every process has it" },
 	{ INIT("caps = \"endpoint:login\";"), "/processes/init/caps", "impossible grant: nobody exports \"login\"" },
 	{ INIT("caps = \"endpoint:\";"), "/processes/init/caps", "unknown source \"endpoint:\"" },
 	{ INIT("exports = \"a b\";"), "/processes/init/exports", "\"a b\" is not a name" },
@@ -177,16 +182,19 @@ static const struct {
 	       "\"log=k\", \"log=l\", \"log=m\", \"log=n\", \"log=o\", \"log=p\", \"log=q\", \"log=r\", \"log=s\";"),
 	  "/processes/init/caps", "more than 18 capabilities" },
 	{ ACCOUNTS("a { " ACCOUNT_REST " };"), "/accounts/a", "property \"account-id\" is missing" },
-	{ ACCOUNTS("a { account-id = <0>; " ACCOUNT_REST " };"), "/accounts/a/account-id", "0 is not in 1..4294967295" },
+	{ ACCOUNTS("a { account-id = <0>; " ACCOUNT_REST " };"), "/accounts/a/account-id",
+	  "0 is not in 1..4294967295" },
 	{ ACCOUNTS("a { account-id = <1>; " ACCOUNT_REST " }; b { account-id = <1>; " ACCOUNT_REST " };"),
 	  "/accounts/b/account-id", "duplicate account id 1" },
 	{ ACCOUNTS("a { account-id = <1>; iterations = <1>; salt = [00]; hash = [" HASH "]; shell = \"shell\"; };"),
 	  "/accounts/a/salt", "1 bytes are not in 8..32" },
 	{ ACCOUNTS("a { account-id = <1>; iterations = <1>; salt = [" HASH "]; hash = [00]; shell = \"shell\"; };"),
 	  "/accounts/a/hash", "1 bytes are not in 32..32" },
-	{ ACCOUNTS("a { account-id = <1>; iterations = <1>; salt = [" HASH "]; hash = [" HASH "]; shell = \"sh\"; };"),
+	{ ACCOUNTS("a { account-id = <1>; iterations = <1>; salt = [" HASH "]; hash = [" HASH
+		   "]; shell = \"sh\"; };"),
 	  "/accounts/a/shell", "unknown program \"sh\"" },
-	{ "/dts-v1/; /memreserve/ 0x1000 0x1000; / { compatible = \"capos,manifest-1\"; };", "/", "memory reservations" },
+	{ "/dts-v1/; /memreserve/ 0x1000 0x1000; / { compatible = \"capos,manifest-1\"; };", "/",
+	  "memory reservations" },
 };
 
 static void refuses_by_path_and_reason(void **state)
@@ -277,10 +285,8 @@ static void survives_changed_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_a_good_one),
-		cmocka_unit_test(refuses_by_path_and_reason),
-		cmocka_unit_test(refuses_duplicates),
-		cmocka_unit_test(refuses_every_truncation),
+		cmocka_unit_test(reads_a_good_one),	  cmocka_unit_test(refuses_by_path_and_reason),
+		cmocka_unit_test(refuses_duplicates),	  cmocka_unit_test(refuses_every_truncation),
 		cmocka_unit_test(survives_changed_bytes),
 	};
 

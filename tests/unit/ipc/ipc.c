@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* LINK: kernel/ipc/endpoint.c kernel/ipc/endpoint_fast.c kernel/ipc/fault.c kernel/ipc/notification.c kernel/ipc/park.c kernel/ipc/ring.c kernel/ipc/ring_op.c kernel/task/wait.c kernel/sched/lend.c kernel/sched/lock.c */
+/* LINK: kernel/ipc/endpoint.c kernel/ipc/endpoint_call.c kernel/ipc/endpoint_recv.c kernel/ipc/endpoint_reply.c kernel/ipc/endpoint_end.c kernel/ipc/endpoint_fast.c kernel/ipc/fault.c kernel/ipc/notification.c kernel/ipc/park.c kernel/ipc/ring.c kernel/ipc/ring_op.c kernel/task/wait.c kernel/sched/lend.c kernel/sched/lock.c */
 /* The IPC room on real waiters and loans; scheduling, memory and capabilities are fakes. One CPU, threads are data. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,8 +22,10 @@ static u64 now_ns;
 static u64 pool_live;
 static unsigned faults, skips;
 static u16 commit_status;
+static bool pool_empty;
 static u64 next_id;
 static struct grant grants[2];
+static struct cap ring_cap;
 
 void panic(const char *format, ...)
 {
@@ -95,6 +97,8 @@ bool timer_cancel(struct timer *timer)
 u16 pool_alloc(enum pool_id pool, struct process *process, void **out)
 {
 	(void)pool, (void)process;
+	if (pool_empty)
+		return CAPOS_STATUS_NO_MEMORY;
 	*out = calloc(1, 1024);
 	pool_live++;
 	return CAPOS_STATUS_OK;
@@ -148,6 +152,10 @@ void grant_put(struct grant *grant)
 {
 	atomic_fetch_sub(&grant->references, 1u);
 }
+void grant_put_later(struct grant *grant)
+{
+	grant_put(grant);
+}
 u16 cap_transfer_decode(struct thread *from, u32 count, struct cap out[CAPOS_MESSAGE_CAPS])
 {
 	(void)from;
@@ -174,7 +182,6 @@ u16 cap_release(struct process *process, u64 handle)
 	(void)process, (void)handle;
 	return CAPOS_STATUS_OK;
 }
-static struct cap ring_cap;
 u16 cap_lookup_typed(struct process *process, u64 handle, u16 type, u32 rights, struct cap *out)
 {
 	(void)process, (void)type, (void)rights;
@@ -280,6 +287,8 @@ static int begin(void **state)
 	sim_cpu_record = cpu;
 	now_ns = 1000;
 	pool_live = 0;
+	pool_empty = false;
+	ring_cap = (struct cap){ .object = NULL };
 	faults = skips = 0;
 	commit_status = CAPOS_STATUS_OK;
 	memset(grants, 0, sizeof(grants));
@@ -293,9 +302,22 @@ static int begin(void **state)
 	return 0;
 }
 
+/* IP1: those of the endpoint; each test empties what else it makes. */
+static unsigned queued_waiters(void)
+{
+	unsigned count = 0;
+
+	LIST_FOREACH(&endpoint->callers, node) count++;
+	LIST_FOREACH(&endpoint->receivers, node) count++;
+	for (unsigned i = 0; i < ENDPOINT_BUCKETS; i++)
+		LIST_FOREACH(&endpoint->in_service[i], node) count++;
+	return count;
+}
+
 static int end(void **state)
 {
 	(void)state;
+	assert_int_equal(grants[0].references.value_, queued_waiters());
 	thread_delete(client);
 	thread_delete(client2);
 	if (server != NULL)
@@ -394,7 +416,8 @@ static void finish(struct thread *thread)
 	run(thread);
 	sched_detach_current(cpu);
 	sched_drop_entity(thread);
-	endpoint_thread_exit(cpu, thread);
+	while (!endpoint_thread_exit_step(cpu, thread))
+		;
 }
 
 static void check_received(struct thread *thread, unsigned words)
@@ -514,6 +537,215 @@ static void test_server_dies(void **state)
 	assert_int_equal(client->mach.frame.call, STATUS(PEER_GONE));
 	assert_int_equal(client2->mach.frame.call, STATUS(PEER_GONE));
 	assert_true(runnable(client) && runnable(client2));
+}
+
+/* A passive server that takes queued calls runs on their callers' entities. */
+static void test_queued_call_lends(void **state)
+{
+	struct entity *own, *own2;
+
+	(void)state;
+	server = thread_new(process[1], true);
+	call(client, 4, 0);
+	own = client->own;
+	call(client2, 2, 0);
+	own2 = client2->own;
+	cpu->armed_waiter = NULL;
+	recv(server, CAPOS_NEVER);
+	check_received(server, 4);
+	assert_ptr_equal(server->entity, own);
+	assert_null(client->entity);
+	assert_true(runnable(server) && !runnable(client));
+	assert_int_equal(atomic_load_relaxed(&server->own->owner), OWNER_NONE);
+	/* The reply returns it, and the next call lends its own. */
+	reply(server, true, 0);
+	assert_ptr_equal(cpu->current, client);
+	assert_ptr_equal(client->entity, own);
+	assert_int_equal(atomic_load_relaxed(&own->loan), 0);
+	check_replied(client);
+	check_received(server, 2);
+	assert_ptr_equal(server->entity, own2);
+	assert_null(client2->entity);
+	reply(server, true, 0);
+	assert_ptr_equal(cpu->current, client2);
+	assert_ptr_equal(cpu->current_entity, own2);
+	check_replied(client2);
+	assert_null(server->entity);
+}
+
+static void test_queued_call_ends_otherwise(void **state)
+{
+	struct entity *own;
+
+	(void)state;
+	server = thread_new(process[1], true);
+	/* Killed in service: the server keeps the entity until it receives. */
+	call(client, 1, 0);
+	own = client->own;
+	recv(server, CAPOS_NEVER);
+	cpu->armed_waiter = NULL;
+	assert_ptr_equal(server->entity, own);
+	assert_true(waiter_end(cpu, &client->wait, STATUS(CANCELLED)));
+	assert_true(runnable(client) && runnable(server));
+	assert_ptr_not_equal(client->own, own);
+	assert_ptr_equal(client->entity, client->own);
+	reply(server, false, 0);
+	assert_int_equal(server->mach.frame.call, STATUS(NOT_SERVING));
+	/* Killed in the queue, between claim and unlink: it is not taken. */
+	call(client, 1, 0);
+	cpu->armed_waiter = NULL;
+	assert_true(waiter_claim(&client->wait));
+	recv(server, 0);
+	assert_int_equal(server->mach.frame.call, STATUS(WOULD_BLOCK));
+	client->wait.ops->unlink(&client->wait);
+	waiter_finish(cpu, &client->wait, STATUS(CANCELLED), NULL, 0);
+	assert_true(runnable(client));
+	/* Received again without a reply: the entity is free for its owner. */
+	call(client, 1, 0);
+	cpu->armed_waiter = NULL;
+	own = client->own;
+	recv(server, CAPOS_NEVER);
+	assert_ptr_equal(server->entity, own);
+	recv(server, CAPOS_NEVER);
+	cpu->armed_waiter = NULL;
+	assert_null(server->entity);
+	assert_true(waiter_end(cpu, &client->wait, STATUS(CANCELLED)));
+	assert_ptr_equal(client->own, own);
+	assert_ptr_equal(client->entity, own);
+	assert_true(waiter_end(cpu, &server->wait, STATUS(CANCELLED)));
+	/* No memory for a spare: the server runs on its own. */
+	call(client2, 1, 0);
+	cpu->armed_waiter = NULL;
+	pool_empty = true;
+	recv(server, CAPOS_NEVER);
+	check_received(server, 1);
+	assert_ptr_equal(cpu->current, server);
+	assert_ptr_equal(server->entity, server->own);
+	assert_ptr_equal(client2->entity, client2->own);
+	reply(server, false, 0);
+	check_replied(client2);
+	assert_true(runnable(client2) && runnable(server));
+}
+
+static void reply_null(struct thread *thread, u64 handle, bool then_receive, unsigned flags)
+{
+	run(thread);
+	thread->mach.frame.call = CAPOS_CALL_WORD(3, 0, CAPOS_OP_REPLY, 2, flags);
+	thread->mach.frame.handle = handle;
+	thread->mach.frame.word[0] = 100;
+	thread->mach.frame.word[1] = 101;
+	endpoint_reply(cpu, thread, NULL, then_receive);
+	assert_int_equal(cpu->lock_depth, 0);
+}
+
+/* Without a capability nothing is followed that is not there. */
+static void test_reply_without_handle(void **state)
+{
+	static const unsigned flags[] = { 0, CAPOS_CALL_TOKEN, CAPOS_CALL_EXCEPTION, CAPOS_CALL_MESSAGE, CAPOS_CALL_CAPS, 0xf };
+	u64 token;
+
+	(void)state;
+	server = thread_new(process[1], false);
+	for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		reply_null(server, 0, false, flags[i]);
+		assert_int_equal(server->mach.frame.call, STATUS(NOT_SERVING));
+		reply_null(server, 0, true, flags[i]);
+		assert_int_equal(server->mach.frame.call, STATUS(NOT_SERVING));
+	}
+	ring_cap = cap_with_badge(0);
+	server->mach.frame.handle = 5;
+	recv(server, CAPOS_NEVER);
+	call(client, 0, 0);
+	cpu->armed_waiter = NULL;
+	reply_null(server, 0, false, 0);
+	assert_int_equal(server->mach.frame.call, STATUS(OK));
+	check_replied(client);
+	/* By token: where it received last. */
+	server->mach.frame.handle = 5;
+	recv(server, CAPOS_NEVER);
+	call(client, 0, 0);
+	cpu->armed_waiter = NULL;
+	token = server->page->recv_token;
+	server->page->reply_token = token + ENDPOINT_BUCKETS;
+	reply_null(server, 0, false, CAPOS_CALL_TOKEN);
+	assert_int_equal(server->mach.frame.call, STATUS(NOT_SERVING));
+	server->page->reply_token = token;
+	reply_null(server, 0, true, CAPOS_CALL_TOKEN);
+	assert_int_equal(server->mach.frame.call, STATUS(OK));
+	check_replied(client);
+	assert_false(waiter_is_armed(&server->wait));
+	reply_null(server, 0, false, 0);
+	assert_int_equal(server->mach.frame.call, STATUS(NOT_SERVING));
+}
+
+/* The death of a thread that took many calls goes by steps. */
+static void test_server_of_many_dies(void **state)
+{
+	enum { MANY = 20 };
+	struct thread *callers[MANY];
+	unsigned steps = 1;
+
+	(void)state;
+	server = thread_new(process[1], false);
+	for (unsigned i = 0; i < MANY; i++) {
+		callers[i] = thread_new(process[0], false);
+		call(callers[i], 0, 0);
+		recv(server, CAPOS_NEVER);
+		cpu->armed_waiter = NULL;
+	}
+	run(server);
+	while (!endpoint_thread_exit_step(cpu, server))
+		steps++;
+	assert_int_equal(steps, MANY / 8 + 1);
+	for (unsigned i = 0; i < MANY; i++) {
+		assert_int_equal(callers[i]->mach.frame.call, STATUS(PEER_GONE));
+		assert_true(runnable(callers[i]));
+		thread_delete(callers[i]);
+	}
+}
+
+/* IP1: a waiter keeps its grant; one that passes from one to another through the same grant is not counted twice. */
+static void test_waiters_hold_grants(void **state)
+{
+	struct cap other = { .object = &endpoint->object, .grant = &grants[1], .badge = 7, .rights = CAPOS_RIGHTS_ALL };
+
+	(void)state;
+	server = thread_new(process[1], true);
+	recv(server, CAPOS_NEVER);
+	assert_int_equal(grants[0].references.value_, 1);
+	for (int i = 0; i < 2; i++) {
+		cpu->armed_waiter = NULL;
+		call(client, 0, 0);
+		assert_int_equal(grants[0].references.value_, 1);
+		cpu->armed_waiter = NULL;
+		reply(server, true, 0);
+		assert_int_equal(grants[0].references.value_, 1);
+		cpu->armed_waiter = NULL;
+		client->mach.frame.call = CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, CAPOS_OP_CALL, 0, 0);
+		endpoint_call(cpu, client, &other);
+		assert_int_equal(grants[0].references.value_, 0);
+		assert_int_equal(grants[1].references.value_, 1);
+		cpu->armed_waiter = NULL;
+		reply(server, true, 0);
+		assert_int_equal(grants[0].references.value_, 1);
+		assert_int_equal(grants[1].references.value_, 0);
+	}
+	/* The grant ends while a call waits through it: the sweep finds it. */
+	cpu->armed_waiter = NULL;
+	assert_true(waiter_end(cpu, &server->wait, STATUS(CANCELLED)));
+	run(client);
+	client->mach.frame.call = CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, CAPOS_OP_CALL, 0, 0);
+	endpoint_call(cpu, client, &other);
+	cpu->armed_waiter = NULL;
+	call(client2, 0, 0);
+	cpu->armed_waiter = NULL;
+	atomic_store_relaxed(&grants[1].dead, 1u);
+	assert_true(type_endpoint.sweep_step(&endpoint->object));
+	assert_int_equal(client->mach.frame.call, STATUS(REVOKED));
+	assert_true(waiter_is_armed(&client2->wait));
+	recv(server, CAPOS_NEVER);
+	reply(server, false, 0);
+	check_replied(client2);
 }
 
 static void test_token_reply_and_exception(void **state)
@@ -837,7 +1069,9 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 		T(test_passive_round_trip), T(test_active_round_trip),	T(test_caller_killed),
-		T(test_server_dies),	    T(test_token_reply_and_exception), T(test_message_and_caps),
+		T(test_server_dies),	    T(test_queued_call_lends), T(test_queued_call_ends_otherwise),
+		T(test_reply_without_handle), T(test_server_of_many_dies), T(test_waiters_hold_grants),
+		T(test_token_reply_and_exception), T(test_message_and_caps),
 		T(test_endpoint_ends),	    T(test_fault),		T(test_ring_batch),
 		T(test_ring_call),	    T(test_receive_sees_completions), T(test_notification),
 		T(test_park),

@@ -47,12 +47,23 @@ static void make(void)
 	image.header.e_phnum = 5;
 	image.header.e_entry = 0x1010;
 	image.phdr[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R, .p_filesz = 0x800, .p_memsz = 0x800 };
-	image.phdr[1] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_offset = 0x1000, .p_vaddr = 0x1000,
-				      .p_filesz = 0x500, .p_memsz = 0x500 };
-	image.phdr[2] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_W, .p_offset = 0x2010, .p_vaddr = 0x3010,
-				      .p_filesz = 0x100, .p_memsz = 0x4000 };
-	image.phdr[3] = (Elf64_Phdr){ .p_type = PT_NOTE, .p_flags = PF_R, .p_offset = offsetof(struct image, note),
-				      .p_filesz = sizeof(image.note), .p_memsz = sizeof(image.note) };
+	image.phdr[1] = (Elf64_Phdr){ .p_type = PT_LOAD,
+				      .p_flags = PF_R | PF_X,
+				      .p_offset = 0x1000,
+				      .p_vaddr = 0x1000,
+				      .p_filesz = 0x500,
+				      .p_memsz = 0x500 };
+	image.phdr[2] = (Elf64_Phdr){ .p_type = PT_LOAD,
+				      .p_flags = PF_R | PF_W,
+				      .p_offset = 0x2010,
+				      .p_vaddr = 0x3010,
+				      .p_filesz = 0x100,
+				      .p_memsz = 0x4000 };
+	image.phdr[3] = (Elf64_Phdr){ .p_type = PT_NOTE,
+				      .p_flags = PF_R,
+				      .p_offset = offsetof(struct image, note),
+				      .p_filesz = sizeof(image.note),
+				      .p_memsz = sizeof(image.note) };
 	image.phdr[4] = (Elf64_Phdr){ .p_type = PT_GNU_STACK, .p_flags = PF_R | PF_W };
 	image.note.head = (Elf64_Nhdr){ sizeof(CAPOS_NOTE_NAME), sizeof(u32), CAPOS_NOTE_ABI };
 	memcpy(image.note.name, CAPOS_NOTE_NAME, sizeof(CAPOS_NOTE_NAME));

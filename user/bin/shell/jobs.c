@@ -8,6 +8,12 @@
 #define JOBS_MAX 32u
 #define CODE_KILLED 137u
 
+/* Quota of a job, unless `run` says otherwise. */
+#define JOB_MEMORY_BYTES (6ull << 20)
+#define JOB_SLOTS 256u
+#define JOB_THREADS 32u
+#define JOB_PROCESSES 4u
+
 struct job {
 	capos_handle process; /* 0: free */
 	uint64_t pid;
@@ -174,6 +180,10 @@ int jobs_run(int argc, char **argv, const char *line)
 		argv[argc - 1][strlen(argv[argc - 1]) - 1] = 0;
 	}
 	spawn_init(&spawn, "", NULL);
+	spawn.memory_bytes = JOB_MEMORY_BYTES;
+	spawn.slots = JOB_SLOTS;
+	spawn.threads = JOB_THREADS;
+	spawn.processes = JOB_PROCESSES;
 	if (strcmp(argv[0], "run") == 0 && !(name = parse_options(&spawn, argc, argv)))
 		return shell_usage("run");
 	if (strlen(argv[name]) >= CAPOS_NAME_BYTES) {

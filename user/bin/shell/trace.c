@@ -144,7 +144,8 @@ static bool collect(uint64_t cpu, const struct filter *filter, struct capos_trac
 			next_place = (next_place + 1) % most;
 			own += own < most;
 		}
-		if (got == 0 || next <= sequence)
+		/* A batch that is not full is the end: each of these calls is traced too, so there is always more. */
+		if (got + missed < TRACE_RECORDS_MAX || next <= sequence)
 			break;
 		sequence = next;
 	}

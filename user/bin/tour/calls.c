@@ -5,6 +5,7 @@
 #define TOUR_IFACE (CAPOS_IFACE_USER + 0x200u)
 #define NULL_CALLS 2000u
 #define ROUND_TRIPS 1000u
+#define RING_ROUNDS 50u
 
 void tour_calls(void)
 {
@@ -16,11 +17,11 @@ void tour_calls(void)
 	show(good, "null call", "%lu ns, mean of %u", (unsigned long)((now_ns() - begin) / NULL_CALLS), NULL_CALLS);
 }
 
-void tour_ring(void)
+/* A full queue of null calls; returns how many came back well, and the time that the kernel's entry took. */
+static unsigned ring_round(uint64_t *span_ns)
 {
-	uint64_t begin, seen = 0;
+	uint64_t seen = 0;
 	struct capos_cqe completion;
-	struct capos_result r;
 	unsigned submitted = 0, good = 0;
 
 	for (; submitted < CAPOS_SQ_ENTRIES; submitted++) {
@@ -29,16 +30,26 @@ void tour_ring(void)
 		if (!ring_submit(&entry))
 			break;
 	}
-	begin = now_ns();
-	r = ring_enter(submitted, begin + 1000000000);
-	begin = now_ns() - begin;
+	*span_ns = now_ns();
+	if (!result_ok(ring_enter(submitted, *span_ns + 1000000000)))
+		return 0;
+	*span_ns = now_ns() - *span_ns;
 	while (ring_reap(&completion)) {
-		good += result_ok(result_of(completion.result));
+		good += result_ok(result_of(completion.result)) && !(seen >> (completion.user_data & 63) & 1);
 		seen |= 1ull << (completion.user_data & 63);
 	}
-	show(result_ok(r) && good == CAPOS_SQ_ENTRIES && seen == 0xffffffff, "ring",
-	     "%u calls in one entry of the kernel, %lu ns each", good,
-	     (unsigned long)(begin / (submitted ? submitted : 1)));
+	return good;
+}
+
+void tour_ring(void)
+{
+	uint64_t span_ns = 0;
+	unsigned good = 0;
+
+	for (unsigned i = 0; i < RING_ROUNDS; i++)
+		good += ring_round(&span_ns);
+	show(good == RING_ROUNDS * CAPOS_SQ_ENTRIES, "ring", "%u calls per entry of the kernel, %lu ns each",
+	     good / RING_ROUNDS, (unsigned long)(span_ns / CAPOS_SQ_ENTRIES));
 }
 
 static uint64_t serve(void *argument)

@@ -27,25 +27,41 @@ void tour_handles(void)
 	     "rights", "a right not given: %s, given and taken back: %s", name_of(weak), name_of(gone));
 }
 
+static bool memory_holds(const struct block *block)
+{
+	volatile uint32_t *words = block->address;
+
+	for (size_t i = 0; i < block->bytes / 4; i += CAPOS_PAGE_BYTES / 4)
+		if (words[i] != 0)
+			return false;
+	for (size_t i = 0; i < block->bytes / 4; i += CAPOS_PAGE_BYTES / 4)
+		words[i] = (uint32_t)i + 1;
+	for (size_t i = 0; i < block->bytes / 4; i += CAPOS_PAGE_BYTES / 4)
+		if (words[i] != i + 1)
+			return false;
+	return true;
+}
+
 void tour_memory(void)
 {
 	struct block block;
 	uint64_t address = 0;
-	bool good = result_ok(block_map(&block, 1 << 20));
+	char why[RESULT_TEXT_BYTES];
+	struct capos_result r = block_map(&block, 1 << 20);
 
-	for (size_t i = 0; good && i < block.bytes; i += CAPOS_PAGE_BYTES)
-		((volatile uint32_t *)block.address)[i / 4] = (uint32_t)i;
-	for (size_t i = 0; good && i < block.bytes; i += CAPOS_PAGE_BYTES)
-		good = ((volatile uint32_t *)block.address)[i / 4] == i;
+	if (!result_ok(r)) {
+		show(false, "memory", "a mapping of 1 MiB: %s", result_text(CAPOS_IFACE_address_space, r, why));
+		return;
+	}
 
-	struct capos_result r = good ? address_space_map(known.space, block.memory, 0, 0, CAPOS_PAGE_BYTES,
-							 CAPOS_MAP_WRITE | CAPOS_MAP_EXEC, &address)
-				     : (struct capos_result){ 0 };
-	const char *refusal = r.iresult ? iresult_name(CAPOS_IFACE_address_space, r.iresult) : name_of(r);
+	bool holds = memory_holds(&block);
 
-	show(good && !result_ok(r), "memory", "256 pages mapped and used; writable and executable: %s", refusal);
-	if (good)
-		block_unmap(&block);
+	r = address_space_map(known.space, block.memory, 0, 0, CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE | CAPOS_MAP_EXEC,
+			      &address);
+	show(holds && !result_ok(r), "memory", "256 pages %s; writable and executable at once: %s",
+	     holds ? "mapped and used" : "do not hold what was written",
+	     result_text(CAPOS_IFACE_address_space, r, why));
+	block_unmap(&block);
 }
 
 static struct capos_result run(const char *program, const char *args, struct process_end *end)
@@ -107,10 +123,10 @@ void tour_quotas(void)
 	capos_handle memory = 0, handles[64];
 	char why[RESULT_TEXT_BYTES];
 	struct capos_spawn spawn;
-	struct capos_result r = factory_memory(known.factory, 1ull << 40, 0, &memory);
+	struct capos_result r = factory_memory(known.factory, 1ull << 29, 0, &memory);
 	unsigned made = 0;
 
-	show(r.status == CAPOS_STATUS_QUOTA_EXCEEDED, "quota", "a terabyte: %s",
+	show(r.status == CAPOS_STATUS_QUOTA_EXCEEDED, "quota", "half a gigabyte of memory: %s",
 	     result_text(CAPOS_IFACE_factory, r, why));
 	for (; made < 64; made++)
 		if (!result_ok(cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handles[made])))

@@ -28,6 +28,14 @@ static void console(void)
 	expect_iresult(console_read(known.console, 0, bytes, &count), CAPOS_CONSOLE_NOT_OWNER, "read after give");
 }
 
+/* The kernel writes the program's name before it. */
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n >= m && strcmp(text + n - m, end) == 0;
+}
+
 static void log_lines(void)
 {
 	static struct log_entry entry;
@@ -36,7 +44,7 @@ static void log_lines(void)
 	expect_good(log_write(known.log, 3, "usertests: a line of the log", 28), "log.write");
 	expect_detail(log_write(known.log, 99, "x", 1), BAD_ARGUMENT, 0, "a level that is not there");
 	for (; guard < 5000 && result_ok(log_read(known.log, at, &entry)) && entry.next != at; guard++) {
-		if (strcmp(entry.text, "usertests: a line of the log") == 0)
+		if (ends_with(entry.text, "usertests: a line of the log"))
 			found++;
 		at = entry.next;
 	}
@@ -136,5 +144,4 @@ void test_devices(void)
 	entropy();
 	trace();
 	sessions();
-	expect_detail(power_off(known.power, 1ull << 40), BAD_ARGUMENT, 0, "power.off with an impossible code");
 }

@@ -155,8 +155,8 @@ static void replies(void)
 	capos_handle other = 0;
 
 	expect_status(endpoint_reply(NULL), NOT_SERVING, "reply with nothing to reply to");
-	expect_status(endpoint_reply_to(12345, NULL), NOT_SERVING, "reply to an unknown token");
-	expect_status(endpoint_reply_to(0, NULL), NOT_SERVING, "reply to token 0");
+	expect_status(reply_by_token(sample[CAPOS_IFACE_endpoint], 12345, 0), NOT_SERVING, "reply to an unknown token");
+	expect_status(reply_by_token(sample[CAPOS_IFACE_endpoint], 0, 0), NOT_SERVING, "reply to token 0");
 	expect_status(endpoint_exception(1), NOT_SERVING, "an exception with nothing to reply to");
 	must(factory_endpoint(known.factory, 0, &other));
 	expect_status(endpoint_reply_recv(other, NULL, 0, &request), NOT_SERVING, "reply-and-receive with no call");

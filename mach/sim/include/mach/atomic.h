@@ -2,10 +2,10 @@
 /*
  * Shared words over a model of x86-TSO; names and meanings as in mach/x86_64/include/mach/atomic.h.
  *
- * Model. An atomic store writes memory at once, and enters the CPU's FIFO store buffer with the value that it replaced:
- * until the entry drains, other CPUs' atomic loads of the word still see that value. Entries drain at seeded moments,
- * when the buffer is full, at every read-modify-write and fence of the CPU, at the machine calls that are barriers,
- * before user mode, and when another CPU writes the word. So the CPU itself sees its stores even through plain
+ * Model. An atomic store writes memory at once, and enters the CPU's FIFO store buffer with the value that it
+ * replaced: until the entry drains, other CPUs' atomic loads of the word still see that value. Entries drain at seeded
+ * moments, when the buffer is full, at every read-modify-write and fence of the CPU, at the machine calls that are barriers,
+ * before user mode, and when another CPU stores to the word. So the CPU itself sees its stores even through plain
  * accesses (of what it owns or has locked), while a word that others may race on shows its delay to all who load it
  * by these names. Every operation is a sim point.
  */
@@ -60,8 +60,8 @@ void sim_stores_drain(void);
 void sim_stores_push(volatile void *word, u64 bytes, u64 value);
 /* What the running CPU sees of a word that may be pending. */
 u64 sim_stores_load(const volatile void *word, u64 bytes);
-/* Other CPUs' entries for the word drain, and what stands before them. */
-void sim_stores_settle(const volatile void *word, u64 bytes);
+/* What other CPUs see of a word that has a pending store of another CPU; NULL when there is none. */
+u64 *sim_stores_others(const volatile void *word, u64 bytes);
 
 typedef u8 __attribute__((may_alias)) sim_u8;
 typedef u16 __attribute__((may_alias)) sim_u16;
@@ -125,52 +125,47 @@ static inline void sim_fence(void)
 		sim_stores_drain();
 }
 
-/* Before a read-modify-write. */
-static inline void sim_lock(const volatile void *word, u64 bytes)
+/* Before a read-modify-write. Not NULL: another CPU's store to the word is pending, and here is what others see. */
+static inline u64 *sim_lock(const volatile void *word, u64 bytes)
 {
 	sim_fence();
-	if (unlikely(sim_is_pending(word)))
-		sim_stores_settle(word, bytes);
+	return unlikely(sim_is_pending(word)) ? sim_stores_others(word, bytes) : NULL;
 }
 
-static inline u64 sim_xchg(volatile void *word, u64 bytes, u64 value)
+static inline u64 sim_seen(const u64 *others, const volatile void *word, u64 bytes)
 {
-	sim_lock(word, bytes);
-	u64 old = sim_word_get(word, bytes);
-	sim_word_set(word, bytes, value);
-	return old;
+	return others != NULL ? *others : sim_word_get(word, bytes);
 }
 
-static inline u64 sim_fetch_add(volatile void *word, u64 bytes, u64 value)
+/* With another CPU's store pending, this one comes before it: memory already holds the later value. */
+static inline void sim_change(u64 *others, volatile void *word, u64 bytes, u64 value)
 {
-	sim_lock(word, bytes);
-	u64 old = sim_word_get(word, bytes);
-	sim_word_set(word, bytes, old + value);
-	return old;
+	if (others != NULL)
+		*others = bytes == 8 ? value : value & ((1ull << (8 * bytes)) - 1);
+	else
+		sim_word_set(word, bytes, value);
 }
 
-static inline u64 sim_fetch_or(volatile void *word, u64 bytes, u64 value)
-{
-	sim_lock(word, bytes);
-	u64 old = sim_word_get(word, bytes);
-	sim_word_set(word, bytes, old | value);
-	return old;
-}
-
-static inline u64 sim_fetch_and(volatile void *word, u64 bytes, u64 value)
-{
-	sim_lock(word, bytes);
-	u64 old = sim_word_get(word, bytes);
-	sim_word_set(word, bytes, old & value);
-	return old;
-}
+#define SIM_FETCH(name, expression)                                                                                  \
+	static inline u64 name(volatile void *word, u64 bytes, u64 value)                                            \
+	{                                                                                                            \
+		u64 *others = sim_lock(word, bytes), old = sim_seen(others, word, bytes);                            \
+                                                                                                                     \
+		sim_change(others, word, bytes, expression);                                                         \
+		return old;                                                                                          \
+	}
+SIM_FETCH(sim_xchg, value)
+SIM_FETCH(sim_fetch_add, old + value)
+SIM_FETCH(sim_fetch_or, old | value)
+SIM_FETCH(sim_fetch_and, old &value)
 
 static inline bool sim_cas(volatile void *word, u64 bytes, u64 expected, u64 desired)
 {
-	sim_lock(word, bytes);
-	if (sim_word_get(word, bytes) != expected)
+	u64 *others = sim_lock(word, bytes);
+
+	if (sim_seen(others, word, bytes) != expected)
 		return false;
-	sim_word_set(word, bytes, desired);
+	sim_change(others, word, bytes, desired);
 	return true;
 }
 

@@ -4,7 +4,7 @@
  * structures plainly (word.value_, which lacks stores that a CPU still buffers), never through atomic.h and never by
  * taking a lock.
  *
- *   static const struct sim_checker dispatch = { "dispatch", dispatch_step, dispatch_full };
+ *   static const struct sim_checker dispatch = { .name = "dispatch", .step = dispatch_step };
  *   SIM_CHECKER(dispatch);
  */
 #ifndef SIM_CHECKER_H
@@ -20,6 +20,8 @@ struct sim_checker {
 	void (*step)(struct cpu *cpu);
 	/* Every 64 entries, when no other CPU is inside the kernel, and at the end. */
 	void (*full)(void);
+	/* `cpu` is about to wait for an interrupt. */
+	void (*idle)(struct cpu *cpu);
 };
 
 #define SIM_CHECKER(checker)                                                                                         \
@@ -28,7 +30,11 @@ struct sim_checker {
 
 /* Report a violation: CPU, seed, event, trace tail; ends the run. */
 NORETURN void sim_check_failed(const char *checker, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Seed and number of kernel entries so far, for messages. */
+/* No other CPU is inside the kernel: what it began there is done. */
+bool sim_is_quiet(void);
+/* mach_ipi_send was called for the CPU, and it has not taken the interrupt yet. */
+bool sim_ipi_in_flight(const struct cpu *cpu);
+/* Kernel entries so far, for messages. */
 u64 sim_check_entries(void);
 
 #endif

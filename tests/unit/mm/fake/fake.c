@@ -134,6 +134,17 @@ static void forget(struct mach_space *space, u64 first, u64 last)
 	stale_count[cpu] = kept;
 }
 
+bool fake_is_stale(u64 start, u64 end)
+{
+	for (u32 cpu = 0; cpu < FAKE_CPUS; cpu++) {
+		for (u32 i = 0; i < stale_count[cpu]; i++) {
+			if (stale[cpu][i].va >= start && stale[cpu][i].va < end)
+				return true;
+		}
+	}
+	return false;
+}
+
 void mach_tlb_flush_page(struct mach_space *space, struct uaddr va)
 {
 	forget(space, va.va, va.va);

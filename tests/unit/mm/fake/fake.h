@@ -39,6 +39,8 @@ struct cpu *fake_on(u32 cpu);
 /* Handle what was asked of a CPU, on it; then go back. */
 void fake_deliver(u32 cpu);
 struct process *fake_process(void);
+/* Some CPU may use an old translation of a page in the range. */
+bool fake_is_stale(u64 start, u64 end);
 u64 fake_random(void);
 
 #endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Checker: no lost wake-up. A CPU that goes to user mode or to sleep with something in its inbox has an interrupt on
+ * its way, or whoever pushed it is still inside the kernel and about to send one.
+ */
+#include <kernel/cpu.h>
+#include <sim/checker.h>
+
+static void wakeup_check(struct cpu *cpu)
+{
+	if (cpu->inbox.value_ != NULL && !sim_ipi_in_flight(cpu) && sim_is_quiet())
+		sim_check_failed("wakeup", "lost wake-up: CPU %u has a filled inbox, IPI pending %u, none on its way",
+				 cpu->id, cpu->ipi_pending.value_);
+}
+
+static const struct sim_checker wakeup = { .name = "wakeup", .step = wakeup_check, .idle = wakeup_check };
+SIM_CHECKER(wakeup);
