@@ -81,7 +81,9 @@
 	M(thread, set_cpu, 5, R_(CONTROL), 1, 0, 0, 0)
 
 /* create: entry address, stack pointer, argument, CPU or CAPOS_CPU_ANY, flags (CAPOS_THREAD_PASSIVE)
- * -> thread handle, thread id, address of its thread page. self -> handle of the calling thread. */
+ * -> thread handle, thread id, address of its thread page. self -> handle of the calling thread.
+ * A thread begins with its argument where a call has its handle (rdi), and in the first words: the address of its thread page
+ * (rsi), its id (rdx), its handle as create returns it (r10; 0 in the first thread of a process). */
 #define CAPOS_METHODS_thread_spawner(M)                                                                              \
 	M(thread_spawner, create, 0, R_(CREATE), 5, 0, 3, 0)                                                         \
 	M(thread_spawner, self, 1, 0, 0, 0, 1, 0)

@@ -17,6 +17,48 @@ void boot_refuse(const char *path, const char *reason)
 	mach_exit(MACH_EXIT_BAD_MANIFEST);
 }
 
+/* Names that fit; the manifest and longer names are not programs. */
+static bool is_program(const struct archive_file *file)
+{
+	return strlen(file->name) < CAPOS_NAME_BYTES && strcmp(file->name, MANIFEST_NAME) != 0;
+}
+
+/* First program whose name is not before `name`. */
+static u32 program_place(const char *name)
+{
+	const struct boot_state *boot = &kernel_state.manifest;
+	u32 low = 0, high = boot->program_count;
+
+	while (low < high) {
+		u32 middle = (low + high) / 2;
+
+		if (strcmp(boot->programs[middle]->name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void sort_programs(void)
+{
+	struct boot_state *boot = &kernel_state.manifest;
+
+	boot->programs = frames_boot_alloc(ARCHIVE_FILES_MAX * sizeof(boot->programs[0]));
+	for (u32 i = 0; i < boot->file_count; i++) {
+		const struct archive_file *file = &boot->files[i];
+		u32 place;
+
+		if (!is_program(file))
+			continue;
+		place = program_place(file->name);
+		memmove(&boot->programs[place + 1], &boot->programs[place],
+			(boot->program_count - place) * sizeof(boot->programs[0]));
+		boot->programs[place] = file;
+		boot->program_count++;
+	}
+}
+
 void boot_read_archive(const struct boot_info *info)
 {
 	struct boot_state *boot = &kernel_state.manifest;
@@ -33,29 +75,23 @@ void boot_read_archive(const struct boot_info *info)
 		boot_refuse("/", "broken boot archive");
 	}
 	boot->files = files;
-}
-
-static bool is_program(const struct archive_file *file)
-{
-	return strlen(file->name) < CAPOS_NAME_BYTES && strcmp(file->name, MANIFEST_NAME) != 0;
+	sort_programs();
 }
 
 const struct archive_file *archive_find(const char *name)
 {
-	const struct archive_file *file =
-		archive_search(kernel_state.manifest.files, kernel_state.manifest.file_count, name);
+	const struct boot_state *boot = &kernel_state.manifest;
+	u32 place = program_place(name);
 
-	return file != NULL && is_program(file) ? file : NULL;
+	return place < boot->program_count && strcmp(boot->programs[place]->name, name) == 0 ? boot->programs[place]
+											      : NULL;
 }
 
 const struct archive_file *archive_program_at(u32 index)
 {
 	const struct boot_state *boot = &kernel_state.manifest;
 
-	for (u32 i = 0; i < boot->file_count; i++)
-		if (is_program(&boot->files[i]) && index-- == 0)
-			return &boot->files[i];
-	return NULL;
+	return index < boot->program_count ? boot->programs[index] : NULL;
 }
 
 static bool has_program(const struct manifest_machine *machine, const char *name)

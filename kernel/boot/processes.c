@@ -111,6 +111,10 @@ static struct object *exported_endpoint(struct spawn_request *const *requests, c
 	panic("export \"%s\" was there when the manifest was checked", name);
 }
 
+/*
+ * The server has its endpoint itself. Everybody else gets a grant of his own, which the kernel keeps until the last one
+ * lets go: so what one process revokes is its own.
+ */
 static void add_cap(struct spawn_request *request, const struct manifest_process *process,
 		    const struct manifest_cap *cap, struct object *object)
 {
@@ -120,8 +124,8 @@ static void add_cap(struct spawn_request *request, const struct manifest_process
 	memcpy(out->name, cap->name, sizeof(out->name));
 	out->iface = cap->iface == CAPOS_IFACE_endpoint ? 0 : cap->iface;
 	out->cap = (struct cap){ .object = object, .grant = object->root, .rights = cap->rights };
-	if (!grant_get(out->cap.grant))
-		refuse_process(process, "caps", "\"%s\" has ended", cap->source);
+	if (cap->exported ? !grant_get(out->cap.grant) : grant_derive(NULL, &out->cap) != CAPOS_STATUS_OK)
+		refuse_process(process, "caps", "no memory for \"%s\"", cap->source);
 }
 
 static void finish_process(struct cpu *cpu, const struct manifest_process *process, struct spawn_request *request)
@@ -135,6 +139,7 @@ static void finish_process(struct cpu *cpu, const struct manifest_process *proce
 	pool_free(POOL_SPAWN, request);
 }
 
+/* Without interrupts on this CPU, as all of the boot; the processes that have started run on the others. */
 void boot_start_processes(struct cpu *cpu, const struct manifest *manifest)
 {
 	u32 count = manifest->process_count;

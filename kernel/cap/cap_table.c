@@ -95,7 +95,7 @@ u64 method_cap_table_release(struct call *call)
 }
 
 /*
- * Revoke: args[0] grant (with a reference), args[1] everything below is dead: sweep. While the grant is alive its object
+ * Revoke: args[0] grant (with a reference), args[1] everything below is dead: sweep, args[2] its pass. While the grant is alive its object
  * is too; when the grant itself ends meanwhile, whoever ends it also ends and sweeps what is below.
  */
 static enum operation_progress revoke_step(struct cpu *cpu, struct thread *thread, struct operation *operation)
@@ -113,7 +113,7 @@ static enum operation_progress revoke_step(struct cpu *cpu, struct thread *threa
 	} else {
 		const struct object_type *type = object_type(object->type);
 
-		done = type->sweep_step == NULL || type->sweep_step(object);
+		done = type->sweep_step == NULL || type->sweep_step(object, &operation->args[2]);
 	}
 	if (!done)
 		return OPERATION_AGAIN;
@@ -132,7 +132,7 @@ u64 method_cap_table_revoke(struct call *call)
 	if (status != CAPOS_STATUS_OK)
 		return named(status);
 	operation->args[0] = (u64)cap.grant;
-	operation->args[1] = 0;
+	operation->args[1] = operation->args[2] = 0;
 	return call_start_operation(call, revoke_step);
 }
 

@@ -31,6 +31,7 @@ static void grant_init(struct grant *grant, struct object *object, struct proces
 	grant->sibling = grant->charged_link = (struct list_node){ NULL, NULL };
 	grant->reclaim = grant->later = (struct reclaim_node){ NULL, NULL, 0 };
 	atomic_store_relaxed(&grant->later_pending, 0u);
+	grant->end_pass = 0;
 }
 
 u16 grant_create_root(struct object *object)
@@ -300,7 +301,7 @@ bool grant_process_end_step(struct process *process)
 	if (!grant_revoke_units(object, grant, SELF_MARKED))
 		return false;
 	type = object_type(object->type);
-	if (type->sweep_step != NULL && object_is_alive(object) && !type->sweep_step(object))
+	if (type->sweep_step != NULL && object_is_alive(object) && !type->sweep_step(object, &grant->end_pass))
 		return false;
 	(void)grant_revoke_units(object, grant, SELF_DETACHED);
 	return false;

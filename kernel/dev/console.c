@@ -19,7 +19,7 @@
 #define READ_BYTES_PER_IRQ 64u
 #define WAKES_PER_IRQ 16u
 
-static bool console_sweep_step(struct object *object);
+static bool console_sweep_step(struct object *object, u64 *pass);
 
 const struct object_type type_console = OBJECT_TYPE(console, .sweep_step = console_sweep_step);
 
@@ -37,7 +37,7 @@ void console_init(void)
 {
 	struct console *console = the_console();
 
-	list_init(&console->readers);
+	waitlist_init(&console->readers);
 	list_init(&console->writers);
 	spinlock_init(&console->out_lock, RANK_CONSOLE, 0);
 }
@@ -118,7 +118,7 @@ void console_flush_sync(void) NO_TSA
 	}
 }
 
-static void console_unlink(struct waiter *waiter)
+static void writer_unlink(struct waiter *waiter)
 {
 	struct object *object = console_object();
 
@@ -128,7 +128,7 @@ static void console_unlink(struct waiter *waiter)
 	spin_unlock(&object->lock);
 }
 
-static const struct waiter_ops console_waiter_ops = { .unlink = console_unlink };
+static const struct waiter_ops writer_ops = { .unlink = writer_unlink };
 
 /* args[0]: bytes. The text is read from the message area again at each attempt: nothing in it is trusted. */
 static enum operation_progress write_step(struct cpu *cpu, struct thread *thread, struct operation *operation)
@@ -155,7 +155,7 @@ static enum operation_progress write_step(struct cpu *cpu, struct thread *thread
 	thread->wait.object = object;
 	thread->wait.grant = NULL;
 	list_push_back(&the_console()->writers, &thread->wait.link);
-	waiter_arm(cpu, &thread->wait, CAPOS_WAIT_CONSOLE, &console_waiter_ops, INSTANT_NEVER);
+	waiter_arm(cpu, &thread->wait, CAPOS_WAIT_CONSOLE, &writer_ops, INSTANT_NEVER);
 	spin_unlock(&object->lock);
 	return OPERATION_WAIT;
 }
@@ -187,23 +187,20 @@ static u32 in_take(struct console *console, u8 *to)
 /* What is there goes to the first reader whose wait we can end. */
 static void in_deliver(struct cpu *cpu, struct console *console, struct object *object) REQUIRES(object->lock)
 {
-	(void)object;
-	while (console->in_head != console->in_tail) {
-		struct list_node *node = list_pop_front(&console->readers);
-		struct capos_thread_page *page;
-		struct waiter *waiter;
-		u64 count;
+	struct capos_thread_page *page;
+	struct waiter *waiter;
+	u64 count;
 
-		if (node == NULL)
-			return;
-		waiter = LIST_ENTRY(node, struct waiter, link);
-		if (!waiter_claim(waiter))
-			continue;
-		page = waiter->thread->page;
-		count = in_take(console, page->message);
-		shared_store_relaxed(&page->recv_bytes, (u32)count);
-		waiter_finish(cpu, waiter, STATUS(OK), &count, 1);
-	}
+	(void)object;
+	if (console->in_head == console->in_tail)
+		return;
+	waiter = waitlist_take(&console->readers);
+	if (waiter == NULL)
+		return;
+	page = waiter->thread->page;
+	count = in_take(console, page->message);
+	shared_store_relaxed(&page->recv_bytes, (u32)count);
+	waiter_finish(cpu, waiter, STATUS(OK), &count, 1);
 }
 
 /* Ctrl-C. True: it is a byte like any other. */
@@ -285,7 +282,6 @@ u64 method_console_read(struct call *call)
 {
 	struct console *console = the_console();
 	struct object *object = console_object();
-	struct instant deadline = call_deadline(call, 0);
 	u64 result = STATUS(OK);
 
 	spin_lock(&object->lock);
@@ -294,17 +290,8 @@ u64 method_console_read(struct call *call)
 	} else if (console->in_head != console->in_tail) {
 		call->out_bytes = in_take(console, call->out);
 		call->word[0] = call->out_bytes;
-	} else if (deadline.ns == 0) {
-		result = STATUS(WOULD_BLOCK);
-	} else if (deadline.ns <= mach_clock().ns) {
-		result = STATUS(TIMED_OUT);
 	} else {
-		waiter_prepare(call->cpu, call->waiter);
-		call->waiter->object = object;
-		call->waiter->grant = NULL;
-		list_push_back(&console->readers, &call->waiter->link);
-		waiter_arm(call->cpu, call->waiter, CAPOS_WAIT_CONSOLE, &console_waiter_ops, deadline);
-		result = CALL_BLOCKED;
+		result = waitlist_enter(&console->readers, call, CAPOS_WAIT_CONSOLE);
 	}
 	spin_unlock(&object->lock);
 	return result;
@@ -312,30 +299,16 @@ u64 method_console_read(struct call *call)
 
 /* --- owner and Ctrl-C ----------------------------------------------------------------------------------------------------- */
 
-/* Readers of a process that is no longer the owner. */
-static void end_readers(struct cpu *cpu, struct console *console, struct object *object) REQUIRES(object->lock)
-{
-	struct list_node *node;
-
-	(void)object;
-	while ((node = list_pop_front(&console->readers)) != NULL) {
-		struct waiter *waiter = LIST_ENTRY(node, struct waiter, link);
-
-		if (waiter_claim(waiter))
-			waiter_finish(cpu, waiter, IRESULT(CAPOS_CONSOLE_NOT_OWNER), NULL, 0);
-	}
-}
-
 /* Nobody owns it any more. The reference on the returned grant is the caller's to give back. */
-static struct grant *disown(struct cpu *cpu, struct console *console, struct object *object) REQUIRES(object->lock)
+static struct grant *disown(struct console *console, struct object *object) REQUIRES(object->lock)
 {
 	struct grant *grant = console->interrupt_grant;
 
+	(void)object;
 	console->owner = NULL;
 	console->foreground = NULL;
 	console->interrupt = NULL;
 	console->interrupt_grant = NULL;
-	end_readers(cpu, console, object);
 	return grant;
 }
 
@@ -354,22 +327,38 @@ u64 method_console_take(struct call *call)
 	return result;
 }
 
-u64 method_console_give(struct call *call)
+/* Readers are told first, then there is no owner. */
+static enum operation_progress give_step(struct cpu *cpu, struct thread *thread, struct operation *operation)
 {
 	struct console *console = the_console();
 	struct object *object = console_object();
 	struct grant *grant = NULL;
-	u64 result = STATUS(OK);
+	bool done = true;
 
+	if (!waitlist_wake(cpu, &console->readers, object, IRESULT(CAPOS_CONSOLE_NOT_OWNER), NULL, 0))
+		return OPERATION_AGAIN;
 	spin_lock(&object->lock);
-	if (console->owner == call->thread->process)
-		grant = disown(call->cpu, console, object);
+	if (console->owner != thread->process)
+		operation->result = IRESULT(CAPOS_CONSOLE_NOT_OWNER); /* another thread gave it */
+	else if (list_is_empty(&console->readers.waiters))
+		grant = disown(console, object);
 	else
-		result = IRESULT(CAPOS_CONSOLE_NOT_OWNER);
+		done = false;
 	spin_unlock(&object->lock);
 	if (grant != NULL)
 		grant_put(grant);
-	return result;
+	return done ? OPERATION_DONE : OPERATION_AGAIN;
+}
+
+u64 method_console_give(struct call *call)
+{
+	struct object *object = console_object();
+	bool owned;
+
+	spin_lock(&object->lock);
+	owned = the_console()->owner == call->thread->process;
+	spin_unlock(&object->lock);
+	return owned ? call_start_operation(call, give_step) : IRESULT(CAPOS_CONSOLE_NOT_OWNER);
 }
 
 u64 method_console_set_foreground(struct call *call)
@@ -437,25 +426,27 @@ u64 method_console_set_interrupt(struct call *call)
 	return result;
 }
 
+/* Its threads have gone, and so have the reads of the owner. */
 void console_process_gone(struct cpu *cpu, struct process *process)
 {
 	struct console *console = the_console();
 	struct object *object = console_object();
 	struct grant *grant = NULL;
 
+	(void)cpu;
 	spin_lock(&object->lock);
 	if (console->foreground == process)
 		console->foreground = NULL;
-	if (console->owner == process)
-		grant = disown(cpu, console, object);
+	if (console->owner == process) {
+		KASSERT(list_is_empty(&console->readers.waiters));
+		grant = disown(console, object);
+	}
 	spin_unlock(&object->lock);
 	if (grant != NULL)
 		grant_put(grant);
 }
 
-/* Waiters keep no grant: a revoked reader is still the owner, who may wait on; what it does next is refused. */
-static bool console_sweep_step(struct object *object)
+static bool console_sweep_step(struct object *object, u64 *pass)
 {
-	(void)object;
-	return true;
+	return waitlist_sweep(mach_this_cpu(), &the_console()->readers, object, pass);
 }

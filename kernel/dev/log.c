@@ -91,7 +91,7 @@ u64 method_log_read(struct call *call)
 	u64 sequence = call->word[0];
 
 	spin_lock(&log->lock);
-	if (sequence + LOG_LINES < log->next)
+	if (sequence < log->next && log->next - sequence > LOG_LINES)
 		sequence = log->next - LOG_LINES;
 	if (sequence < log->next) {
 		const struct log_line *line = &log->line[sequence % LOG_LINES];

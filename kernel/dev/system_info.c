@@ -2,18 +2,10 @@
 /* What there is: CPUs, memory, processes, threads. Figures of others are read as they stand, without stopping anybody. */
 #include "dev_priv.h"
 
+#include <kernel/version.h>
 #include <string.h>
 
 const struct object_type type_system_info = OBJECT_TYPE(system_info, .kill_step = NULL);
-
-#define VERSION "0.1"
-#ifdef CAPOS_MEASURE
-#define BUILD "measure"
-#elif CAPOS_DEBUG
-#define BUILD "debug"
-#else
-#define BUILD "release"
-#endif
 
 static void copy_text(char *to, size_t bytes, const char *from)
 {
@@ -86,23 +78,30 @@ u64 method_system_info_machine(struct call *call)
 	info.uptime_ns = mach_clock().ns;
 	info.clock_hz = kernel_state.boot.clock_hz;
 	copy_text(info.machine, sizeof(info.machine), kernel_state.boot.machine);
-	copy_text(info.version, sizeof(info.version), VERSION);
-	copy_text(info.build, sizeof(info.build), BUILD);
+	copy_text(info.version, sizeof(info.version), CAPOS_VERSION);
+	copy_text(info.build, sizeof(info.build), CAPOS_BUILD);
 	memcpy(call->out, &info, sizeof(info));
 	call->out_bytes = sizeof(info);
 	call->word[0] = sizeof(info);
 	return STATUS(OK);
 }
 
-/* word[1]: where to go on; 0: nothing is left. */
+#define THREADS_PER_CALL 128u
+
+/*
+ * word[1]: where to go on; 0: nothing is left. The figures of a process are sums over its threads: a call that has looked at
+ * many of them is over.
+ */
 u64 method_system_info_processes(struct call *call)
 {
 	struct capos_process_info *info = (struct capos_process_info *)call->out;
 	struct process *process = registry_next_process(call->word[0]);
 	u64 count = 0;
+	u32 threads = 0;
 
-	for (; process != NULL && count < CAPOS_MESSAGE_BYTES / sizeof(*info); count++) {
+	for (; process != NULL && count < CAPOS_MESSAGE_BYTES / sizeof(*info) && threads < THREADS_PER_CALL; count++) {
 		process_fill_info(process, &info[count]);
+		threads += info[count].threads;
 		process = registry_next_process(process->object.id + 1);
 	}
 	call->out_bytes = (u32)(count * sizeof(*info));

@@ -153,8 +153,8 @@ void endpoint_fill_page(struct thread *thread, const u8 *message, u32 bytes, con
 }
 
 /* Call -> in service of `server`; returns the receive's result word. The words are left to the caller of this. */
-u64 endpoint_hand_over(struct endpoint *endpoint, struct waiter *caller, struct thread *server,
-		       const u64 *handles, bool ring)
+u64 endpoint_hand_over(struct endpoint *endpoint, struct waiter *caller, struct thread *server, const u64 *handles,
+		       bool ring)
 {
 	struct ipc_send *send = send_of(caller);
 
@@ -171,7 +171,8 @@ u64 endpoint_hand_over(struct endpoint *endpoint, struct waiter *caller, struct 
 			    CAPOS_RECV_DETAIL(CAPOS_CALL_WORD_COUNT(send->call_word), send->cap_count, send->bytes));
 }
 
-u64 endpoint_decode_extra(struct thread *thread, u64 call_word, u32 *bytes, u32 *cap_count, struct cap *caps, bool ring)
+u64 endpoint_decode_extra(struct thread *thread, u64 call_word, u32 *bytes, u32 *cap_count, struct cap *caps,
+			  bool ring)
 {
 	unsigned flags = CAPOS_CALL_FLAGS(call_word);
 	u16 status;
@@ -206,7 +207,7 @@ static void endpoint_free(struct object *object)
 
 static u64 count_list(const struct list *list, u64 count)
 {
-	LIST_FOREACH(list, node) {
+	LIST_FOREACH (list, node) {
 		if (count == INFO_COUNT_MAX)
 			break;
 		count++;
@@ -231,6 +232,6 @@ u64 method_endpoint_info(struct call *call)
 	return STATUS(OK);
 }
 
-const struct object_type type_endpoint = OBJECT_TYPE(endpoint, .kill_step = endpoint_kill_step,
-						     .sweep_step = endpoint_sweep_step, .free = endpoint_free,
-						     .pool = POOL_ENDPOINT + 1);
+const struct object_type type_endpoint =
+	OBJECT_TYPE(endpoint, .kill_step = endpoint_kill_step, .sweep_step = endpoint_sweep_step,
+		    .free = endpoint_free, .pool = POOL_ENDPOINT + 1);

@@ -25,7 +25,8 @@ static void deliver_new(struct cpu *cpu, struct endpoint *endpoint, struct waite
 		sched_lend(cpu, caller->thread, server);
 	else
 		waiter_prepare(cpu, caller);
-	waiter_arm(cpu, caller, wait == CAPOS_WAIT_FAULT ? CAPOS_WAIT_FAULT : CAPOS_WAIT_REPLY, &endpoint_caller_ops, deadline);
+	waiter_arm(cpu, caller, wait == CAPOS_WAIT_FAULT ? CAPOS_WAIT_FAULT : CAPOS_WAIT_REPLY, &endpoint_caller_ops,
+		   deadline);
 	if (ring)
 		waiter_finish(cpu, receiver, result, words, 2);
 	else if (!lend && !(here && sched_handoff(cpu, server)))
@@ -158,7 +159,8 @@ void endpoint_call(struct cpu *cpu, struct thread *caller, const struct cap *cap
 	status = endpoint_begin(cpu, &caller->wait, cap, CAPOS_WAIT_CALL, INSTANT_NEVER);
 	if (status != CAPOS_STATUS_OK) {
 		endpoint_send_drop(&caller->wait);
-		caller->mach.frame.call = CAPOS_RESULT(status, 0, status == CAPOS_STATUS_QUOTA_EXCEEDED ? CAPOS_QUOTA_SLOTS : 0);
+		caller->mach.frame.call =
+			CAPOS_RESULT(status, 0, status == CAPOS_STATUS_QUOTA_EXCEEDED ? CAPOS_QUOTA_SLOTS : 0);
 	}
 }
 
@@ -182,12 +184,17 @@ static u16 keep_message(struct ring_op *op, struct process *process, const struc
 
 u64 endpoint_call_ring(struct call *call, u64 call_word)
 {
-	struct ring_op *op = ring_op_of(call->waiter);
+	struct ring_op *op;
 	u64 result = check_call(&call->cap, call_word);
 	u16 status;
 
+	/* The call word named a method of a kernel object that does not block, but an endpoint may serve any interface. */
+	if (unlikely(call->waiter == NULL))
+		return result == STATUS(OK) ? CALL_NEEDS_WAITER : result;
+	op = ring_op_of(call->waiter);
 	if (result == STATUS(OK))
-		result = endpoint_decode_extra(call->thread, call_word, &op->send.bytes, &op->send.cap_count, op->send.cap, true);
+		result = endpoint_decode_extra(call->thread, call_word, &op->send.bytes, &op->send.cap_count,
+					       op->send.cap, true);
 	if (result != STATUS(OK))
 		return result;
 	status = keep_message(op, call->thread->process, call);

@@ -59,7 +59,7 @@ static void end_list(struct cpu *cpu, struct endpoint *endpoint, struct list *li
 		bool won;
 
 		spin_lock(&endpoint->object.lock);
-		LIST_FOREACH(list, node) {
+		LIST_FOREACH (list, node) {
 			if (all || grant_is_dead(waiter_of(node)->grant)) {
 				found = waiter_of(node);
 				break;
@@ -69,7 +69,10 @@ static void end_list(struct cpu *cpu, struct endpoint *endpoint, struct list *li
 			spin_unlock(&endpoint->object.lock);
 			return;
 		}
-		endpoint_take_out(found);
+		if (list == &endpoint->receivers)
+			wait_leave(found); /* its keys are of another wait */
+		else
+			endpoint_take_out(found);
 		won = waiter_claim(found);
 		spin_unlock(&endpoint->object.lock);
 		(*left)--;
@@ -99,7 +102,8 @@ bool endpoint_kill_step(struct object *object)
 	return end_waiters(object, true);
 }
 
-bool endpoint_sweep_step(struct object *object)
+bool endpoint_sweep_step(struct object *object, u64 *pass)
 {
+	(void)pass; /* a step looks at all that wait: docs/CAVEATS.md */
 	return end_waiters(object, false);
 }

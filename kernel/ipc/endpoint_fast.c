@@ -45,7 +45,8 @@ bool endpoint_call_fast(struct cpu *cpu, struct thread *caller, const struct cap
 	list_remove(&receiver->link);
 	frame = &server->mach.frame;
 	waiter_deliver(cpu, receiver,
-		       CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CALL_METHOD(call_word), CAPOS_RECV_DETAIL(words, 0, 0)), NULL, 0);
+		       CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CALL_METHOD(call_word), CAPOS_RECV_DETAIL(words, 0, 0)),
+		       NULL, 0);
 	copy_words(frame->word, caller->mach.frame.word, words);
 	frame->handle = cap->badge;
 	token = endpoint->next_token++;
@@ -105,7 +106,8 @@ bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct ca
 	call->key[1] = 0;
 	shared_store_relaxed(&server->serving, NULL);
 	waiter_deliver(cpu, call,
-		       CAPOS_RESULT(CAPOS_STATUS_OK, (u16)CAPOS_CALL_IFACE(reply_word), CAPOS_RECV_DETAIL(words, 0, 0)),
+		       CAPOS_RESULT(CAPOS_STATUS_OK, (u16)CAPOS_CALL_IFACE(reply_word),
+				    CAPOS_RECV_DETAIL(words, 0, 0)),
 		       NULL, 0);
 	copy_words(caller->mach.frame.word, server->mach.frame.word, words);
 

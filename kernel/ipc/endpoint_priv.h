@@ -28,7 +28,7 @@ void endpoint_receiver_unlink(struct waiter *waiter);
 struct waiter *endpoint_first_armed(struct list *list);
 /* The call leaves the service of its thread. */
 void endpoint_forget_server(struct waiter *caller);
-/* The call leaves its queue, and its server. */
+/* The call (not a receiver) leaves its queue, and its server. */
 void endpoint_take_out(struct waiter *caller);
 /* Call, in no queue -> in service of `server`; returns the receive's result word. The caller of this copies the words. */
 u64 endpoint_hand_over(struct endpoint *endpoint, struct waiter *caller, struct thread *server, const u64 *handles,
@@ -40,7 +40,8 @@ void endpoint_send_drop(struct waiter *caller);
 /* No lock: capabilities that were inserted in vain. */
 void endpoint_release_handles(struct process *process, const u64 *handles, u32 count);
 /* No lock: what the thread page says goes along. OK: references on the grants of capabilities are taken. */
-u64 endpoint_decode_extra(struct thread *thread, u64 call_word, u32 *bytes, u32 *cap_count, struct cap *caps, bool ring);
+u64 endpoint_decode_extra(struct thread *thread, u64 call_word, u32 *bytes, u32 *cap_count, struct cap *caps,
+			  bool ring);
 
 /* --- endpoint_recv.c: no lock ------------------------------------------------------------------------------------ */
 
@@ -58,7 +59,7 @@ u64 endpoint_receive(struct cpu *cpu, struct waiter *receiver, const struct cap 
 /* --- endpoint_end.c: pieces of the end of an endpoint, or of grants (object_type) ---------------------------------- */
 
 bool endpoint_kill_step(struct object *object);
-bool endpoint_sweep_step(struct object *object);
+bool endpoint_sweep_step(struct object *object, u64 *pass);
 
 /* --- endpoint_fast.c: false: nothing happened, take the general path ---------------------------------------------- */
 

@@ -59,8 +59,8 @@ static void refuse_queued(struct cpu *cpu, struct endpoint *endpoint, struct wai
 
 /* Capabilities of the first queued call (armed with state word `seen`) go to the receiver's table. Called with the lock
  * held, returns with it held: true when that call is still the first and its capabilities are in `handles`. */
-static bool take_caps(struct cpu *cpu, struct endpoint *endpoint, struct waiter *caller, struct thread *server, u64 *handles)
-	NO_TSA
+static bool take_caps(struct cpu *cpu, struct endpoint *endpoint, struct waiter *caller, struct thread *server,
+		      u64 *handles) NO_TSA
 {
 	struct ipc_send *send = send_of(caller);
 	u32 seen = atomic_load_relaxed(&caller->state);

@@ -17,7 +17,7 @@ static struct waiter *find_call(struct endpoint *endpoint, struct thread *server
 {
 	if (!by_token)
 		return server->serving_at == endpoint ? shared_load_relaxed(&server->serving) : NULL;
-	LIST_FOREACH(endpoint_bucket(endpoint, token), node) {
+	LIST_FOREACH (endpoint_bucket(endpoint, token), node) {
 		struct waiter *caller = waiter_of(node);
 
 		if (caller->key[0] == token && server_of(caller)->process == server->process)
@@ -34,8 +34,8 @@ static bool takes_caps(struct waiter *caller, u32 count)
 }
 
 /* OK: returns with the endpoint's lock held, and *out is claimed and out of service. */
-static u16 take_call(struct endpoint *endpoint, struct thread *server, struct reply *reply, struct waiter **out, bool *direct)
-	NO_TSA
+static u16 take_call(struct endpoint *endpoint, struct thread *server, struct reply *reply, struct waiter **out,
+		     bool *direct) NO_TSA
 {
 	bool by_token = (CAPOS_CALL_FLAGS(reply->call_word) & CAPOS_CALL_TOKEN) != 0;
 	u64 token = by_token ? shared_load_relaxed(&server->page->reply_token) : 0;
@@ -86,7 +86,8 @@ static struct thread *answer(struct cpu *cpu, struct waiter *call, const struct 
 
 	if (call->kind == WAITER_RING_OP) {
 		if (ring_op_of(call)->uses_message)
-			endpoint_fill_page(call->thread, reply->message, reply->bytes, reply->handle, reply->cap_count);
+			endpoint_fill_page(call->thread, reply->message, reply->bytes, reply->handle,
+					   reply->cap_count);
 		else if (reply->bytes != 0)
 			result = STATUS(RESULT_TOO_LARGE);
 		waiter_finish(cpu, call, result, reply->word, words);
@@ -117,7 +118,8 @@ static void let_go(struct thread *server, struct thread *caller)
 		server->borrowed_from_id = 0;
 }
 
-static void reply_and_receive(struct cpu *cpu, struct thread *server, const struct cap *cap, struct reply *reply) NO_TSA
+static void reply_and_receive(struct cpu *cpu, struct thread *server, const struct cap *cap,
+			      struct reply *reply) NO_TSA
 {
 	struct endpoint *endpoint = endpoint_of(cap->object);
 	struct mach_frame *frame = &server->mach.frame;

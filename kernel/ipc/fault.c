@@ -78,9 +78,8 @@ static enum operation_progress fatal_step(struct cpu *cpu, struct thread *thread
 void endpoint_fault_finish(struct cpu *cpu, struct thread *thread, u64 result, const u64 *words, unsigned word_count)
 {
 	struct operation *operation = &thread->operation;
-	u64 reply = word_count > 0 && CAPOS_RESULT_STATUS(result) == CAPOS_STATUS_OK ?
-			    words[0] :
-			    (u64)CAPOS_FAULT_KILL;
+	u64 reply =
+		word_count > 0 && CAPOS_RESULT_STATUS(result) == CAPOS_STATUS_OK ? words[0] : (u64)CAPOS_FAULT_KILL;
 
 	(void)cpu;
 	if (reply == CAPOS_FAULT_RESUME || (atomic_load_relaxed(&thread->attention) & ATTENTION_KILL))

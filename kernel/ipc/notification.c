@@ -110,7 +110,7 @@ static bool end_waiters(struct object *object, bool all)
 	unsigned ended = 0;
 
 	spin_lock(&object->lock);
-	LIST_FOREACH_SAFE(&notification->waiters, node, next) {
+	LIST_FOREACH_SAFE (&notification->waiters, node, next) {
 		struct waiter *waiter = waiter_of(node);
 
 		if (!all && !grant_is_dead(waiter->grant))
@@ -130,8 +130,9 @@ static bool notification_kill_step(struct object *object)
 	return end_waiters(object, true);
 }
 
-static bool notification_sweep_step(struct object *object)
+static bool notification_sweep_step(struct object *object, u64 *pass)
 {
+	(void)pass; /* a step looks at all that wait: docs/CAVEATS.md */
 	return end_waiters(object, false);
 }
 
@@ -140,6 +141,6 @@ static void notification_free(struct object *object)
 	pool_free(POOL_NOTIFICATION, notification_of(object));
 }
 
-const struct object_type type_notification = OBJECT_TYPE(notification, .kill_step = notification_kill_step,
-							 .sweep_step = notification_sweep_step, .free = notification_free,
-							 .pool = POOL_NOTIFICATION + 1);
+const struct object_type type_notification =
+	OBJECT_TYPE(notification, .kill_step = notification_kill_step, .sweep_step = notification_sweep_step,
+		    .free = notification_free, .pool = POOL_NOTIFICATION + 1);

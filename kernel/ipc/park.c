@@ -128,7 +128,7 @@ static u64 park_wake(struct cpu *cpu, const struct park_key *key, u64 n)
 	u64 woken = 0;
 
 	spin_lock(&bucket->lock);
-	LIST_FOREACH_SAFE(&bucket->waiters, node, next) {
+	LIST_FOREACH_SAFE (&bucket->waiters, node, next) {
 		struct waiter *waiter = waiter_of(node);
 
 		if (woken == n)
@@ -196,7 +196,7 @@ static bool end_waiters(struct object *object, bool all)
 		struct park_bucket *bucket = &kernel_state.ipc.park[i];
 
 		spin_lock(&bucket->lock);
-		LIST_FOREACH_SAFE(&bucket->waiters, node, next) {
+		LIST_FOREACH_SAFE (&bucket->waiters, node, next) {
 			struct waiter *waiter = waiter_of(node);
 
 			if (waiter->object != object || (!all && !grant_is_dead(waiter->grant)))
@@ -217,8 +217,9 @@ static bool park_space_kill_step(struct object *object)
 	return end_waiters(object, true);
 }
 
-static bool park_space_sweep_step(struct object *object)
+static bool park_space_sweep_step(struct object *object, u64 *pass)
 {
+	(void)pass; /* a step looks at all that wait: docs/CAVEATS.md */
 	return end_waiters(object, false);
 }
 
@@ -227,6 +228,6 @@ static void park_space_free(struct object *object)
 	pool_free(POOL_PARK_SPACE, container_of(object, struct park_space, object));
 }
 
-const struct object_type type_park_space = OBJECT_TYPE(park_space, .kill_step = park_space_kill_step,
-						       .sweep_step = park_space_sweep_step, .free = park_space_free,
-						       .pool = POOL_PARK_SPACE + 1);
+const struct object_type type_park_space =
+	OBJECT_TYPE(park_space, .kill_step = park_space_kill_step, .sweep_step = park_space_sweep_step,
+		    .free = park_space_free, .pool = POOL_PARK_SPACE + 1);

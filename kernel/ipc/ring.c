@@ -69,7 +69,8 @@ static u64 dispatch(struct call *call, const struct capos_sqe *entry)
 
 	if (likely(CAPOS_CALL_OP(entry->call) == CAPOS_OP_CALL))
 		return call_dispatch(call, entry->call, entry->handle);
-	status = cap_lookup_typed(call->thread->process, entry->handle, CAPOS_IFACE_endpoint, CAPOS_RIGHT_RECV, &call->cap);
+	status = cap_lookup_typed(call->thread->process, entry->handle, CAPOS_IFACE_endpoint, CAPOS_RIGHT_RECV,
+				  &call->cap);
 	if (status != CAPOS_STATUS_OK)
 		return CAPOS_RESULT(status, 0, 0);
 	if (CAPOS_CALL_OP(entry->call) == CAPOS_OP_REPLY)
@@ -79,21 +80,32 @@ static u64 dispatch(struct call *call, const struct capos_sqe *entry)
 	return endpoint_recv_ring(call);
 }
 
-/* Entries with messages, and those that may block. */
+static bool names_endpoint(struct process *process, u64 handle)
+{
+	struct cap cap;
+
+	return cap_lookup_typed(process, handle, CAPOS_IFACE_endpoint, 0, &cap) == CAPOS_STATUS_OK;
+}
+
+/* Entries with messages, and those that may block. method NULL: not known to be of a kernel object. Should the handle become an
+ * endpoint's between the two looks at it, the result may be CALL_NEEDS_WAITER: again, with method NULL. */
 static __attribute__((noinline)) enum entry_state run_general(struct call *call, const struct capos_sqe *entry,
 							      const struct method *method, struct capos_cqe *done)
 {
 	struct thread *thread = call->thread;
 	bool is_call = CAPOS_CALL_OP(entry->call) == CAPOS_OP_CALL;
 	bool message = (CAPOS_CALL_FLAGS(entry->call) & CAPOS_CALL_MESSAGE) != 0;
-	bool blocks = is_call ? method == NULL || (method->flags & METHOD_BLOCKS) != 0 :
-				CAPOS_CALL_OP(entry->call) == CAPOS_OP_RECV;
-	/* What comes back through the message area: a receive, a blocking method's bytes, the reply to a call with a message. */
-	bool uses_message = method != NULL ? method->bytes_out_max != 0 : blocks && (!is_call || message);
+	bool blocks, uses_message;
 	struct ring_op *op = NULL;
 	u8 in[CAPOS_MESSAGE_BYTES] __attribute__((aligned(16)));
 	u8 out[CAPOS_MESSAGE_BYTES] __attribute__((aligned(16)));
 
+	if (method != NULL && names_endpoint(thread->process, entry->handle))
+		method = NULL;
+	blocks = is_call ? method == NULL || (method->flags & METHOD_BLOCKS) != 0
+			 : CAPOS_CALL_OP(entry->call) == CAPOS_OP_RECV;
+	/* What comes back through the message area: a receive, a blocking method's bytes, the reply to a call with a message. */
+	uses_message = method != NULL ? method->bytes_out_max != 0 : blocks && (!is_call || message);
 	if (message) {
 		call->in_bytes = (u32)entry->word[3];
 		call->in = in;
@@ -155,9 +167,9 @@ static inline enum entry_state run_entry(struct cpu *cpu, struct thread *thread,
 	call.waiter = NULL;
 	call.deadline = (struct instant){ entry->deadline };
 	call.ring = true;
-	method = CAPOS_CALL_OP(entry->call) == CAPOS_OP_CALL ?
-			 call_method(CAPOS_CALL_IFACE(entry->call), CAPOS_CALL_METHOD(entry->call)) :
-			 NULL;
+	method = CAPOS_CALL_OP(entry->call) == CAPOS_OP_CALL
+			 ? call_method(CAPOS_CALL_IFACE(entry->call), CAPOS_CALL_METHOD(entry->call))
+			 : NULL;
 	if (likely(method != NULL && !(method->flags & METHOD_BLOCKS) && method->bytes_out_max == 0 &&
 		   !(CAPOS_CALL_FLAGS(entry->call) & CAPOS_CALL_MESSAGE))) {
 		done->result = call_dispatch(&call, entry->call, entry->handle);
@@ -165,6 +177,11 @@ static inline enum entry_state run_entry(struct cpu *cpu, struct thread *thread,
 			return ENTRY_OPERATION;
 	} else {
 		state = run_general(&call, entry, method, done);
+		if (state != ENTRY_DONE)
+			return state;
+	}
+	if (unlikely(done->result == CALL_NEEDS_WAITER)) {
+		state = run_general(&call, entry, NULL, done);
 		if (state != ENTRY_DONE)
 			return state;
 	}

@@ -254,29 +254,6 @@ u16 space_map_frame(struct space *space, struct paddr frame, u32 prot, struct ua
 	return status;
 }
 
-/* The region of a kernel frame, unmapping. Under space->lock. */
-static struct region *unmap_frame(struct space *space, u64 addr)
-{
-	struct region *region = region_at(space, addr);
-
-	KASSERT(region != NULL && region->start == addr && region->end == addr + PAGE_BYTES &&
-		region->state == REGION_MAPPED && region->memory == NULL && !region->private_frames);
-	region_unmap(region);
-	return region;
-}
-
-void space_unmap_frame(struct space *space, struct uaddr addr)
-{
-	struct region *region;
-	struct grant *grant;
-
-	spin_lock(&space->lock);
-	region = unmap_frame(space, addr.va);
-	pt_set(space, addr.va, pt_find(space, addr.va), 0);
-	KASSERT(region_drive(space, region, &grant) == DRIVE_GONE); /* not dirty: no flush */
-	spin_unlock(&space->lock);
-}
-
 void space_drop_frame(struct space *space, struct uaddr addr)
 {
 	struct region *region;
@@ -284,7 +261,10 @@ void space_drop_frame(struct space *space, struct uaddr addr)
 
 	spin_lock(&space->lock);
 	push_orphans(space);
-	region = unmap_frame(space, addr.va);
+	region = region_at(space, addr.va);
+	KASSERT(region != NULL && region->start == addr.va && region->end == addr.va + PAGE_BYTES &&
+		region->state == REGION_MAPPED && region->memory == NULL && !region->private_frames);
+	region_unmap(region);
 	region->private_frames = true;
 	if (region_drive(space, region, &grant) != DRIVE_GONE)
 		list_push_back(&space->orphans, &region->object_link);

@@ -277,33 +277,26 @@ bool memory_object_kill_step(struct object *object)
 }
 
 /*
- * Look for mappings through dead grants. A pass: looked-at regions go to the end of the list and carry the pass's number;
- * it is over when the first one carries it. One sweeper at a time, told by its thread or activity: another, whose grant died after
- * this pass had looked, waits (polls) and makes its own pass. New mappings check their grant themselves.
+ * Look for mappings through dead grants. Who was looked at goes to the end of the list with the number of the latest pass, so
+ * the numbers rise along the list, and a pass is over when the first one has its number or a later one. New mappings check
+ * their grant themselves.
  */
-bool memory_object_sweep_step(struct object *object)
+bool memory_object_sweep_step(struct object *object, u64 *pass)
 {
 	struct memory_object *memory = container_of(object, struct memory_object, object);
-	const struct cpu *cpu = mach_this_cpu();
-	const void *me = cpu->current != NULL ? (const void *)cpu->current : (const void *)cpu->current_entity;
 	struct region *dead = NULL;
 	struct space *space = NULL;
 	u64 start = 0;
 	bool done = false;
 
 	spin_lock(&object->lock);
-	if (me == NULL)
-		me = cpu;
-	if (memory->sweeper == NULL) {
-		memory->sweeper = me;
-		memory->sweep++;
-	}
-	for (u32 i = 0; i < STEP_SWEPT && memory->sweeper == me && dead == NULL; i++) {
+	if (*pass == 0)
+		*pass = ++memory->sweep;
+	for (u32 i = 0; i < STEP_SWEPT && !done && dead == NULL; i++) {
 		struct list_node *first = list_first(&memory->mappings);
 		struct region *region = first != NULL ? LIST_ENTRY(first, struct region, object_link) : NULL;
 
-		if (region == NULL || region->sweep == memory->sweep) {
-			memory->sweeper = NULL;
+		if (region == NULL || region->sweep >= *pass) {
 			done = true;
 		} else if (region->grant != NULL && grant_is_dead(region->grant)) {
 			dead = region;

@@ -85,7 +85,7 @@ bool region_range_ok(const struct space *space, u64 addr, u64 bytes);
 /* --- memory objects (memory_object.c) ------------------------------------------------------------------------------- */
 
 bool memory_object_kill_step(struct object *object);
-bool memory_object_sweep_step(struct object *object);
+bool memory_object_sweep_step(struct object *object, u64 *pass);
 /* Under its lock. False: out of range, dying, or (write) borrowed: nothing was copied. */
 bool memory_object_copy_locked(struct memory_object *memory, u64 offset, u8 *kernel, size_t n, bool write);
 /* Between an object and user memory (to_user: read of the object). n <= 4096. */

@@ -65,13 +65,13 @@ void sched_detach_current(struct cpu *cpu)
 
 bool sched_handoff(struct cpu *cpu, struct thread *thread)
 {
-	struct entity *entity = thread->entity ? thread->entity : thread->own;
+	struct entity *entity = thread->entity;
 
-	if (cpu->current != NULL || cpu->handoff != NULL ||
-	    (entity->pinned_cpu != CAPOS_CPU_ANY && entity->pinned_cpu != cpu->id) || thread->entity == NULL)
+	if (entity == NULL || cpu->current != NULL || cpu->handoff != NULL || !place_allows(cpu, entity))
 		return false;
 	entity->thread = thread;
 	entity->enqueued_ns = cpu->account_ns;
+	policy_place(&cpu->runq, entity, atomic_load_relaxed(&entity->cpu) != cpu);
 	atomic_store_relaxed(&entity->cpu, cpu);
 	owner_change(entity, OWNER_NONE, OWNER_HANDOFF);
 	cpu->handoff = thread;
@@ -100,9 +100,13 @@ static void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
 	u64 now_ns = cpu->account_ns;
 	struct cpu_account *account;
 
+	u32 owner;
+
 	atomic_store_relaxed(&entity->cpu, cpu);
-	/* Full barrier: orders this before the look at `attention` in sched_exit; pairs with thread_kill. */
-	KASSERT(atomic_xchg(&entity->owner, (u32)OWNER_CURRENT) == OWNER_HANDOFF);
+	/* Full barrier: orders this before the looks at `attention` in sched_exit and at the pinning below; pairs with
+	 * thread_kill and sched_set_pinned. */
+	owner = atomic_xchg(&entity->owner, (u32)OWNER_CURRENT);
+	KASSERT(owner == OWNER_HANDOFF);
 	cpu->current_entity = entity;
 	cpu->current = entity->kind == ENTITY_THREAD ? entity->thread : NULL;
 	account = account_of(entity);
@@ -110,6 +114,7 @@ static void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
 	if (now_ns > entity->enqueued_ns)
 		account->runnable_ns += now_ns - entity->enqueued_ns;
 	cpu->switches++;
+	cpu->resched = !place_allows(cpu, entity);
 	if (!keep_slice || now_ns >= cpu->slice_end_ns)
 		cpu->slice_end_ns = now_ns + policy_slice_ns(&cpu->runq, entity);
 	if (cpu->tick_ns == INSTANT_NEVER.ns)
@@ -136,12 +141,11 @@ static struct entity *steal(struct cpu *cpu)
 			continue;
 		wake_drain_locked(victim);
 		entity = policy_steal(&victim->runq, cpu->id);
-		if (entity != NULL) {
+		if (entity != NULL)
 			owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
-			entity->vruntime = cpu->runq.min_vruntime;
-		}
 		spin_unlock(&victim->runq.lock);
 		if (entity != NULL) {
+			policy_place(&cpu->runq, entity, true);
 			account_of(entity)->migrations++;
 			cpu->steals++;
 			if (entity->kind == ENTITY_THREAD)
@@ -165,10 +169,8 @@ static struct entity *pick(struct cpu *cpu)
 		if (entity != NULL)
 			owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
 		spin_unlock(&cpu->runq.lock);
-		if (entity == NULL || entity->pinned_cpu == CAPOS_CPU_ANY || entity->pinned_cpu == cpu->id)
-			return entity;
-		pinned = cpu_find(entity->pinned_cpu);
-		if (pinned == NULL || !atomic_load_relaxed(&pinned->online))
+		pinned = entity != NULL ? place_pinned(entity) : NULL;
+		if (pinned == NULL || pinned == cpu)
 			return entity;
 		account_of(entity)->migrations++;
 		wake_push(cpu, pinned, entity, OWNER_HANDOFF, false);
@@ -205,6 +207,26 @@ static void idle(struct cpu *cpu)
 	cpu->tick_ns = INSTANT_NEVER.ns;
 }
 
+/* Current gives way to the queue's best, or is where it may not be any more: false: it goes on. */
+static bool preempt(struct cpu *cpu)
+{
+	struct entity *entity = cpu->current_entity;
+	bool slice_over = cpu->account_ns >= cpu->slice_end_ns;
+	bool gives_way;
+
+	spin_lock(&cpu->runq.lock);
+	wake_drain_locked(cpu);
+	gives_way = policy_preempts(&cpu->runq, entity, slice_over) || !place_allows(cpu, entity);
+	if (gives_way) {
+		account_of(entity)->preemptions++;
+		requeue_current(cpu);
+	} else if (slice_over) {
+		cpu->slice_end_ns = cpu->account_ns + policy_slice_ns(&cpu->runq, entity);
+	}
+	spin_unlock(&cpu->runq.lock);
+	return gives_way;
+}
+
 /* Choose what runs next; returns with current_entity set, or after an idle wait. */
 static void choose(struct cpu *cpu)
 {
@@ -214,19 +236,7 @@ static void choose(struct cpu *cpu)
 	cpu->resched = false;
 	sched_charge(cpu, mach_clock());
 	if (cpu->current_entity != NULL) {
-		bool preempt;
-		u32 pinned = cpu->current_entity->pinned_cpu;
-
-		spin_lock(&cpu->runq.lock);
-		wake_drain_locked(cpu);
-		preempt = atomic_load_relaxed(&cpu->runq.count) > 0 &&
-			  (cpu->account_ns >= cpu->slice_end_ns || policy_preempts(&cpu->runq, cpu->current_entity));
-		if (preempt || (pinned != CAPOS_CPU_ANY && pinned != cpu->id && cpu_find(pinned) != NULL)) {
-			account_of(cpu->current_entity)->preemptions++;
-			requeue_current(cpu);
-		}
-		spin_unlock(&cpu->runq.lock);
-		if (cpu->current_entity != NULL) {
+		if (!preempt(cpu)) {
 			dispatch_arm(cpu);
 			return;
 		}
@@ -279,7 +289,7 @@ static void check_armed(struct cpu *cpu)
 
 	cpu->armed_waiter = NULL;
 	if (waiter->kind == WAITER_THREAD && (atomic_load_relaxed(&waiter->thread->attention) & ATTENTION_KILL))
-		(void)waiter_end(cpu, waiter, STATUS(CANCELLED));
+		(void)waiter_kill(cpu, waiter);
 }
 
 /*
@@ -361,9 +371,17 @@ struct thread *sched_exit(struct cpu *cpu)
 
 void sched_set_pinned(struct cpu *cpu, struct thread *thread, u32 pinned_cpu)
 {
-	struct cpu *where = atomic_load_relaxed(&thread->own->cpu);
+	struct cpu *where;
+	struct entity *own;
 
-	thread->own->pinned_cpu = pinned_cpu;
+	/* Either the CPU that makes it current sees the pinning (set_current), or that CPU is seen here; either who replaces `own`
+	 * copies the pinning (settle_loan), or the new one is seen here. */
+	do {
+		own = shared_load_relaxed(&thread->own);
+		shared_store_relaxed(&own->pinned_cpu, pinned_cpu);
+		atomic_fence();
+		where = atomic_load_relaxed(&own->cpu);
+	} while (own != shared_load_relaxed(&thread->own));
 	if (where != NULL)
 		sched_request(cpu, where, REQUEST_RESCHEDULE);
 }

@@ -24,11 +24,27 @@ struct thread *kernel_fault(struct cpu *cpu, const struct fault *fault)
 	return sched_exit(cpu);
 }
 
+/*
+ * Reclamation, the queue's virtual time, and the other half of stealing: a CPU steals when it goes idle, and may then have come
+ * a moment before the entity did, or have found the lock taken. While entities wait here, an idle CPU is told to look again.
+ */
 static void tick(struct cpu *cpu, struct instant now)
 {
+	bool may_move;
+
 	cpu->ticks++;
 	cpu->tick_ns = now.ns + TICK_NS;
 	(void)reclaim_poll(cpu);
+	spin_lock(&cpu->runq.lock);
+	wake_drain_locked(cpu);
+	may_move = cpu->current_entity != NULL && policy_may_move(&cpu->runq);
+	spin_unlock(&cpu->runq.lock);
+	if (may_move) {
+		struct cpu *idle = place_take_idle(cpu);
+
+		if (idle != NULL)
+			sched_request(cpu, idle, REQUEST_RESCHEDULE);
+	}
 }
 
 void sched_irq(struct cpu *cpu, u32 bits)
@@ -61,7 +77,7 @@ void sched_irq(struct cpu *cpu, u32 bits)
 	if (!wake_inbox_is_empty(cpu)) {
 		spin_lock(&cpu->runq.lock);
 		wake_drain_locked(cpu);
-		if (cpu->current_entity != NULL && policy_preempts(&cpu->runq, cpu->current_entity))
+		if (cpu->current_entity != NULL && policy_preempts(&cpu->runq, cpu->current_entity, false))
 			cpu->resched = true;
 		spin_unlock(&cpu->runq.lock);
 	}

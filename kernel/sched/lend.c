@@ -23,6 +23,9 @@
  *      queue's lock is held, entity, own and spare of the caller are the holder's to change: the caller does not run, and
  *      whoever claims its waiter (WA2, WA3) takes that lock to unlink it before it makes the caller ready. Such a claimer
  *      then finds the entity lent, and settles the loan, as if the call had been in service from the beginning.
+ * LE5  borrowed_from_id names the thread whose call, in service here, came with the entity that we run on: it is 0 on one's own,
+ *      so that a middle server that went on with its own entity (the call that carried the borrowed one away ended otherwise)
+ *      does not pass its own to its caller.
  */
 #include "sched_priv.h"
 
@@ -79,8 +82,10 @@ bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *s
 
 	KASSERT(entity != NULL && atomic_load_relaxed(&entity->owner) == OWNER_NONE);
 	if (entity == caller->own) {
-		if (sched_lend_reserve(caller) != CAPOS_STATUS_OK)
+		if (sched_lend_reserve(caller) != CAPOS_STATUS_OK) {
+			server->borrowed_from_id = 0; /* what it may still hold was not lent with this call */
 			return false;
+		}
 		atomic_store_relaxed(&entity->loan, LOAN_LENT);
 	}
 	if (cpu->current == server)
@@ -96,7 +101,8 @@ bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *s
 
 bool sched_return(struct cpu *cpu, struct thread *server, struct thread *caller)
 {
-	if (cpu->current != server || server->borrowed_from_id != caller->object.id)
+	/* LE5. A caller that holds an entity did not lend it with this call (taken by ring). */
+	if (cpu->current != server || server->borrowed_from_id != caller->object.id || caller->entity != NULL)
 		return false;
 	server->borrowed_from_id = 0;
 	pass_entity(cpu, server, caller, CAPOS_WAIT_RECV);
@@ -123,6 +129,21 @@ void sched_drop_entity(struct thread *thread)
 		reclaim_defer(&entity->reclaim, entity_free);
 }
 
+/* What sched_set_pinned stored at the old entity is copied: before, or, if it came between, after `own` is seen to be new. */
+static void take_spare(struct thread *thread)
+{
+	struct entity *old = thread->own, *spare = thread->spare;
+	u32 pinned = shared_load_relaxed(&old->pinned_cpu);
+
+	spare->weight = old->weight;
+	shared_store_relaxed(&spare->pinned_cpu, pinned);
+	shared_store_relaxed(&thread->own, spare);
+	thread->spare = NULL;
+	atomic_fence();
+	if (shared_load_relaxed(&old->pinned_cpu) != pinned)
+		shared_store_relaxed(&spare->pinned_cpu, shared_load_relaxed(&old->pinned_cpu));
+}
+
 /* The thread's call ended while its own entity may be lent: it goes on with its spare. */
 static void settle_loan(struct thread *thread)
 {
@@ -135,10 +156,7 @@ static void settle_loan(struct thread *thread)
 		return;
 	}
 	pool_uncharge(POOL_ENTITY, thread->process);
-	thread->spare->pinned_cpu = entity->pinned_cpu; /* it may have changed since the spare was made */
-	thread->spare->weight = entity->weight;
-	thread->own = thread->spare;
-	thread->spare = NULL;
+	take_spare(thread);
 }
 
 void thread_ready(struct cpu *cpu, struct thread *thread)
@@ -146,6 +164,7 @@ void thread_ready(struct cpu *cpu, struct thread *thread)
 	if (thread->entity == NULL) {
 		settle_loan(thread);
 		thread->entity = thread->own;
+		thread->borrowed_from_id = 0; /* LE5 */
 	}
 	thread->entity->thread = thread;
 	sched_wake(cpu, thread->entity);

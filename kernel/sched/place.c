@@ -50,17 +50,34 @@ static struct cpu *take_any_idle(u32 near)
 	return NULL;
 }
 
+struct cpu *place_take_idle(struct cpu *cpu)
+{
+	return take_any_idle(cpu->id);
+}
+
+struct cpu *place_pinned(const struct entity *entity)
+{
+	u32 id = shared_load_relaxed(&entity->pinned_cpu);
+	struct cpu *pinned = id != CAPOS_CPU_ANY ? cpu_find(id) : NULL;
+
+	return pinned != NULL && atomic_load_relaxed(&pinned->online) ? pinned : NULL;
+}
+
+bool place_allows(const struct cpu *cpu, const struct entity *entity)
+{
+	const struct cpu *pinned = place_pinned(entity);
+
+	return pinned == NULL || pinned == cpu;
+}
+
 struct cpu *place_woken(struct cpu *cpu, struct entity *entity)
 {
 	struct cpu *previous = atomic_load_relaxed(&entity->cpu);
+	struct cpu *pinned = place_pinned(entity);
 	struct cpu *idle;
 
-	if (entity->pinned_cpu != CAPOS_CPU_ANY) {
-		struct cpu *pinned = cpu_find(entity->pinned_cpu);
-
-		if (pinned != NULL && atomic_load_relaxed(&pinned->online))
-			return pinned;
-	}
+	if (pinned != NULL)
+		return pinned;
 	if (previous == NULL)
 		previous = cpu;
 	if (previous == cpu && cpu->current_entity == NULL && atomic_load_relaxed(&cpu->runq.count) == 0)

@@ -4,11 +4,14 @@
  *
  *   vruntime += delta_ns * WEIGHT_DEFAULT / weight        (weighted ns; 64 bits last 584 years at weight 1024)
  *
- * PF1  min_vruntime never falls; a queued entity's vruntime is at least min_vruntime - SLEEPER_CREDIT_NS when it enters.
+ * PF1  min_vruntime, the queue's virtual time, never falls, and is never ahead of both the running and the queue's first: it
+ *      goes on with the running one even while nobody waits, so that who comes late does not catch up the time before.
+ *      vruntime of whoever runs or is queued is at least min_vruntime - SLEEPER_CREDIT_NS.
  * PF2  The order is (vruntime, sequence): total, without addresses, so that runs replay.
  *
- * A woken entity keeps its vruntime but at most SLEEPER_CREDIT_NS behind the queue, so that a long sleep earns one slice,
- * not a monopoly. Each queue has its own virtual time: an entity that moves starts at the destination's.
+ * A woken entity keeps its vruntime but at most SLEEPER_CREDIT_NS behind the queue, so that a long sleep earns half a slice,
+ * not a monopoly. Each queue has its own virtual time: an entity that moves starts at the destination's, ahead by as much as
+ * it was ahead of the source's (at most a slice), so that moving pays no debts.
  */
 #include <kernel/sched.h>
 
@@ -34,14 +37,34 @@ void policy_init(struct runq *runq)
 	RB_INIT(&runq->tree);
 }
 
-void policy_enqueue(struct runq *runq, struct entity *entity, bool woken, bool moved)
+static void note_lead(const struct runq *runq, struct entity *entity)
+{
+	entity->lead = entity->vruntime > runq->min_vruntime ? entity->vruntime - runq->min_vruntime : 0;
+}
+
+void policy_advance(struct runq *runq, const struct entity *current)
+{
+	const struct entity *first = RB_MIN(entity_tree, &runq->tree);
+	u64 vruntime = first != NULL ? MIN(first->vruntime, current->vruntime) : current->vruntime;
+
+	if (vruntime > runq->min_vruntime)
+		runq->min_vruntime = vruntime;
+}
+
+void policy_place(struct runq *runq, struct entity *entity, bool moved)
 {
 	u64 floor = runq->min_vruntime > SLEEPER_CREDIT_NS ? runq->min_vruntime - SLEEPER_CREDIT_NS : 0;
 
 	if (moved)
-		entity->vruntime = runq->min_vruntime;
-	else if (woken && entity->vruntime < floor)
+		entity->vruntime = runq->min_vruntime + MIN(entity->lead, SLICE_NS);
+	else if (entity->vruntime < floor)
 		entity->vruntime = floor;
+}
+
+void policy_enqueue(struct runq *runq, struct entity *entity, bool woken, bool moved)
+{
+	if (woken || moved)
+		policy_place(runq, entity, moved);
 	entity->sequence = runq->sequence++;
 	RB_INSERT(entity_tree, &runq->tree, entity);
 	atomic_store_relaxed(&runq->count, atomic_load_relaxed(&runq->count) + 1);
@@ -50,6 +73,7 @@ void policy_enqueue(struct runq *runq, struct entity *entity, bool woken, bool m
 void policy_dequeue(struct runq *runq, struct entity *entity)
 {
 	RB_REMOVE(entity_tree, &runq->tree, entity);
+	note_lead(runq, entity);
 	atomic_store_relaxed(&runq->count, atomic_load_relaxed(&runq->count) - 1);
 }
 
@@ -65,31 +89,48 @@ struct entity *policy_pick(struct runq *runq)
 	return entity;
 }
 
-struct entity *policy_steal(struct runq *runq, u32 thief)
+/* The first of the first few that may run on `cpu`, or, with CAPOS_CPU_ANY, on any. */
+static struct entity *first_for(const struct runq *runq, u32 cpu)
 {
-	struct entity *entity = RB_MIN(entity_tree, &runq->tree);
+	struct entity *entity = RB_MIN(entity_tree, (struct entity_tree *)(uintptr_t)&runq->tree);
 
 	for (int i = 0; entity != NULL && i < STEAL_SCAN_MAX; i++) {
-		if (entity->pinned_cpu == CAPOS_CPU_ANY || entity->pinned_cpu == thief) {
-			policy_dequeue(runq, entity);
+		u32 pinned = shared_load_relaxed(&entity->pinned_cpu);
+
+		if (pinned == CAPOS_CPU_ANY || pinned == cpu)
 			return entity;
-		}
 		entity = RB_NEXT(entity_tree, &runq->tree, entity);
 	}
 	return NULL;
 }
 
-void policy_charge(struct runq *runq, struct entity *entity, u64 delta_ns)
+struct entity *policy_steal(struct runq *runq, u32 thief)
 {
-	(void)runq;
-	entity->vruntime += entity->weight == WEIGHT_DEFAULT ? delta_ns : delta_ns * WEIGHT_DEFAULT / entity->weight;
+	struct entity *entity = first_for(runq, thief);
+
+	if (entity != NULL)
+		policy_dequeue(runq, entity);
+	return entity;
 }
 
-bool policy_preempts(const struct runq *runq, const struct entity *current)
+bool policy_may_move(const struct runq *runq)
+{
+	return first_for(runq, CAPOS_CPU_ANY) != NULL;
+}
+
+void policy_charge(struct runq *runq, struct entity *entity, u64 delta_ns)
+{
+	entity->vruntime += entity->weight == WEIGHT_DEFAULT ? delta_ns : delta_ns * WEIGHT_DEFAULT / entity->weight;
+	note_lead(runq, entity);
+}
+
+bool policy_preempts(const struct runq *runq, const struct entity *current, bool slice_over)
 {
 	const struct entity *first = RB_MIN(entity_tree, (struct entity_tree *)(uintptr_t)&runq->tree);
 
-	return first != NULL && first->vruntime + PREEMPT_GAIN_NS < current->vruntime;
+	if (first == NULL)
+		return false;
+	return slice_over ? first->vruntime <= current->vruntime : first->vruntime + PREEMPT_GAIN_NS < current->vruntime;
 }
 
 u64 policy_slice_ns(const struct runq *runq, const struct entity *entity)
@@ -117,6 +158,7 @@ void policy_verify(const struct runq *runq)
 	RB_FOREACH(entity, entity_tree, tree) {
 		KVERIFY(atomic_load_relaxed(&entity->owner) == OWNER_QUEUE);
 		KVERIFY(previous == NULL || entity_compare(previous, entity) < 0);
+		KVERIFY(entity->vruntime + SLEEPER_CREDIT_NS >= runq->min_vruntime); /* PF1 */
 		previous = entity;
 		count++;
 	}

@@ -29,6 +29,12 @@ bool wake_inbox_is_empty(struct cpu *cpu);
 struct cpu *place_woken(struct cpu *cpu, struct entity *entity);
 void place_set_idle(struct cpu *cpu);
 void place_clear_idle(struct cpu *cpu);
+/* An idle CPU, which nobody else is given until it goes idle again; NULL: none. */
+struct cpu *place_take_idle(struct cpu *cpu);
+/* The CPU that it is pinned to and that is online, or NULL. */
+struct cpu *place_pinned(const struct entity *entity);
+/* Is this CPU one that its pinning allows? A pinning to a CPU that is not online binds nowhere. */
+bool place_allows(const struct cpu *cpu, const struct entity *entity);
 
 /* dispatch.c */
 /* Arm the one-shot for this CPU's next event if that is earlier than what is armed. */

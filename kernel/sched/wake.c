@@ -50,6 +50,9 @@ void wake_drain_locked(struct cpu *owner)
 	struct entity *entity = atomic_load_relaxed(&owner->inbox);
 	struct entity *ordered = NULL;
 
+	/* Only the owner knows its current. */
+	if (owner == mach_this_cpu() && owner->current_entity != NULL)
+		policy_advance(&owner->runq, owner->current_entity);
 	if (entity == NULL)
 		return;
 	entity = atomic_xchg(&owner->inbox, NULL); /* acquire: pairs with inbox_push */
@@ -64,7 +67,7 @@ void wake_drain_locked(struct cpu *owner)
 		struct entity *next = ordered->inbox_next;
 
 		owner_change(ordered, OWNER_INBOX, OWNER_QUEUE);
-		policy_enqueue(&owner->runq, ordered, true, true);
+		policy_enqueue(&owner->runq, ordered, true, ordered->moved);
 		ordered = next;
 	}
 }
@@ -75,15 +78,18 @@ void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum 
 
 	atomic_store_relaxed(&entity->cpu, target);
 	if (target != cpu) {
+		entity->moved = moved;
 		owner_change(entity, from, OWNER_INBOX);
 		inbox_push(target, entity);
 		send_ipi(cpu, target, REQUEST_RESCHEDULE);
 		return;
 	}
 	spin_lock(&cpu->runq.lock);
+	if (cpu->current_entity != NULL)
+		policy_advance(&cpu->runq, cpu->current_entity);
 	owner_change(entity, from, OWNER_QUEUE);
 	policy_enqueue(&cpu->runq, entity, woken, moved);
-	if (cpu->current_entity != NULL && policy_preempts(&cpu->runq, cpu->current_entity))
+	if (cpu->current_entity != NULL && policy_preempts(&cpu->runq, cpu->current_entity, false))
 		cpu->resched = true;
 	spin_unlock(&cpu->runq.lock);
 	dispatch_arm(cpu);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define PHDRS_MAX 16u
+#define NOTES_MAX 16u /* in all: looking at them is part of one step */
 
 /* As PROT_* of mach.h, which pure code does without. */
 #define SEGMENT_WRITE 1u
@@ -68,7 +69,8 @@ static enum elf_refusal add_segment(const Elf64_Phdr *phdr, u64 file_bytes, stru
 }
 
 /* Notes of one PT_NOTE: name size, description size, type, name, description, each padded to 4. */
-static enum elf_refusal read_notes(const u8 *head, u64 head_bytes, const Elf64_Phdr *phdr, struct elf_image *image)
+static enum elf_refusal read_notes(const u8 *head, u64 head_bytes, const Elf64_Phdr *phdr, struct elf_image *image,
+				   u32 *notes)
 {
 	u64 at = phdr->p_offset;
 	u64 left = phdr->p_filesz;
@@ -79,7 +81,7 @@ static enum elf_refusal read_notes(const u8 *head, u64 head_bytes, const Elf64_P
 		Elf64_Nhdr note;
 		u64 name_bytes, bytes;
 
-		if (left < sizeof(note))
+		if (left < sizeof(note) || ++*notes > NOTES_MAX)
 			return ELF_NOTE;
 		memcpy(&note, head + at, sizeof(note));
 		name_bytes = ALIGN_UP((u64)note.n_namesz, 4u);
@@ -101,7 +103,7 @@ static enum elf_refusal read_notes(const u8 *head, u64 head_bytes, const Elf64_P
 }
 
 static enum elf_refusal check_phdr(const u8 *head, u64 head_bytes, u64 file_bytes, const Elf64_Phdr *phdr,
-				   struct elf_image *image)
+				   struct elf_image *image, u32 *notes)
 {
 	switch (phdr->p_type) {
 	case PT_LOAD:
@@ -113,7 +115,7 @@ static enum elf_refusal check_phdr(const u8 *head, u64 head_bytes, u64 file_byte
 	case PT_GNU_STACK:
 		return (phdr->p_flags & PF_X) != 0 ? ELF_EXEC_STACK : ELF_OK;
 	case PT_NOTE:
-		return read_notes(head, head_bytes, phdr, image);
+		return read_notes(head, head_bytes, phdr, image, notes);
 	default:
 		return ELF_OK;
 	}
@@ -124,6 +126,7 @@ enum elf_refusal elf_check(const u8 *head, u64 file_bytes, struct elf_image *out
 	u64 head_bytes = MIN(file_bytes, (u64)ELF_HEAD_BYTES);
 	Elf64_Ehdr header;
 	enum elf_refusal refusal;
+	u32 notes = 0;
 
 	memset(out, 0, sizeof(*out));
 	refusal = check_header(head, head_bytes, &header);
@@ -131,7 +134,7 @@ enum elf_refusal elf_check(const u8 *head, u64 file_bytes, struct elf_image *out
 		Elf64_Phdr phdr;
 
 		memcpy(&phdr, head + header.e_phoff + i * sizeof(phdr), sizeof(phdr));
-		refusal = check_phdr(head, head_bytes, file_bytes, &phdr, out);
+		refusal = check_phdr(head, head_bytes, file_bytes, &phdr, out, &notes);
 	}
 	if (refusal != ELF_OK)
 		return refusal;

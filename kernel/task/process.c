@@ -16,7 +16,6 @@
 #include <kernel/debug.h>
 #include <string.h>
 
-#define WAKES_PER_STEP 8u
 #define KILLS_PER_STEP 8u
 
 /* --- birth --------------------------------------------------------------------------------------------------------- */
@@ -50,7 +49,7 @@ static void process_init(struct process *process, struct process *parent, const 
 		process->quota.limit[kind] = limits[kind];
 	list_init(&process->threads);
 	list_init(&process->objects);
-	list_init(&process->waiters);
+	waitlist_init(&process->waiters);
 	list_init(&process->grants);
 	memcpy(process->name, name, strnlen(name, sizeof(process->name) - 1));
 	process->parent = parent;
@@ -283,96 +282,25 @@ static void exit_words(const struct process *process, u64 words[5])
 	words[4] = process->fault_ip;
 }
 
-/*
- * Take the next waiter out; false: there is none. Who unlinks a waiter gives back its reference on the grant, also when
- * someone else claimed the wait (waiter: NULL).
- */
-static bool next_waiter(struct process *process, struct waiter **waiter, struct grant **grant)
-{
-	struct list_node *node;
-
-	spin_lock(&process->object.lock);
-	node = list_pop_front(&process->waiters);
-	if (node != NULL) {
-		*waiter = LIST_ENTRY(node, struct waiter, link);
-		*grant = (*waiter)->grant;
-		if (!waiter_claim(*waiter))
-			*waiter = NULL;
-	}
-	spin_unlock(&process->object.lock);
-	return node != NULL;
-}
-
-/* End up to a batch of waits; true when none is left. */
-static bool wake_waiters(struct cpu *cpu, struct process *process, u64 result, const u64 *words, u32 count)
-{
-	struct waiter *waiter;
-	struct grant *grant;
-
-	for (u32 i = 0; i < WAKES_PER_STEP; i++) {
-		if (!next_waiter(process, &waiter, &grant))
-			return true;
-		grant_put(grant);
-		if (waiter != NULL)
-			waiter_finish(cpu, waiter, result, words, count);
-	}
-	return false;
-}
-
 bool process_tell_waiters(struct cpu *cpu, struct process *process)
 {
 	u64 words[5];
 
 	exit_words(process, words);
-	return wake_waiters(cpu, process, STATUS(OK), words, 5);
+	return waitlist_wake(cpu, &process->waiters, &process->object, STATUS(OK), words, 5);
 }
-
-static void wait_unlink(struct waiter *waiter)
-{
-	struct object *object = waiter->object;
-	struct grant *grant = NULL;
-
-	spin_lock(&object->lock);
-	if (list_is_linked(&waiter->link)) {
-		list_remove(&waiter->link);
-		grant = waiter->grant;
-	}
-	spin_unlock(&object->lock);
-	if (grant != NULL)
-		grant_put(grant);
-}
-
-static const struct waiter_ops wait_ops = { .unlink = wait_unlink };
 
 u64 method_process_wait(struct call *call)
 {
 	struct process *process = container_of(call->cap.object, struct process, object);
-	struct waiter *waiter = call->waiter;
-	u64 deadline_ns = call_deadline(call, 0).ns;
-	u64 result = CALL_BLOCKED;
+	u64 result = STATUS(OK);
 
-	if (!grant_get(call->cap.grant))
-		return STATUS(REVOKED);
 	spin_lock(&process->object.lock);
-	if (atomic_load_acquire(&process->state) == PROCESS_DEAD) { /* pairs with the store in teardown */
+	if (atomic_load_acquire(&process->state) == PROCESS_DEAD) /* pairs with the store in teardown */
 		exit_words(process, call->word);
-		result = STATUS(OK);
-	} else if (!object_is_alive(&process->object)) {
-		result = STATUS(REVOKED);
-	} else if (deadline_ns == 0) {
-		result = STATUS(WOULD_BLOCK);
-	} else if (deadline_ns != CAPOS_NEVER && deadline_ns <= mach_clock().ns) {
-		result = STATUS(TIMED_OUT);
-	} else {
-		waiter_prepare(call->cpu, waiter);
-		waiter->object = &process->object;
-		waiter->grant = call->cap.grant;
-		list_push_back(&process->waiters, &waiter->link);
-		waiter_arm(call->cpu, waiter, CAPOS_WAIT_PROCESS, &wait_ops, (struct instant){ deadline_ns });
-	}
+	else
+		result = waitlist_enter(&process->waiters, call, CAPOS_WAIT_PROCESS);
 	spin_unlock(&process->object.lock);
-	if (result != CALL_BLOCKED)
-		grant_put(call->cap.grant);
 	return result;
 }
 
@@ -409,34 +337,12 @@ static bool process_kill_step(struct object *object)
 	bool orphan = parent != NULL && atomic_load_acquire(&parent->state) >= PROCESS_DYING;
 
 	process_kill(mach_this_cpu(), process, orphan ? CAPOS_EXIT_CREATOR_GONE : CAPOS_EXIT_KILLED, 0);
-	return wake_waiters(mach_this_cpu(), process, STATUS(REVOKED), NULL, 0);
+	return waitlist_wake(mach_this_cpu(), &process->waiters, object, STATUS(REVOKED), NULL, 0);
 }
 
-/* End waits through dead grants: a batch of the queue per step. True when a whole pass found none. */
-static bool process_sweep_step(struct object *object)
+static bool process_sweep_step(struct object *object, u64 *pass)
 {
-	struct process *process = container_of(object, struct process, object);
-	struct waiter *found = NULL;
-	struct grant *grant = NULL;
-
-	spin_lock(&object->lock);
-	LIST_FOREACH (&process->waiters, node) {
-		struct waiter *waiter = LIST_ENTRY(node, struct waiter, link);
-
-		if (!grant_is_dead(waiter->grant))
-			continue;
-		list_remove(&waiter->link);
-		grant = waiter->grant;
-		found = waiter_claim(waiter) ? waiter : NULL;
-		break;
-	}
-	spin_unlock(&object->lock);
-	if (grant == NULL)
-		return true;
-	grant_put(grant);
-	if (found != NULL)
-		waiter_finish(mach_this_cpu(), found, STATUS(REVOKED), NULL, 0);
-	return false;
+	return waitlist_sweep(mach_this_cpu(), &container_of(object, struct process, object)->waiters, object, pass);
 }
 
 static void free_now(struct reclaim_node *node)

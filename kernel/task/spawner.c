@@ -178,8 +178,6 @@ u64 method_process_spawner_spawn(struct call *call)
 u64 method_process_spawner_programs(struct call *call)
 {
 	u64 index = call->word[0];
-
-	/* Names that fit; the manifest and longer names are not programs. */
 	const struct archive_file *file = index < ARCHIVE_FILES_MAX ? archive_program_at((u32)index) : NULL;
 	size_t bytes;
 

@@ -8,7 +8,7 @@
 #include <kernel/process.h>
 #include <kernel/trace.h>
 
-enum exit_phase { EXIT_RING, EXIT_SERVED, EXIT_UNMAP, EXIT_LEAVE };
+enum exit_phase { EXIT_RING, EXIT_SERVED, EXIT_UNMAP, EXIT_END, EXIT_LEAVE };
 
 static u16 thread_page_create(struct process *process, struct thread *thread)
 {
@@ -68,8 +68,10 @@ u16 thread_create(struct process *process, struct uaddr ip, struct uaddr sp, u64
 	thread->entity = NULL;
 	object_init(&thread->object, CAPOS_IFACE_thread, process);
 	waiter_init(&thread->wait, WAITER_THREAD, thread);
-	list_init(&thread->joiners);
+	waitlist_init(&thread->joiners);
 	mach_thread_init(thread, ip, sp, arg);
+	thread->mach.frame.word[0] = thread->page_addr.va;
+	thread->mach.frame.word[1] = thread->object.id;
 	ring_init(thread);
 	thread->page->thread_id = thread->object.id;
 	thread->page->sq_entries = CAPOS_SQ_ENTRIES;
@@ -87,7 +89,7 @@ no_thread:
 	return status;
 }
 
-/* Return what the running thread is charged for, except its object. */
+/* Return what the thread is charged for, except its object. */
 static void thread_uncharge(struct thread *thread)
 {
 	struct process *process = thread->process;
@@ -97,15 +99,6 @@ static void thread_uncharge(struct thread *thread)
 		pool_uncharge(POOL_ENTITY, process);
 	quota_uncharge(process, CAPOS_QUOTA_MEMORY, PAGE_BYTES);
 	quota_uncharge(process, CAPOS_QUOTA_THREADS, 1);
-}
-
-void thread_discard(struct thread *thread)
-{
-	/* Never ran and nobody knows its page's address: its translation is in no TLB. */
-	space_unmap_frame(&thread->process->space, thread->page_addr);
-	frame_free(virt_to_phys(thread->page));
-	thread_uncharge(thread);
-	thread_free(thread);
 }
 
 void thread_free(struct thread *thread)
@@ -152,12 +145,10 @@ void thread_kill(struct cpu *cpu, struct thread *thread, u32 cause, u32 code)
 	}
 	spin_unlock(&thread->object.lock);
 	atomic_fetch_or(&thread->attention, ATTENTION_KILL);
-	/* A wait inside an operation ends by itself soon, and the operation must run to its end. */
-	if (!(atomic_load_relaxed(&thread->attention) & ATTENTION_OPERATION) || thread->wait.wait == CAPOS_WAIT_RING) {
-		if (waiter_end(cpu, &thread->wait, STATUS(CANCELLED)))
-			return;
-	}
-	entity = thread->entity;
+	if (waiter_kill(cpu, &thread->wait))
+		return;
+	/* Whatever gives it an entity meanwhile is followed by a full barrier before that CPU looks at the mark. */
+	entity = shared_load_relaxed(&thread->entity);
 	where = entity ? atomic_load_relaxed(&entity->cpu) : NULL;
 	if (where != NULL && atomic_load_relaxed(&entity->owner) == OWNER_CURRENT)
 		sched_request(cpu, where, REQUEST_RESCHEDULE);
@@ -175,7 +166,7 @@ static enum operation_progress unmap_page_step(struct cpu *cpu, struct thread *t
 		break;
 	}
 	KASSERT(operation->mm.unmap.status == CAPOS_STATUS_OK);
-	thread->exit_phase = EXIT_LEAVE;
+	thread->exit_phase = EXIT_END;
 	return OPERATION_DONE;
 }
 
@@ -196,45 +187,25 @@ static void begin_unmap_page(struct thread *thread)
 	atomic_fetch_or(&thread->attention, ATTENTION_OPERATION);
 }
 
-static void tell_joiners(struct cpu *cpu, struct thread *thread)
+/* What it was charged for is back before joiners are told. */
+static void end(struct cpu *cpu, struct thread *thread)
 {
-	const u64 words[2] = { thread->exit_code, thread->exit_cause };
-	struct list_node *node;
-
-	spin_lock(&thread->object.lock);
-	thread->exited = true;
-	while ((node = list_pop_front(&thread->joiners)) != NULL) {
-		struct waiter *waiter = LIST_ENTRY(node, struct waiter, link);
-
-		if (waiter_claim(waiter))
-			waiter_finish(cpu, waiter, STATUS(OK), words, 2);
-	}
-	spin_unlock(&thread->object.lock);
+	KASSERT(thread->serving == NULL && list_is_empty(&thread->served));
+	frame_free(virt_to_phys(thread->page));
+	TRACE(cpu, EXIT, thread->object.id, thread->process->object.id, thread->exit_code);
+	thread_uncharge(thread);
+	registry_remove_thread(thread);
 }
 
 /* The thread leaves the CPU for ever: nothing of it is runnable or waiting anywhere after this (B7). */
 static void leave(struct cpu *cpu, struct thread *thread)
 {
 	struct process *process = thread->process;
-	struct grant *fault_grant;
 	bool last;
 
 	sched_detach_current(cpu);
 	sched_drop_entity(thread);
-	KASSERT(thread->serving == NULL && list_is_empty(&thread->served));
 	KASSERT(atomic_load_relaxed(&thread->own->owner) == OWNER_NONE && !waiter_is_armed(&thread->wait));
-	spin_lock(&thread->object.lock);
-	fault_grant = thread->fault_grant;
-	thread->fault_grant = NULL;
-	thread->fault_endpoint = NULL;
-	spin_unlock(&thread->object.lock);
-	if (fault_grant != NULL)
-		grant_put(fault_grant);
-	TRACE(cpu, EXIT, thread->object.id, process->object.id, thread->exit_code);
-	thread_uncharge(thread);
-	tell_joiners(cpu, thread);
-	registry_remove_thread(thread);
-
 	spin_lock(&process->lock);
 	process->exited_runtime_ns += thread->account.runtime_ns;
 	process->exited_switches += thread->account.switches;
@@ -244,7 +215,6 @@ static void leave(struct cpu *cpu, struct thread *thread)
 	if (thread->first && process->exit_cause == CAPOS_EXIT_NONE)
 		process->exit_code = thread->exit_code;
 	spin_unlock(&process->lock);
-	/* From here on the object may go with its last handle. */
 	thread_object_exited(cpu, thread);
 	if (last)
 		process_last_thread_gone(cpu, process);
@@ -267,9 +237,13 @@ void thread_exit_step(struct cpu *cpu, struct thread *thread)
 	case EXIT_UNMAP:
 		begin_unmap_page(thread);
 		break;
+	case EXIT_END:
+		end(cpu, thread);
+		thread->exit_phase = EXIT_LEAVE;
+		break;
 	case EXIT_LEAVE:
-		frame_free(virt_to_phys(thread->page));
-		leave(cpu, thread);
+		if (!thread_tell_many_joiners(cpu, thread))
+			leave(cpu, thread);
 		break;
 	}
 }

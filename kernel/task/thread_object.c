@@ -12,8 +12,6 @@
 #include <kernel/ipc.h>
 #include <string.h>
 
-#define WAKES_PER_STEP 8u
-
 static struct thread *thread_of(struct call *call)
 {
 	return container_of(call->cap.object, struct thread, object);
@@ -25,22 +23,22 @@ static bool thread_kill_step(struct object *object)
 {
 	struct thread *thread = container_of(object, struct thread, object);
 	struct cpu *cpu = mach_this_cpu();
-	bool exited, empty;
+	bool ended;
 
 	spin_lock(&object->lock);
-	exited = thread->exited;
-	for (u32 i = 0; i < WAKES_PER_STEP && !list_is_empty(&thread->joiners); i++) {
-		struct waiter *waiter = LIST_ENTRY(list_pop_front(&thread->joiners), struct waiter, link);
-
-		if (waiter_claim(waiter))
-			waiter_finish(cpu, waiter, STATUS(REVOKED), NULL, 0);
-	}
-	empty = list_is_empty(&thread->joiners);
+	ended = thread->ended;
 	spin_unlock(&object->lock);
+	if (!waitlist_wake(cpu, &thread->joiners, object, STATUS(REVOKED), NULL, 0))
+		return false;
 	/* Does not wait for the exit: the thread itself may be the one that destroys its object. */
-	if (empty && !exited)
+	if (!ended)
 		thread_kill(cpu, thread, CAPOS_EXIT_KILLED, 0);
-	return empty;
+	return true;
+}
+
+static bool thread_sweep_step(struct object *object, u64 *pass)
+{
+	return waitlist_sweep(mach_this_cpu(), &container_of(object, struct thread, object)->joiners, object, pass);
 }
 
 static void free_now(struct reclaim_node *node)
@@ -77,13 +75,46 @@ static void thread_unreferenced(struct object *object)
 {
 	struct thread *thread = container_of(object, struct thread, object);
 
-	if (shared_load_acquire(&thread->exited)) /* pairs with the unlock in tell_joiners */
+	if (shared_load_acquire(&thread->exited)) /* pairs with the unlock in thread_object_exited */
 		reap(thread);
+}
+
+static bool tell_joiners(struct cpu *cpu, struct thread *thread)
+{
+	const u64 words[2] = { thread->exit_code, thread->exit_cause };
+
+	return waitlist_wake(cpu, &thread->joiners, &thread->object, STATUS(OK), words, 2);
+}
+
+bool thread_tell_many_joiners(struct cpu *cpu, struct thread *thread)
+{
+	bool many;
+
+	spin_lock(&thread->object.lock);
+	many = thread->joiners.count > WAITLIST_BATCH;
+	if (many)
+		thread->ended = true;
+	spin_unlock(&thread->object.lock);
+	if (many)
+		(void)!tell_joiners(cpu, thread);
+	return many;
 }
 
 void thread_object_exited(struct cpu *cpu, struct thread *thread)
 {
-	(void)cpu;
+	struct grant *fault_grant;
+
+	spin_lock(&thread->object.lock);
+	thread->ended = thread->exited = true;
+	fault_grant = thread->fault_grant;
+	thread->fault_grant = NULL;
+	thread->fault_endpoint = NULL;
+	spin_unlock(&thread->object.lock);
+	if (fault_grant != NULL)
+		grant_put(fault_grant);
+	/* A batch, and those who came in this step. From here on the object may go with its last handle. */
+	while (!tell_joiners(cpu, thread))
+		;
 	if (object_is_alive(&thread->object) && object_is_unreferenced(&thread->object))
 		reap(thread);
 }
@@ -109,7 +140,7 @@ void thread_abandon(struct thread *thread)
 {
 	give_back(thread);
 	spin_lock(&thread->object.lock);
-	thread->exited = true;
+	thread->ended = thread->exited = true;
 	thread->exit_cause = CAPOS_EXIT_START_FAILED;
 	spin_unlock(&thread->object.lock);
 	/* At once: who waits for a grace period in an operation waits for itself. A new object has one grant. */
@@ -134,42 +165,17 @@ u64 method_thread_terminate(struct call *call)
 	return STATUS(OK);
 }
 
-static void join_unlink(struct waiter *waiter)
-{
-	struct object *object = waiter->object;
-
-	spin_lock(&object->lock);
-	if (list_is_linked(&waiter->link))
-		list_remove(&waiter->link);
-	spin_unlock(&object->lock);
-}
-
-static const struct waiter_ops join_ops = { .unlink = join_unlink };
-
 u64 method_thread_join(struct call *call)
 {
 	struct thread *thread = thread_of(call);
-	struct waiter *waiter = call->waiter;
-	u64 deadline_ns = call_deadline(call, 0).ns;
-	u64 result = CALL_BLOCKED;
+	u64 result = STATUS(OK);
 
 	spin_lock(&thread->object.lock);
-	if (thread->exited) {
+	if (thread->ended) {
 		call->word[0] = thread->exit_code;
 		call->word[1] = thread->exit_cause;
-		result = STATUS(OK);
-	} else if (!object_is_alive(&thread->object)) {
-		result = STATUS(REVOKED);
-	} else if (deadline_ns == 0) {
-		result = STATUS(WOULD_BLOCK);
-	} else if (deadline_ns != CAPOS_NEVER && deadline_ns <= mach_clock().ns) {
-		result = STATUS(TIMED_OUT);
 	} else {
-		waiter_prepare(call->cpu, waiter);
-		waiter->object = &thread->object;
-		waiter->grant = NULL;
-		list_push_back(&thread->joiners, &waiter->link);
-		waiter_arm(call->cpu, waiter, CAPOS_WAIT_JOIN, &join_ops, (struct instant){ deadline_ns });
+		result = waitlist_enter(&thread->joiners, call, CAPOS_WAIT_JOIN);
 	}
 	spin_unlock(&thread->object.lock);
 	return result;
@@ -179,7 +185,7 @@ static u32 thread_state(struct thread *thread)
 {
 	struct entity *entity = thread->entity;
 
-	if (thread->exited || (atomic_load_relaxed(&thread->attention) & ATTENTION_KILL) != 0)
+	if (thread->ended || (atomic_load_relaxed(&thread->attention) & ATTENTION_KILL) != 0)
 		return CAPOS_THREAD_DYING;
 	if (waiter_is_armed(&thread->wait))
 		return thread->wait.wait == CAPOS_WAIT_FAULT ? CAPOS_THREAD_FAULTED : CAPOS_THREAD_BLOCKED;
@@ -232,7 +238,7 @@ u64 method_thread_set_fault_endpoint(struct call *call)
 	struct thread *thread = thread_of(call);
 	struct cap cap = { 0 };
 	struct grant *former;
-	bool exited;
+	bool ended;
 
 	if (call->word[0] != 0) {
 		u16 status = cap_lookup_typed(call->thread->process, call->word[0], CAPOS_IFACE_endpoint,
@@ -244,9 +250,9 @@ u64 method_thread_set_fault_endpoint(struct call *call)
 			return STATUS_DETAIL(REVOKED, 1);
 	}
 	spin_lock(&thread->object.lock);
-	exited = thread->exited;
-	former = exited ? cap.grant : thread->fault_grant;
-	if (!exited) {
+	ended = thread->ended;
+	former = ended ? cap.grant : thread->fault_grant;
+	if (!ended) {
 		thread->fault_endpoint =
 			cap.object != NULL ? container_of(cap.object, struct endpoint, object) : NULL;
 		thread->fault_grant = cap.grant;
@@ -255,7 +261,7 @@ u64 method_thread_set_fault_endpoint(struct call *call)
 	spin_unlock(&thread->object.lock);
 	if (former != NULL)
 		grant_put(former);
-	return exited ? STATUS(DYING) : STATUS(OK);
+	return ended ? STATUS(DYING) : STATUS(OK);
 }
 
 bool cpu_is_usable(u64 id)
@@ -331,6 +337,7 @@ u64 method_thread_spawner_create(struct call *call)
 		return CAPOS_RESULT(status, 0, detail);
 	}
 	registry_add_thread(thread);
+	thread->mach.frame.word[2] = handle;
 	call->word[0] = handle;
 	call->word[1] = thread->object.id;
 	call->word[2] = thread->page_addr.va;
@@ -354,6 +361,7 @@ u64 method_thread_spawner_self(struct call *call)
 	return STATUS(OK);
 }
 
-const struct object_type type_thread = OBJECT_TYPE(thread, .kill_step = thread_kill_step, .free = thread_object_free,
-						   .pool = POOL_THREAD + 1, .unreferenced = thread_unreferenced);
+const struct object_type type_thread = OBJECT_TYPE(thread, .kill_step = thread_kill_step, .sweep_step = thread_sweep_step,
+						   .free = thread_object_free, .pool = POOL_THREAD + 1,
+						   .unreferenced = thread_unreferenced);
 const struct object_type type_thread_spawner = OBJECT_TYPE(thread_spawner, .free = NULL);

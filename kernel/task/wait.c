@@ -113,6 +113,19 @@ void waiter_finish(struct cpu *cpu, struct waiter *waiter, u64 result, const u64
 	thread_ready(cpu, waiter->thread);
 }
 
+bool waiter_kill(struct cpu *cpu, struct waiter *waiter)
+{
+	u32 seen = atomic_load_acquire(&waiter->state); /* pairs with the exchange in waiter_arm */
+
+	/* The sequence in the state word ties the look at `wait` to the claim. */
+	if ((seen & STATE_MASK) != WAITER_ARMED || waiter->wait == CAPOS_WAIT_KERNEL ||
+	    !atomic_cas(&waiter->state, seen, (seen & ~STATE_MASK) | WAITER_CLAIMED))
+		return false;
+	waiter->ops->unlink(waiter);
+	waiter_finish(cpu, waiter, STATUS(CANCELLED), NULL, 0);
+	return true;
+}
+
 bool waiter_end(struct cpu *cpu, struct waiter *waiter, u64 result)
 {
 	if (!waiter_claim(waiter))

@@ -62,7 +62,7 @@ _start:
 	ud2
 	.size _start, . - _start
 
-/* Entry of a further thread: rdi = its struct user_thread, rsp = just below it. */
+/* Entry of a further thread: rdi = its struct user_thread, rsp = just below it, rsi = page, rdx = id, r10 = handle. */
 	.section .text.user_thread_entry, "ax", @progbits
 	.globl user_thread_entry
 	.hidden user_thread_entry
@@ -71,6 +71,7 @@ user_thread_entry:
 	xorl %ebp, %ebp
 	cld
 	andq $-16, %rsp
+	movq %r10, %rcx
 	call user_thread_start
 	ud2
 	.size user_thread_entry, . - user_thread_entry

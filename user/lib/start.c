@@ -103,7 +103,6 @@ _Noreturn void user_start(const struct capos_startup *record)
 	thread->id = record->thread_id;
 	find_known();
 	thread->handle = known.self;
-	thread->ready = 1;
 
 	int count = split_args();
 

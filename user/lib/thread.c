@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads: a stack block for each, with the record at its top. A new thread may run before its creator knows the
- * address of its page and its handle, so it parks on `ready` until the creator has stored them.
+ * Threads: a stack block for each, with the record at its top. A new thread may run before its creator knows its
+ * handle: the kernel tells both, and the thread itself completes its record.
  *
  * Blocks must be aligned to their size, and the address space chooses addresses by the page: when its choice is not
  * aligned, aligned places near it are tried.
  */
 #include <user/thread.h>
 
-#include <user/lock.h>
 #include <user/start.h>
 #include <user/stubs.h>
 
@@ -17,7 +16,8 @@
 #define PLACES_TRIED 256u
 
 void user_thread_entry(void); /* entry.S */
-_Noreturn void user_thread_start(struct user_thread *thread);
+_Noreturn void user_thread_start(struct user_thread *thread, struct capos_thread_page *page, uint64_t id,
+				 capos_handle handle);
 
 static uint32_t threads_started;
 static uint64_t last_block; /* a hint: the block used last */
@@ -32,10 +32,12 @@ _Noreturn void thread_end(uint64_t exit_code)
 	}
 }
 
-_Noreturn void user_thread_start(struct user_thread *thread)
+_Noreturn void user_thread_start(struct user_thread *thread, struct capos_thread_page *page, uint64_t id,
+				 capos_handle handle)
 {
-	while (!__atomic_load_n(&thread->ready, __ATOMIC_ACQUIRE)) /* pairs with thread_start_on */
-		park_while(&thread->ready, 0, CAPOS_NEVER);
+	thread->page = page;
+	thread->id = id;
+	thread->handle = handle;
 	thread_end(thread->function(thread->argument));
 }
 
@@ -104,7 +106,6 @@ struct capos_result thread_start_on(struct thread *thread, thread_function funct
 	}
 
 	struct user_thread *record = (struct user_thread *)(block + USER_STACK_BYTES - USER_THREAD_BYTES);
-	uint64_t page = 0;
 
 	memset(record, 0, sizeof(*record));
 	record->stack = memory;
@@ -112,17 +113,12 @@ struct capos_result thread_start_on(struct thread *thread, thread_function funct
 	record->argument = argument;
 	record->number = __atomic_add_fetch(&threads_started, 1, __ATOMIC_RELAXED);
 	r = thread_spawner_create(known.threads, (uintptr_t)user_thread_entry, (uintptr_t)record, (uintptr_t)record,
-				  cpu, flags, &record->handle, &record->id, &page);
+				  cpu, flags, &thread->handle, &thread->id, NULL);
 	if (!result_ok(r)) {
 		free_stack(record);
 		return r;
 	}
 	thread->record = record;
-	thread->handle = record->handle;
-	thread->id = record->id;
-	record->page = (struct capos_thread_page *)page;
-	__atomic_store_n(&record->ready, 1, __ATOMIC_RELEASE); /* pairs with user_thread_start */
-	unpark(&record->ready, 1);
 	return r;
 }
 

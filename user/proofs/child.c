@@ -102,10 +102,10 @@ static int child_threads(int argc, char **argv)
 {
 	uint64_t count = argc > 2 ? number_of(argv[2]) : 2;
 	const char *kind = argc > 3 ? argv[3] : "sleep";
-	thread_function function = strcmp(kind, "spin") == 0   ? spin_forever :
-				   strcmp(kind, "end") == 0    ? end_at_once :
-				   strcmp(kind, "fault") == 0  ? fault_at_once :
-								 sleep_forever;
+	thread_function function = strcmp(kind, "spin") == 0	? spin_forever
+				   : strcmp(kind, "end") == 0	? end_at_once
+				   : strcmp(kind, "fault") == 0 ? fault_at_once
+								: sleep_forever;
 	struct thread thread;
 
 	for (uint64_t i = 0; i < count; i++)
@@ -237,7 +237,8 @@ static int child_pingpong(int argc, char **argv)
 		uint32_t expected = 2 * i + 1, seen;
 
 		while ((seen = __atomic_load_n(word, __ATOMIC_ACQUIRE)) != expected) {
-			struct capos_result r = park_space_wait(known.park, word, seen, CAPOS_NEVER, CAPOS_PARK_SHARED);
+			struct capos_result r =
+				park_space_wait(known.park, word, seen, CAPOS_NEVER, CAPOS_PARK_SHARED);
 
 			if (r.status != CAPOS_STATUS_OK)
 				return r.status;
@@ -330,8 +331,10 @@ static int child_ring(int argc, char **argv)
 	struct capos_sqe entry[] = {
 		RING_CALL(1, timer, sleep, known.timer, CAPOS_NEVER, CAPOS_NEVER, 0, 0, 0),
 		RING_CALL(2, notification, wait, note, CAPOS_NEVER, CAPOS_NEVER, 0, 0, 0),
-		ring_entry(3, endpoint, CAPOS_CALL_WORD(0, 0, CAPOS_OP_RECV, 1, 0), CAPOS_NEVER, CAPOS_NEVER, 0, 0, 0),
-		ring_entry(4, cap("port"), CAPOS_CALL_WORD(PROOF_IFACE, 0, CAPOS_OP_CALL, 1, 0), CAPOS_NEVER, 5, 0, 0, 0),
+		ring_entry(3, endpoint, CAPOS_CALL_WORD(0, 0, CAPOS_OP_RECV, 1, 0), CAPOS_NEVER, CAPOS_NEVER, 0, 0,
+			   0),
+		ring_entry(4, cap("port"), CAPOS_CALL_WORD(PROOF_IFACE, 0, CAPOS_OP_CALL, 1, 0), CAPOS_NEVER, 5, 0, 0,
+			   0),
 	};
 
 	for (unsigned i = 0; i < (cap("port") ? 4u : 3u); i++)
@@ -350,11 +353,11 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} modes[] = {
-		{ "exit", child_exit },	  { "args", child_args },	  { "caps", child_caps },
-		{ "rights", child_rights }, { "sleep", child_sleep },	  { "spin", child_spin },
-		{ "trap", child_trap },	  { "threads", child_threads },	  { "fill", child_fill },
-		{ "serve", child_serve }, { "call", child_call },	  { "bell", child_bell },
-		{ "lock", child_lock },	  { "pingpong", child_pingpong }, { "nest", child_nest },
+		{ "exit", child_exit },	    { "args", child_args },	    { "caps", child_caps },
+		{ "rights", child_rights }, { "sleep", child_sleep },	    { "spin", child_spin },
+		{ "trap", child_trap },	    { "threads", child_threads },   { "fill", child_fill },
+		{ "serve", child_serve },   { "call", child_call },	    { "bell", child_bell },
+		{ "lock", child_lock },	    { "pingpong", child_pingpong }, { "nest", child_nest },
 		{ "family", child_family }, { "ring", child_ring },
 	};
 

@@ -9,8 +9,8 @@ struct kind {
 	const char *name;
 	uint64_t causes; /* bits: enum capos_fault_cause */
 	uint64_t address;
-	bool checked;	  /* the address is the one given */
-	bool everywhere;  /* also in the simulator */
+	bool checked;	 /* the address is the one given */
+	bool everywhere; /* also in the simulator */
 };
 
 #define BIT(cause) (1ull << CAPOS_FAULT_##cause)
@@ -28,8 +28,7 @@ static const struct kind kinds[] = {
 	{ "opcode", BIT(OPCODE), 0, false, true },
 	{ "breakpoint", BIT(BREAKPOINT), 0, false, false },
 	{ "overflow", BIT(PAGE) | BIT(STACK), 0, false, false },
-	{ "misaligned", BIT(ALIGNMENT), 0, false, false },
-	{ "sse", BIT(PRIVILEGE) | BIT(OTHER) | BIT(ALIGNMENT), 0, false, false },
+	{ "misaligned", BIT(PRIVILEGE) | BIT(ALIGNMENT), 0, false, false }, /* a vector: a general protection fault */
 	{ "recursion", BIT(PAGE) | BIT(STACK), 0, false, false },
 };
 
@@ -64,6 +63,7 @@ int main(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	tap_plan(0);
+	grow_table();
 	(void)child_run("trap");
 	before = usage_now();
 	must(factory_endpoint(known.factory, PROOF_IFACE, &port));
@@ -74,7 +74,8 @@ int main(int argc, char **argv)
 		one_kind(&kinds[i]);
 		word[0] = i + 1;
 		sum += i + 1;
-		good = result_ok(endpoint_call(port, PROOF_IFACE, PROOF_SUM, word, 1, word, 1)) && word[0] == sum && good;
+		good = result_ok(endpoint_call(port, PROOF_IFACE, PROOF_SUM, word, 1, word, 1)) && word[0] == sum &&
+		       good;
 	}
 	tap_ok(good, "a bystander answered after each");
 	tap_ok(ended(child_run("threads 3 fault"), CAPOS_EXIT_FAULT, child_run("trap").code),

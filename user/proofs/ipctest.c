@@ -217,7 +217,8 @@ static void broken_chain(uint32_t flags, const char *what)
 	must(thread_start_on(&bottom, keep_call, &bell, CAPOS_CPU_ANY, flags));
 	must(thread_start_on(&middle.thread, serve_and_die, &middle, CAPOS_CPU_ANY, flags));
 	must(thread_start(&top, call_once, &middle.port));
-	tap_ok(becomes_true(in_service(port) && in_service(middle.port)), "%s: a call waits at the end of the chain", what);
+	tap_ok(becomes_true(in_service(port) && in_service(middle.port)), "%s: a call waits at the end of the chain",
+	       what);
 	expect_good(thread_terminate(middle.thread.handle), "its middle is terminated");
 	must(thread_finish(&middle.thread, CAPOS_NEVER, NULL));
 	expect_good(thread_finish(&top, now_ns() + 5 * SECOND, &code), "the caller goes on");
@@ -329,8 +330,9 @@ static void caller_killed(bool terminate)
 		(void)process_kill(process, 3);
 		(void)child_end(process);
 	}
-	expect_status(endpoint_reply(NULL), NOT_SERVING, terminate ? "its thread is gone: nothing to reply to" :
-								     "its process is gone: nothing to reply to");
+	expect_status(endpoint_reply(NULL), NOT_SERVING,
+		      terminate ? "its thread is gone: nothing to reply to"
+				: "its process is gone: nothing to reply to");
 	destroy(port);
 	tap_returns(before, "everything came back");
 }
@@ -380,7 +382,8 @@ static void endpoint_ends(void)
 	port = new_port();
 	for (unsigned i = 0; i < 4; i++)
 		must(thread_start(&threads[i], receive_once, &port));
-	tap_ok(becomes_true(result_ok(endpoint_info(port, &info)) && info.receivers_waiting == 4), "four receivers wait");
+	tap_ok(becomes_true(result_ok(endpoint_info(port, &info)) && info.receivers_waiting == 4),
+	       "four receivers wait");
 	expect_good(cap_table_destroy(known.caps, port), "the endpoint is destroyed");
 	tap_ok(all_end_with(threads, 4, CAPOS_STATUS_REVOKED), "all four end with `revoked`");
 	drop(port);
@@ -433,7 +436,8 @@ static void tokens(void)
 	tap_ok(good, "they are answered by token, the last first");
 	expect_status(reply_by_token(port, token[2], 0), NOT_SERVING, "a token answers once");
 	for (unsigned i = 0; i < 5; i++)
-		good = result_ok(thread_finish(&threads[i], now_ns() + 5 * SECOND, &code)) && code == 3 * (10 + i) && good;
+		good = result_ok(thread_finish(&threads[i], now_ns() + 5 * SECOND, &code)) && code == 3 * (10 + i) &&
+		       good;
 	tap_ok(good, "each caller has its own answer");
 	destroy(port);
 	tap_returns(before, "everything came back");
@@ -515,8 +519,9 @@ static void faults(void)
 	(void)notification_signal(gate, 1);
 	expect_status(endpoint_recv(fault_port, now_ns() + 5 * SECOND, 0, &request), OK,
 		      "the fault of a thread is a call");
-	tap_ok(request.method == 0 && request.message.word[0] == CAPOS_FAULT_PAGE && request.message.word[2] == hole &&
-		       request.message.word[5] == thread.id && request.message.word[6] == startup()->process_id,
+	tap_ok(request.method == 0 && request.message.word[0] == CAPOS_FAULT_PAGE &&
+		       request.message.word[2] == hole && request.message.word[5] == thread.id &&
+		       request.message.word[6] == startup()->process_id,
 	       "it names cause, address, thread, process");
 	must(address_space_map(known.space, block.memory, 0, hole, CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE, &at));
 	expect_status(endpoint_reply(&reply), OK, "mapped, then resumed");
@@ -586,6 +591,7 @@ int main(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	tap_plan(0);
+	grow_table();
 	(void)child_run("exit 0");
 	load(1, 0, "one active server");
 	load(2, 0, "two active servers");

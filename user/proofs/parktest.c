@@ -142,7 +142,8 @@ static void barriers(void)
 
 	barrier_init(&barrier, THREADS);
 	start_all(threads, THREADS, meet);
-	tap_ok(finish_all(threads, THREADS) == 0, "a barrier: %u threads meet 64 times, none goes on too early", THREADS);
+	tap_ok(finish_all(threads, THREADS) == 0, "a barrier: %u threads meet 64 times, none goes on too early",
+	       THREADS);
 }
 
 /* --- time ---------------------------------------------------------------------------------------------------------- */
@@ -248,8 +249,8 @@ static void races(void)
 	start_all(threads, THREADS, race);
 	(void)finish_all(threads, THREADS);
 	tap_ok(counted_wakes == ended_by_wake && ended_by_wake + ended_by_time == 3ull * (rounds / 4),
-	       "wakes against timeouts: %lu wakes counted, %lu waits ended so, %lu by time", (unsigned long)counted_wakes,
-	       (unsigned long)ended_by_wake, (unsigned long)ended_by_time);
+	       "wakes against timeouts: %lu wakes counted, %lu waits ended so, %lu by time",
+	       (unsigned long)counted_wakes, (unsigned long)ended_by_wake, (unsigned long)ended_by_time);
 }
 
 /* --- between processes ------------------------------------------------------------------------------------------------ */
@@ -316,6 +317,7 @@ int main(int argc, char **argv)
 	(void)argv;
 	tap_plan(0);
 	rounds = on_simulator() ? 60 : 2000;
+	grow_table();
 	(void)child_run("exit 0");
 	mutexes();
 	conditions();

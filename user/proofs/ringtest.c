@@ -67,7 +67,8 @@ static void back_pressure(void)
 	tap_ok(IS(ring_enter(0, 0), OK) && ring_ready() == CAPOS_CQ_ENTRIES, "the completion queue is full");
 	tap_ok(fill(32) == CAPOS_SQ_ENTRIES, "32 more entries");
 	expect_status(ring_enter(0, 0), OK, "enter");
-	tap_ok(ring_space() == 0 && ring_ready() == CAPOS_CQ_ENTRIES, "consumes none: there is no place for completions");
+	tap_ok(ring_space() == 0 && ring_ready() == CAPOS_CQ_ENTRIES,
+	       "consumes none: there is no place for completions");
 	good = reap_in_order(&next, 10, &count) && count == 10;
 	(void)ring_enter(0, 0);
 	tap_ok(good && ring_space() == 10 && ring_ready() == CAPOS_CQ_ENTRIES, "ten reaped, ten consumed");
@@ -229,6 +230,9 @@ static uint64_t scribble(void *argument)
 			break;
 		}
 		rounds++;
+		/* Not so fast that the ring is never whole. */
+		for (volatile uint64_t pause = rng_below(&rng, 2000); pause > 0;)
+			pause = pause - 1;
 	}
 	return rounds;
 }
@@ -261,7 +265,8 @@ static void hostile(void)
 {
 	struct usage before = usage_now();
 	struct thread scribblers[2], thread;
-	uint64_t rounds = on_simulator() ? HOSTILE_ROUNDS_SIM : HOSTILE_ROUNDS_QEMU, statuses = 0, code, scribbled = 0;
+	uint64_t rounds = on_simulator() ? HOSTILE_ROUNDS_SIM : HOSTILE_ROUNDS_QEMU, statuses = 0, code,
+		 scribbled = 0;
 
 	victim_done.set = 0; /* main's first round set it */
 	hostile_stop = 0;
@@ -278,8 +283,8 @@ static void hostile(void)
 	expect_good(thread_finish(&thread, CAPOS_NEVER, &statuses), "a thread whose ring others scribble over ends");
 	tap_note("%lu changes, statuses seen: 0x%lx", (unsigned long)scribbled, (unsigned long)statuses);
 	tap_ok(statuses & 1, "it could work in between");
-	tap_ok((statuses & ~(1ull << CAPOS_STATUS_OK | 1ull << CAPOS_STATUS_BAD_ARGUMENT | 1ull << CAPOS_STATUS_TIMED_OUT |
-			     1ull << CAPOS_STATUS_QUOTA_EXCEEDED)) == 0,
+	tap_ok((statuses & ~(1ull << CAPOS_STATUS_OK | 1ull << CAPOS_STATUS_BAD_ARGUMENT |
+			     1ull << CAPOS_STATUS_TIMED_OUT | 1ull << CAPOS_STATUS_QUOTA_EXCEEDED)) == 0,
 	       "enter answered ok, badArgument or timedOut only");
 	tap_returns(before, "everything came back");
 }
@@ -367,8 +372,8 @@ static uint64_t ring_server(void *argument)
 
 	page->accept_caps = 0;
 	for (uint64_t left = (uintptr_t)argument; left > 0; left--) {
-		struct capos_sqe entry = ring_entry(left, port, CAPOS_CALL_WORD(0, 0, CAPOS_OP_RECV, 1, 0), CAPOS_NEVER,
-						    CAPOS_NEVER, 0, 0, 0);
+		struct capos_sqe entry = ring_entry(left, port, CAPOS_CALL_WORD(0, 0, CAPOS_OP_RECV, 1, 0),
+						    CAPOS_NEVER, CAPOS_NEVER, 0, 0, 0);
 		struct capos_cqe completion;
 		struct capos_result r;
 
@@ -377,10 +382,11 @@ static uint64_t ring_server(void *argument)
 		r = result_of(completion.result);
 		if (r.status != CAPOS_STATUS_OK)
 			return 2000u + r.status;
-		bad += r.iresult != PROOF_ECHO || CAPOS_RECV_WORDS(r.detail) != 3 || completion.word[0] != page->recv_badge;
+		bad += r.iresult != PROOF_ECHO || CAPOS_RECV_WORDS(r.detail) != 3 ||
+		       completion.word[0] != page->recv_badge;
 		page->reply_token = page->recv_token;
-		entry = ring_entry(left, port, CAPOS_CALL_WORD(0, 0, CAPOS_OP_REPLY, 2, CAPOS_CALL_TOKEN), CAPOS_NEVER,
-				   page->recv_word[0] + page->recv_word[1], page->recv_word[2], 0, 0);
+		entry = ring_entry(left, port, CAPOS_CALL_WORD(0, 0, CAPOS_OP_REPLY, 2, CAPOS_CALL_TOKEN),
+				   CAPOS_NEVER, page->recv_word[0] + page->recv_word[1], page->recv_word[2], 0, 0);
 		if (!ring_submit(&entry) || !result_ok(ring_wait(&completion, CAPOS_NEVER)) || completion.result != 0)
 			return 3000u + CAPOS_RESULT_STATUS(completion.result);
 	}
@@ -402,14 +408,14 @@ static void calls(void)
 	for (uint64_t i = 0; i < 50; i++) {
 		uint64_t word[3] = { i, 1000, ~i };
 
-		good += result_ok(endpoint_call(port, PROOF_IFACE, PROOF_ECHO, word, 3, word, 2)) && word[0] == i + 1000 &&
-			word[1] == ~i;
+		good += result_ok(endpoint_call(port, PROOF_IFACE, PROOF_ECHO, word, 3, word, 2)) &&
+			word[0] == i + 1000 && word[1] == ~i;
 	}
 	tap_ok(good == 50, "50 calls to a server that uses its ring");
 	good = 0;
 	for (uint64_t i = 0; i < 50; i++) {
-		entry = ring_entry(i, port, CAPOS_CALL_WORD(PROOF_IFACE, PROOF_ECHO, CAPOS_OP_CALL, 3, 0), CAPOS_NEVER, i, 5,
-				   i * 3, 0);
+		entry = ring_entry(i, port, CAPOS_CALL_WORD(PROOF_IFACE, PROOF_ECHO, CAPOS_OP_CALL, 3, 0),
+				   CAPOS_NEVER, i, 5, i * 3, 0);
 		good += ring_submit(&entry) && result_ok(ring_wait(&completion, now_ns() + 5 * SECOND)) &&
 			CAPOS_RESULT_STATUS(completion.result) == 0 && completion.user_data == i &&
 			completion.word[0] == i + 5 && completion.word[1] == i * 3;
@@ -417,14 +423,15 @@ static void calls(void)
 	tap_ok(good == 50, "50 calls from ring to ring");
 	expect_good(thread_finish(&server, now_ns() + 5 * SECOND, &code), "the server ends");
 	tap_ok(code == 0, "having seen nothing wrong (%lu)", (unsigned long)code);
-	entry = ring_entry(9, port, CAPOS_CALL_WORD(PROOF_IFACE, 0, CAPOS_OP_CALL, 1, 0), now_ns() + 2 * MS, 1, 0, 0, 0);
+	entry = ring_entry(9, port, CAPOS_CALL_WORD(PROOF_IFACE, 0, CAPOS_OP_CALL, 1, 0), now_ns() + 2 * MS, 1, 0, 0,
+			   0);
 	(void)ring_submit(&entry);
 	r = ring_wait(&completion, now_ns() + 5 * SECOND);
 	tap_ok(result_ok(r) && CAPOS_RESULT_STATUS(completion.result) == CAPOS_STATUS_TIMED_OUT,
 	       "a call that nobody takes ends at its deadline");
 	for (uint64_t i = 0; i < 2; i++) {
-		entry = ring_entry(20 + i, port, CAPOS_CALL_WORD(0, 0, CAPOS_OP_RECV, 1, 0), CAPOS_NEVER, CAPOS_NEVER, 0, 0,
-				   0);
+		entry = ring_entry(20 + i, port, CAPOS_CALL_WORD(0, 0, CAPOS_OP_RECV, 1, 0), CAPOS_NEVER, CAPOS_NEVER,
+				   0, 0, 0);
 		(void)ring_submit(&entry);
 	}
 	(void)ring_enter(0, 0);
@@ -481,8 +488,8 @@ static uint64_t leave_in_flight(void *argument)
 			(void)ring_submit(&entry[k]);
 	}
 
-	struct capos_sqe call = ring_entry(99, port, CAPOS_CALL_WORD(PROOF_IFACE, 0, CAPOS_OP_CALL, 1, 0), CAPOS_NEVER, 5, 0,
-					   0, 0);
+	struct capos_sqe call =
+		ring_entry(99, port, CAPOS_CALL_WORD(PROOF_IFACE, 0, CAPOS_OP_CALL, 1, 0), CAPOS_NEVER, 5, 0, 0, 0);
 
 	(void)ring_submit(&call);
 	(void)ring_enter(0, 0);
@@ -540,6 +547,7 @@ int main(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	tap_plan(0);
+	grow_table();
 	(void)child_run("exit 0");
 	must(thread_start(&thread, victim, NULL));
 	must(thread_finish(&thread, CAPOS_NEVER, NULL));

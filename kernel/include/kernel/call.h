@@ -134,7 +134,7 @@ CAPOS_INTERFACES(X)
 #define METHOD_SPECIAL_memory_object (OPERATES_(memory_object, read) | OPERATES_(memory_object, write))
 #define METHOD_SPECIAL_address_space                                                                                 \
 	(OPERATES_(address_space, map) | OPERATES_(address_space, unmap) | OPERATES_(address_space, protect))
-#define METHOD_SPECIAL_console (OPERATES_(console, write) | BLOCKS_(console, read))
+#define METHOD_SPECIAL_console (OPERATES_(console, write) | BLOCKS_(console, read) | OPERATES_(console, give))
 #define METHOD_SPECIAL_log 0u
 #define METHOD_SPECIAL_entropy 0u
 #define METHOD_SPECIAL_system_info 0u

@@ -36,6 +36,7 @@ struct grant {
 	struct reclaim_node reclaim;
 	struct reclaim_node later; /* grant_put_later */
 	ATOMIC(u32) later_pending; /* (a) */
+	u64 end_pass;		   /* (o) teardown of `charged`: its sweep */
 };
 
 struct slot {

@@ -14,7 +14,8 @@ struct endpoint {
 	struct list callers;   /* (l:object.lock) waiters: wait for a receiver */
 	struct list receivers; /* (l:object.lock) waiters: wait for a call */
 	u64 next_token;	       /* (l:object.lock) */
-	struct list in_service[ENDPOINT_BUCKETS]; /* (l:object.lock) waiters: delivered, wait for the reply; by token */
+	struct list
+		in_service[ENDPOINT_BUCKETS]; /* (l:object.lock) waiters: delivered, wait for the reply; by token */
 };
 
 MUST_CHECK u16 endpoint_create(struct process *owner, u32 iface, struct endpoint **out);
@@ -41,8 +42,8 @@ void endpoint_wake_receiver_for_completion(struct cpu *cpu, struct thread *threa
 
 struct notification {
 	struct object object;
-	ATOMIC(u64) bits;   /* (a) */
-	struct list waiters;/* (l:object.lock) */
+	ATOMIC(u64) bits;    /* (a) */
+	struct list waiters; /* (l:object.lock) */
 };
 MUST_CHECK u16 notification_create(struct process *owner, struct notification **out);
 /* Any CPU, any lock below RANK_OBJECT; never allocates. */
@@ -65,9 +66,9 @@ struct ring_op {
 	bool linked;
 	struct list_node ring_link; /* (l:thread->ring_lock) */
 	struct reclaim_node reclaim;
-	struct ipc_send send;	    /* of a call; its message is a private frame */
+	struct ipc_send send; /* of a call; its message is a private frame */
 	u64 word[CAPOS_WORDS];
-	struct paddr message;	    /* that frame, charged to the process; 0: none */
+	struct paddr message; /* that frame, charged to the process; 0: none */
 };
 
 void ring_init(struct thread *thread);

@@ -72,8 +72,7 @@ struct memory_object {
 	struct paddr index;   /* (c) else: frame of a two-level index of frame addresses */
 	u64 pages_ready;      /* (o) while building or dying: progress */
 	struct list mappings; /* (l:object.lock) struct region.object_link */
-	u64 sweep;	      /* (l:object.lock) pass of the sweep over mappings */
-	const void *sweeper;  /* (l:object.lock) thread or activity that sweeps: one at a time */
+	u64 sweep;	      /* (l:object.lock) the latest sweep over mappings */
 	u16 failed;	      /* status of a creation that is being undone; 0: none */
 };
 
@@ -186,9 +185,7 @@ MUST_CHECK bool space_map_step(struct map_request *request);
 
 /* Map one kernel-owned frame (thread page), pinned, read-write, not freed with the region. Bounded, at once. */
 MUST_CHECK u16 space_map_frame(struct space *space, struct paddr frame, u32 prot, struct uaddr *out);
-/* Undo it for a page that nobody can have touched yet: the space was never loaded (no shootdown). */
-void space_unmap_frame(struct space *space, struct uaddr addr);
-/* Undo it when the space may be loaded, without waiting: the frame now belongs to the space, which frees it, and returns
+/* Undo it, though the space may be loaded, without waiting: the frame now belongs to the space, which frees it, and returns
  * its charge of a page, after the shootdown. */
 void space_drop_frame(struct space *space, struct uaddr addr);
 /* Or by a forced unmap_request of the page, stepped until SPACE_DONE; then its owner frees the frame. */

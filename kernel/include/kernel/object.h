@@ -54,8 +54,9 @@ struct object_type {
 	 * what it holds. Object is dying. Returns true when nothing is left to do. NULL: nothing to do. */
 	bool (*kill_step)(struct object *object);
 	/* A bounded piece of ending what depends on dead grants of an alive object (waiters, mappings, in-flight
-	 * calls). Returns true when done. NULL: nothing depends. */
-	bool (*sweep_step)(struct object *object);
+	 * calls). Returns true when done. NULL: nothing depends. *pass belongs to the sweeper, 0 at the first step;
+	 * a sweep may be given up in the middle, and several may be on their way. */
+	bool (*sweep_step)(struct object *object, u64 *pass);
 	/* After the grace period: give the memory back to its pool. Quota was returned when it became dead.
 	 * NULL: the object is embedded in another one; nothing is deferred and the header is not touched after. */
 	void (*free)(struct object *object);

@@ -41,6 +41,7 @@ enum entity_kind { ENTITY_THREAD, ENTITY_ACTIVITY };
 /* What competes for CPU time. The order fields belong to the policy (kernel/sched/policy_*.c). */
 struct entity {
 	u8 kind;		 /* (c) */
+	bool moved;		 /* (o: pusher, then drainer) in an inbox: it comes from another CPU */
 	ATOMIC(u32) owner;	 /* (a) enum dispatch_owner */
 	u32 weight;		 /* (l:runq or owner CPU) */
 	u32 pinned_cpu;		 /* (l:runq or owner CPU) CPU index or CAPOS_CPU_ANY */
@@ -53,7 +54,8 @@ struct entity {
 	u64 enqueued_ns;	 /* when it became runnable: waiting starts at the push */
 	/* policy */
 	RB_ENTRY(entity) node;	 /* (l:runq) */
-	u64 vruntime;		 /* weighted ns */
+	u64 vruntime;		 /* weighted ns, in the virtual time of the queue it was on last */
+	u64 lead;		 /* by how much it was ahead of that queue */
 	u64 sequence;		 /* order among equals: runs replay */
 };
 
@@ -90,12 +92,17 @@ struct runq {
 	struct spinlock lock;	  /* RANK_RUNQ, order = CPU */
 	struct entity_tree tree;  /* (l:lock) */
 	ATOMIC(u32) count;	  /* (a) queued, without current; stored under lock */
-	u64 min_vruntime;	  /* (l:lock) never falls */
+	u64 min_vruntime;	  /* (l:lock, stored by the owner only) virtual time: never falls */
 	u64 sequence;		  /* (l:lock) */
 };
 
-/* The policy seam: WFQ and EEVDF plug in here. All under runq->lock. */
+/* The policy seam: WFQ and EEVDF plug in here. All under runq->lock, except those that say otherwise. */
 void policy_init(struct runq *runq);
+/* The queue's virtual time goes on with `current`, which runs on its CPU. By that CPU. */
+void policy_advance(struct runq *runq, const struct entity *current);
+/* entity was blocked, or comes from another queue (moved): its place in this queue's virtual time. By the queue's CPU without the
+ * lock, for one that runs next without being queued. */
+void policy_place(struct runq *runq, struct entity *entity, bool moved);
 /* woken: it was blocked (else: preempted, or moved from another queue). */
 void policy_enqueue(struct runq *runq, struct entity *entity, bool woken, bool moved);
 void policy_dequeue(struct runq *runq, struct entity *entity);
@@ -103,10 +110,12 @@ void policy_dequeue(struct runq *runq, struct entity *entity);
 struct entity *policy_pick(struct runq *runq);
 /* One that may run on CPU `thief`, removed; NULL when there is none among the first few. */
 struct entity *policy_steal(struct runq *runq, u32 thief);
-/* entity (current, or the queued) ran for delta_ns. */
+/* Is there one among the first few that may run on any CPU? */
+bool policy_may_move(const struct runq *runq);
+/* entity (current) ran for delta_ns. By the queue's CPU; needs no lock. */
 void policy_charge(struct runq *runq, struct entity *entity, u64 delta_ns);
-/* Should the queue's best run before `current` goes on? */
-bool policy_preempts(const struct runq *runq, const struct entity *current);
+/* Should the queue's best run before `current` goes on? At the end of a slice it needs no gain to do so. */
+bool policy_preempts(const struct runq *runq, const struct entity *current, bool slice_over);
 /* entity (current) gives way: it comes after the queue's best. */
 void policy_yield(struct runq *runq, struct entity *entity);
 /* Longest time the picked entity may run before the queue is looked at again, while others wait. */

@@ -13,6 +13,8 @@ struct manifest;
 struct boot_state {
 	const struct archive_file *files; /* (c) */
 	u32 file_count;			  /* (c) */
+	const struct archive_file **programs; /* (c) files with names of programs, by name */
+	u32 program_count;		  /* (c) */
 	const struct manifest *manifest;  /* (c) */
 	struct object process_spawner;	  /* kernel-owned objects of the task room, for the manifest */
 	struct object session_manager;

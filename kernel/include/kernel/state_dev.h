@@ -5,6 +5,7 @@
 #include <kernel/lock.h>
 #include <kernel/object.h>
 #include <kernel/types.h>
+#include <kernel/waitlist.h>
 #include <lib/list.h>
 
 struct notification;
@@ -21,7 +22,8 @@ struct console {
 	struct notification *interrupt; /* (l:object.lock) Ctrl-C signals it; valid while interrupt_grant is alive */
 	struct grant *interrupt_grant;	/* (l:object.lock) with a reference */
 	u64 interrupt_bits;		/* (l:object.lock) */
-	struct list readers, writers;	/* (l:object.lock) struct waiter.link */
+	struct waitlist readers;	/* (l:object.lock) threads of the owner */
+	struct list writers;		/* (l:object.lock) struct waiter.link; in an operation, which ends by itself */
 	u32 in_head, in_tail;		/* (l:object.lock) tail - head bytes are there */
 	u8 in[CONSOLE_IN_BYTES];	/* (l:object.lock) */
 	struct spinlock out_lock;	/* RANK_CONSOLE */

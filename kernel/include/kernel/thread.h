@@ -22,6 +22,7 @@
 #include <kernel/mm.h>
 #include <kernel/sched.h>
 #include <kernel/wait.h>
+#include <kernel/waitlist.h>
 #include <mach/mach.h>
 
 struct endpoint;
@@ -63,10 +64,11 @@ struct thread {
 	u64 fault_badge;
 	struct uaddr page_addr;	   /* (c) */
 	u32 exit_phase;		   /* (o) progress of its death */
-	bool exited;		   /* (l:object.lock) gone; joiners have been told */
+	bool ended;		   /* (l:object.lock) join does not wait any more */
+	bool exited;		   /* (l:object.lock) gone: its memory may go */
 	RB_ENTRY(thread) registry_node; /* (l:registry) */
 	struct list_node process_link; /* (l:process->lock) */
-	struct list joiners;	   /* (l:object.lock) waiters */
+	struct waitlist joiners;   /* (l:object.lock) thread.join */
 	u32 exit_code;
 	u32 exit_cause;
 	struct operation operation;
@@ -103,7 +105,7 @@ struct process {
 	struct list threads;	   /* (l:lock) struct thread.process_link */
 	u32 thread_count;	   /* (l:lock) */
 	struct list objects;	   /* (l:lock) charged objects: struct object.owner_link */
-	struct list waiters;	   /* (l:object.lock) process.wait */
+	struct waitlist waiters;   /* (l:object.lock) process.wait */
 	struct activity teardown;
 	u32 teardown_phase;
 	u32 exit_cause, exit_code, fault_cause;
@@ -124,11 +126,10 @@ struct process {
 	struct object table_object, factory_object; /* see cap.h; embedded: no pool, no free */
 };
 
-/* Make a thread (state building): thread page, header; charged to the process. Status as pool_alloc, or DYING. */
+/* Make a thread (state building): thread page, header; charged to the process. Status as pool_alloc, or DYING. Its words at
+ * entry are those of thread_spawner.create, without the handle. */
 MUST_CHECK u16 thread_create(struct process *process, struct uaddr ip, struct uaddr sp, u64 arg, u32 cpu, u32 flags,
 			     struct thread **out);
-/* Undo a created thread that was never started (nobody else may know it; its page goes with the space or at once). */
-void thread_discard(struct thread *thread);
 /* Link into the process and make runnable. The object must be published. False: the process is dying; nothing changed. */
 MUST_CHECK bool thread_start(struct cpu *cpu, struct thread *thread);
 /* The thread object's memory and quota, when it is dead and no handle is left (object_type.free and kill_step). */
@@ -138,7 +139,9 @@ void thread_kill(struct cpu *cpu, struct thread *thread, u32 cause, u32 code);
 /* A bounded piece of the death of the current thread, on dispatch: ends ring operations, gives its page back, detaches, ends
  * what it served, tells joiners; begins process teardown when it was the last. Called by the dispatcher only. */
 void thread_exit_step(struct cpu *cpu, struct thread *thread);
-/* The last touch of thread_exit_step on a thread: its object ends when no handle is left (kernel/task/process side). */
+/* When more than a batch of joiners wait, tells a batch. False: there are few; leave them to the next one. */
+MUST_CHECK bool thread_tell_many_joiners(struct cpu *cpu, struct thread *thread);
+/* The last touch of thread_exit_step on a thread: tells joiners; its object ends when no handle is left. */
 void thread_object_exited(struct cpu *cpu, struct thread *thread);
 /* The last thread of the process has left: state dying, teardown starts. */
 void process_last_thread_gone(struct cpu *cpu, struct process *process);

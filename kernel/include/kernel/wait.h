@@ -70,6 +70,9 @@ void waiter_finish(struct cpu *cpu, struct waiter *waiter, u64 result, const u64
 void waiter_deliver(struct cpu *cpu, struct waiter *waiter, u64 result, const u64 *words, unsigned word_count);
 /* Claim, unlink, finish: for deadlines, cancel, kill. False when someone else ended the wait. */
 bool waiter_end(struct cpu *cpu, struct waiter *waiter, u64 result);
+/* The same for the kill of its thread, CANCELLED: not a wait of the kernel inside an operation (CAPOS_WAIT_KERNEL), which ends by
+ * itself soon: the operation must run to its end. */
+bool waiter_kill(struct cpu *cpu, struct waiter *waiter);
 static inline bool waiter_is_armed(struct waiter *waiter)
 {
 	return (atomic_load_acquire(&waiter->state) & 3u) == WAITER_ARMED; /* pairs with the exchange in waiter_arm */

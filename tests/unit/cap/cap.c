@@ -11,9 +11,9 @@ static void fake_free(struct object *object)
 	freed++;
 	free(object);
 }
-static bool fake_sweep(struct object *object)
+static bool fake_sweep(struct object *object, u64 *pass)
 {
-	(void)object;
+	(void)object, (void)pass;
 	swept++;
 	return true;
 }

@@ -26,6 +26,7 @@ static bool pool_empty;
 static u64 next_id;
 static struct grant grants[2];
 static struct cap ring_cap;
+#define PROXY 99 /* handle: an endpoint, whatever interface is named */
 
 void panic(const char *format, ...)
 {
@@ -201,8 +202,7 @@ const struct method *call_method(u32 iface, u16 method)
 }
 u64 call_dispatch(struct call *call, u64 call_word, u64 handle)
 {
-	(void)handle;
-	if (CAPOS_CALL_IFACE(call_word) == CAPOS_IFACE_cap_table)
+	if (CAPOS_CALL_IFACE(call_word) == CAPOS_IFACE_cap_table && handle != PROXY)
 		return nop(call);
 	call->cap = ring_cap;
 	return endpoint_call_ring(call, call_word);
@@ -307,10 +307,13 @@ static unsigned queued_waiters(void)
 {
 	unsigned count = 0;
 
-	LIST_FOREACH(&endpoint->callers, node) count++;
-	LIST_FOREACH(&endpoint->receivers, node) count++;
+	LIST_FOREACH (&endpoint->callers, node)
+		count++;
+	LIST_FOREACH (&endpoint->receivers, node)
+		count++;
 	for (unsigned i = 0; i < ENDPOINT_BUCKETS; i++)
-		LIST_FOREACH(&endpoint->in_service[i], node) count++;
+		LIST_FOREACH (&endpoint->in_service[i], node)
+			count++;
 	return count;
 }
 
@@ -334,7 +337,9 @@ static int end(void **state)
 
 static struct cap cap_with_badge(u64 badge)
 {
-	return (struct cap){ .object = &endpoint->object, .grant = &grants[0], .badge = badge, .rights = CAPOS_RIGHTS_ALL };
+	return (struct cap){
+		.object = &endpoint->object, .grant = &grants[0], .badge = badge, .rights = CAPOS_RIGHTS_ALL
+	};
 }
 
 /* Put the thread on the CPU: it was blocked or new, or its entity is queued. */
@@ -641,7 +646,9 @@ static void reply_null(struct thread *thread, u64 handle, bool then_receive, uns
 /* Without a capability nothing is followed that is not there. */
 static void test_reply_without_handle(void **state)
 {
-	static const unsigned flags[] = { 0, CAPOS_CALL_TOKEN, CAPOS_CALL_EXCEPTION, CAPOS_CALL_MESSAGE, CAPOS_CALL_CAPS, 0xf };
+	static const unsigned flags[] = {
+		0, CAPOS_CALL_TOKEN, CAPOS_CALL_EXCEPTION, CAPOS_CALL_MESSAGE, CAPOS_CALL_CAPS, 0xf
+	};
 	u64 token;
 
 	(void)state;
@@ -707,7 +714,9 @@ static void test_server_of_many_dies(void **state)
 /* IP1: a waiter keeps its grant; one that passes from one to another through the same grant is not counted twice. */
 static void test_waiters_hold_grants(void **state)
 {
-	struct cap other = { .object = &endpoint->object, .grant = &grants[1], .badge = 7, .rights = CAPOS_RIGHTS_ALL };
+	struct cap other = {
+		.object = &endpoint->object, .grant = &grants[1], .badge = 7, .rights = CAPOS_RIGHTS_ALL
+	};
 
 	(void)state;
 	server = thread_new(process[1], true);
@@ -740,12 +749,13 @@ static void test_waiters_hold_grants(void **state)
 	call(client2, 0, 0);
 	cpu->armed_waiter = NULL;
 	atomic_store_relaxed(&grants[1].dead, 1u);
-	assert_true(type_endpoint.sweep_step(&endpoint->object));
+	assert_true(type_endpoint.sweep_step(&endpoint->object, &(u64){ 0 }));
 	assert_int_equal(client->mach.frame.call, STATUS(REVOKED));
 	assert_true(waiter_is_armed(&client2->wait));
 	recv(server, CAPOS_NEVER);
 	reply(server, false, 0);
 	check_replied(client2);
+	finish(server); /* it kept the entity of client2 */
 }
 
 static void test_token_reply_and_exception(void **state)
@@ -816,9 +826,18 @@ static void test_message_and_caps(void **state)
 static void test_endpoint_ends(void **state)
 {
 	const struct object_type *type = &type_endpoint;
+	u64 pass = 0;
 
 	(void)state;
 	server = thread_new(process[1], true);
+	/* Keys of an earlier wait mean nothing to a receiver. */
+	server->wait.key[0] = server->wait.key[1] = ~7ull;
+	recv(server, CAPOS_NEVER);
+	cpu->armed_waiter = NULL;
+	atomic_store_relaxed(&grants[0].dead, 1u);
+	assert_true(type->sweep_step(&endpoint->object, &pass));
+	assert_int_equal(server->mach.frame.call, STATUS(REVOKED));
+	atomic_store_relaxed(&grants[0].dead, 0u);
 	recv(server, CAPOS_NEVER);
 	cpu->armed_waiter = NULL;
 	call(client, 0, 0);
@@ -897,7 +916,8 @@ static void test_ring_batch(void **state)
 
 	(void)state;
 	for (u64 i = 0; i < 32; i++)
-		submit(client, i, i == 7 ? CAPOS_CALL_WORD(1, 0, CAPOS_OP_YIELD, 0, 0) : CAPOS_CALL_WORD(1, 0, 0, 0, 0), 0);
+		submit(client, i,
+		       i == 7 ? CAPOS_CALL_WORD(1, 0, CAPOS_OP_YIELD, 0, 0) : CAPOS_CALL_WORD(1, 0, 0, 0, 0), 0);
 	enter(client, 32, CAPOS_NEVER);
 	assert_int_equal(client->mach.frame.call, STATUS_DETAIL(OK, 32));
 	assert_int_equal(page->cq_tail, 32);
@@ -965,6 +985,24 @@ static void test_ring_call(void **state)
 	assert_int_equal(server->mach.frame.call, STATUS(NOT_SERVING));
 }
 
+/* A call that names a method of a kernel object through an endpoint that serves any interface. */
+static void test_ring_call_proxy(void **state)
+{
+	(void)state;
+	ring_cap = cap_with_badge(77);
+	server = thread_new(process[1], true);
+	submit(client, 1, CAPOS_CALL_WORD(CAPOS_IFACE_cap_table, 5, CAPOS_OP_CALL, 2, 0), CAPOS_NEVER);
+	client->page->sq[0].handle = PROXY;
+	enter(client, 0, 0);
+	assert_int_equal(client->ring_in_flight, 1);
+	recv(server, CAPOS_NEVER);
+	assert_int_equal(CAPOS_RESULT_STATUS(server->mach.frame.call), CAPOS_STATUS_OK);
+	reply(server, false, 0);
+	assert_int_equal(client->ring_in_flight, 0);
+	assert_int_equal(client->page->cq_tail, 1);
+	assert_int_equal(client->page->cq[0].word[1], 101);
+}
+
 static void test_receive_sees_completions(void **state)
 {
 	(void)state;
@@ -979,7 +1017,8 @@ static void test_receive_sees_completions(void **state)
 	cpu->armed_waiter = NULL;
 	assert_false(runnable(server));
 	while (!list_is_empty(&server->ring_ops))
-		assert_true(waiter_end(cpu, &LIST_ENTRY(list_first(&server->ring_ops), struct ring_op, ring_link)->wait,
+		assert_true(waiter_end(cpu,
+				       &LIST_ENTRY(list_first(&server->ring_ops), struct ring_op, ring_link)->wait,
 				       STATUS(CANCELLED)));
 	assert_true(runnable(server));
 	step(server);
@@ -994,7 +1033,10 @@ static void test_receive_sees_completions(void **state)
 
 static struct call kernel_call(struct thread *thread, struct object *object)
 {
-	return (struct call){ .cpu = cpu, .thread = thread, .word = thread->mach.frame.word, .waiter = &thread->wait,
+	return (struct call){ .cpu = cpu,
+			      .thread = thread,
+			      .word = thread->mach.frame.word,
+			      .waiter = &thread->wait,
 			      .cap = { .object = object, .grant = &grants[0] } };
 }
 
@@ -1068,12 +1110,24 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
-		T(test_passive_round_trip), T(test_active_round_trip),	T(test_caller_killed),
-		T(test_server_dies),	    T(test_queued_call_lends), T(test_queued_call_ends_otherwise),
-		T(test_reply_without_handle), T(test_server_of_many_dies), T(test_waiters_hold_grants),
-		T(test_token_reply_and_exception), T(test_message_and_caps),
-		T(test_endpoint_ends),	    T(test_fault),		T(test_ring_batch),
-		T(test_ring_call),	    T(test_receive_sees_completions), T(test_notification),
+		T(test_passive_round_trip),
+		T(test_active_round_trip),
+		T(test_caller_killed),
+		T(test_server_dies),
+		T(test_queued_call_lends),
+		T(test_queued_call_ends_otherwise),
+		T(test_reply_without_handle),
+		T(test_server_of_many_dies),
+		T(test_waiters_hold_grants),
+		T(test_token_reply_and_exception),
+		T(test_message_and_caps),
+		T(test_endpoint_ends),
+		T(test_fault),
+		T(test_ring_batch),
+		T(test_ring_call),
+		T(test_ring_call_proxy),
+		T(test_receive_sees_completions),
+		T(test_notification),
 		T(test_park),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,6 @@ struct user_thread {
 	thread_function function;
 	void *argument;
 	uint64_t rng[2];
-	uint32_t ready;	 /* 0 until the creator has stored page, id and handle (park word) */
 	uint32_t number; /* 0: first thread, then in order of creation */
 };
 _Static_assert(sizeof(struct user_thread) <= USER_THREAD_BYTES, "thread record");

@@ -19,14 +19,16 @@ static void derive_good(void)
 	must(factory_endpoint(known.factory, PROOF_IFACE, &endpoint));
 	expect_good(cap_table_nop(known.caps), "nop");
 	expect_good(cap_table_info(known.caps, endpoint, &iface, &rights, &badge), "info of a new endpoint");
-	tap_ok(iface == CAPOS_IFACE_endpoint && rights == CAPOS_RIGHTS_ALL && badge == 0, "it has all rights, no badge");
+	tap_ok(iface == CAPOS_IFACE_endpoint && rights == CAPOS_RIGHTS_ALL && badge == 0,
+	       "it has all rights, no badge");
 	expect_good(cap_table_derive(known.caps, endpoint, CAPOS_RIGHT_CALL | CAPOS_RIGHT_GRANT, 77, &derived),
 		    "derive with fewer rights and a badge");
 	(void)cap_table_info(known.caps, derived, &iface, &rights, &badge);
 	tap_ok(rights == (CAPOS_RIGHT_CALL | CAPOS_RIGHT_GRANT) && badge == 77, "the derived one has them");
 	expect_good(cap_table_copy(known.caps, derived, CAPOS_RIGHT_CALL, &copy), "copy");
 	(void)cap_table_info(known.caps, copy, &iface, &rights, &badge);
-	tap_ok(rights == CAPOS_RIGHT_CALL && badge == 77 && iface == CAPOS_IFACE_endpoint, "the copy keeps the badge");
+	tap_ok(rights == CAPOS_RIGHT_CALL && badge == 77 && iface == CAPOS_IFACE_endpoint,
+	       "the copy keeps the badge");
 	expect_detail(cap_table_copy(known.caps, copy, 0, NULL), MISSING_RIGHTS, 1, "copy without the grant right");
 	expect_detail(cap_table_derive(known.caps, copy, 0, 0, NULL), MISSING_RIGHTS, 1,
 		      "derive without the grant right");
@@ -52,14 +54,16 @@ static void named_bad(void)
 	capos_handle stale = stale_handle(), bad[] = { 0, FORGED_HANDLE, stale };
 
 	for (unsigned method = CAPOS_METHOD_cap_table_derive; method <= CAPOS_METHOD_cap_table_info; method++) {
-		unsigned words = method == CAPOS_METHOD_cap_table_derive ? 3 :
-				 method == CAPOS_METHOD_cap_table_copy	 ? 2 :
-									   1;
+		unsigned words = method == CAPOS_METHOD_cap_table_derive ? 3
+				 : method == CAPOS_METHOD_cap_table_copy ? 2
+									 : 1;
 
 		for (unsigned i = 0; i < 3; i++) {
 			uint64_t word[CAPOS_WORDS] = { bad[i] };
-			struct capos_result r = call_words(
-				known.caps, CAPOS_CALL_WORD(CAPOS_IFACE_cap_table, method, CAPOS_OP_CALL, words, 0), word);
+			struct capos_result r =
+				call_words(known.caps,
+					   CAPOS_CALL_WORD(CAPOS_IFACE_cap_table, method, CAPOS_OP_CALL, words, 0),
+					   word);
 
 			tap_ok(is_detail(r, i == 2 ? CAPOS_STATUS_STALE_HANDLE : CAPOS_STATUS_INVALID_HANDLE, 1),
 			       "%s names a %s handle (%s)", what[method - 1], i == 2 ? "stale" : "forged",
@@ -122,8 +126,7 @@ static void deep(void)
 
 	chain[0] = one_notification();
 	for (unsigned i = 1; i < COUNT_OF(chain); i++)
-		good = good &&
-		       result_ok(cap_table_derive(known.caps, chain[i - 1], CAPOS_RIGHTS_ALL, 0, &chain[i]));
+		good = good && result_ok(cap_table_derive(known.caps, chain[i - 1], CAPOS_RIGHTS_ALL, 0, &chain[i]));
 	tap_ok(good && result_ok(notification_signal(chain[COUNT_OF(chain) - 1], 1)), "40 derivations deep");
 	expect_good(cap_table_revoke(known.caps, chain[0]), "revoke at the top");
 	for (unsigned i = 1; i < COUNT_OF(chain); i++)
@@ -175,7 +178,8 @@ static void lists(void)
 	bool found = false, good = true;
 
 	do {
-		good = result_ok(cap_table_list(known.caps, next, records, &count, &next)) && count <= CAP_RECORDS_MAX;
+		good = result_ok(cap_table_list(known.caps, next, records, &count, &next)) &&
+		       count <= CAP_RECORDS_MAX;
 		for (uint64_t i = 0; good && i < count; i++)
 			found = found || (records[i].handle == known.timer && records[i].iface == CAPOS_IFACE_timer);
 		total += count;

@@ -2,6 +2,45 @@
 /* Console, log, entropy, trace, power, sessions. */
 #include "usertests.h"
 
+static capos_handle reader_console;
+
+static uint64_t read_long(void *argument)
+{
+	char bytes[CAPOS_MESSAGE_BYTES];
+	uint64_t count = 0;
+	struct capos_result r = console_read(reader_console, CAPOS_NEVER, bytes, &count);
+
+	(void)argument;
+	return (uint64_t)r.status << 16 | r.iresult;
+}
+
+static void console_readers(void)
+{
+	struct thread threads[2];
+	capos_handle middle = 0;
+	uint64_t code = 0;
+
+	must(cap_table_derive(known.caps, known.console, CAPOS_RIGHT_READ | CAPOS_RIGHT_GRANT, 0, &middle));
+	must(cap_table_derive(known.caps, middle, CAPOS_RIGHT_READ, 0, &reader_console));
+	must(thread_start(&threads[0], read_long, NULL));
+	tap_ok(becomes_true(waits_on(threads[0].handle) == CAPOS_WAIT_CONSOLE), "a thread reads");
+	expect_good(cap_table_revoke(known.caps, middle), "revoke what it reads through");
+	expect_good(thread_finish(&threads[0], now_ns() + 5 * SECOND, &code), "ends the read");
+	tap_ok(code == (uint64_t)CAPOS_STATUS_REVOKED << 16, "with `revoked`");
+	drop(reader_console);
+	drop(middle);
+	reader_console = known.console;
+	for (unsigned i = 0; i < 2; i++) {
+		must(thread_start(&threads[i], read_long, NULL));
+		tap_ok(becomes_true(waits_on(threads[i].handle) == CAPOS_WAIT_CONSOLE), "another thread reads");
+	}
+	expect_good(console_give(known.console), "give");
+	for (unsigned i = 0; i < 2; i++) {
+		expect_good(thread_finish(&threads[i], now_ns() + 5 * SECOND, &code), "ends the read");
+		tap_ok(code == CAPOS_CONSOLE_NOT_OWNER, "with not-owner");
+	}
+}
+
 static void console(void)
 {
 	static const char line[] = "# a line by console.write\n";
@@ -17,14 +56,16 @@ static void console(void)
 	expect_status(console_read(known.console, 0, bytes, &count), WOULD_BLOCK, "read with deadline 0");
 	expect_status(console_read(known.console, 1, bytes, &count), TIMED_OUT, "read with a deadline in the past");
 	expect_status(console_read(known.console, now_ns() + MS, bytes, &count), TIMED_OUT, "read with a deadline");
-	expect_status(console_set_foreground(known.console, FORGED_HANDLE), INVALID_HANDLE, "a forged foreground job");
-	expect_status(console_set_foreground(known.console, known.timer), WRONG_INTERFACE, "a timer as foreground job");
+	expect_status(console_set_foreground(known.console, FORGED_HANDLE), INVALID_HANDLE,
+		      "a forged foreground job");
+	expect_status(console_set_foreground(known.console, known.timer), WRONG_INTERFACE,
+		      "a timer as foreground job");
 	expect_good(console_set_foreground(known.console, sample[CAPOS_IFACE_process]), "a foreground job");
 	expect_good(console_set_foreground(known.console, 0), "and none");
 	expect_status(console_set_interrupt(known.console, stale, 1), STALE_HANDLE, "a stale notification");
 	expect_good(console_set_interrupt(known.console, bell, 1), "a notification for Ctrl-C");
 	expect_good(console_set_interrupt(known.console, 0, 0), "and none");
-	expect_good(console_give(known.console), "give");
+	console_readers();
 	expect_iresult(console_read(known.console, 0, bytes, &count), CAPOS_CONSOLE_NOT_OWNER, "read after give");
 }
 
@@ -118,7 +159,8 @@ static void sessions(void)
 	tap_ok(there == 0, "is not there");
 	expect_good(session_manager_create(known.session_manager, 7, "tester", &session, &id), "create");
 	expect_good(user_session_info(session, &info), "info");
-	tap_ok(info.id == id && info.account_id == 7 && info.alive == 1 && strcmp(info.name, "tester") == 0, "is true");
+	tap_ok(info.id == id && info.account_id == 7 && info.alive == 1 && strcmp(info.name, "tester") == 0,
+	       "is true");
 	expect_iresult(session_manager_create(known.session_manager, 8, "tester", NULL, NULL),
 		       CAPOS_SESSION_UNKNOWN_ACCOUNT, "an unknown account");
 	expect_iresult(session_manager_create(known.session_manager, 7, "teste", NULL, NULL),

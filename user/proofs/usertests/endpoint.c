@@ -91,7 +91,8 @@ static void capabilities(void)
 	expect_status(endpoint_call_message(port, PROOF_IFACE, PROOF_SUM, &message, 0), OK, "one to the server");
 	tap_ok(message.word[1] == 1, "arrived");
 	message = (struct message){ .words = 1, .caps = 5 };
-	expect_status(endpoint_call_message(port, PROOF_IFACE, PROOF_SUM, &message, 0), BAD_SIZE, "five capabilities");
+	expect_status(endpoint_call_message(port, PROOF_IFACE, PROOF_SUM, &message, 0), BAD_SIZE,
+		      "five capabilities");
 	message = (struct message){ .words = 1, .caps = 2, .cap = { known.timer, FORGED_HANDLE } };
 	tap_ok(endpoint_call_message(port, PROOF_IFACE, PROOF_SUM, &message, 0).status == CAPOS_STATUS_INVALID_HANDLE,
 	       "a forged one among them");
@@ -102,8 +103,8 @@ static void capabilities(void)
 	tap_ok(endpoint_call_message(port, PROOF_IFACE, PROOF_SUM, &message, 0).status == CAPOS_STATUS_MISSING_RIGHTS,
 	       "one without the grant right");
 	self_page()->send_bytes = 513;
-	struct capos_result r = call_words(
-		port, CAPOS_CALL_WORD(PROOF_IFACE, PROOF_SUM, CAPOS_OP_CALL, 1, CAPOS_CALL_MESSAGE), word);
+	struct capos_result r =
+		call_words(port, CAPOS_CALL_WORD(PROOF_IFACE, PROOF_SUM, CAPOS_OP_CALL, 1, CAPOS_CALL_MESSAGE), word);
 
 	expect_status(r, BAD_SIZE, "a message of 513 bytes");
 	self_page()->send_bytes = 0;
@@ -155,7 +156,8 @@ static void replies(void)
 	capos_handle other = 0;
 
 	expect_status(endpoint_reply(NULL), NOT_SERVING, "reply with nothing to reply to");
-	expect_status(reply_by_token(sample[CAPOS_IFACE_endpoint], 12345, 0), NOT_SERVING, "reply to an unknown token");
+	expect_status(reply_by_token(sample[CAPOS_IFACE_endpoint], 12345, 0), NOT_SERVING,
+		      "reply to an unknown token");
 	expect_status(reply_by_token(sample[CAPOS_IFACE_endpoint], 0, 0), NOT_SERVING, "reply to token 0");
 	expect_status(endpoint_exception(1), NOT_SERVING, "an exception with nothing to reply to");
 	must(factory_endpoint(known.factory, 0, &other));

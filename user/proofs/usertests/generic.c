@@ -50,8 +50,8 @@ static struct capos_result by_handle(const struct method_row *row, capos_handle 
 
 static void try_handles(const struct method_row *row, capos_handle good, capos_handle stale)
 {
-	capos_handle other = sample[row->iface == CAPOS_IFACE_notification ? CAPOS_IFACE_memory_object :
-									     CAPOS_IFACE_notification];
+	capos_handle other =
+		sample[row->iface == CAPOS_IFACE_notification ? CAPOS_IFACE_memory_object : CAPOS_IFACE_notification];
 	uint32_t generation = CAPOS_HANDLE_GENERATION(good), slot = CAPOS_HANDLE_SLOT(good);
 
 	WANT(by_handle(row, 0), INVALID_HANDLE, "handle 0");
@@ -78,11 +78,14 @@ static void try_sizes(const struct method_row *row, capos_handle good)
 	     message ? "no message" : "a message");
 	if (message) {
 		self_page()->send_bytes = 0;
-		WANT(raw(row, good, 0, row->method, CAPOS_OP_CALL, row->words_in, message), BAD_SIZE, "an empty message");
+		WANT(raw(row, good, 0, row->method, CAPOS_OP_CALL, row->words_in, message), BAD_SIZE,
+		     "an empty message");
 		self_page()->send_bytes = row->bytes_in + 1u;
-		WANT(raw(row, good, 0, row->method, CAPOS_OP_CALL, row->words_in, message), BAD_SIZE, "a message too long");
+		WANT(raw(row, good, 0, row->method, CAPOS_OP_CALL, row->words_in, message), BAD_SIZE,
+		     "a message too long");
 		self_page()->send_bytes = ~0u;
-		WANT(raw(row, good, 0, row->method, CAPOS_OP_CALL, row->words_in, message), BAD_SIZE, "4 GiB of message");
+		WANT(raw(row, good, 0, row->method, CAPOS_OP_CALL, row->words_in, message), BAD_SIZE,
+		     "4 GiB of message");
 		self_page()->send_bytes = 1;
 	}
 	self_page()->send_caps = 1;

@@ -11,10 +11,12 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } groups[] = {
-	{ "generic", test_generic },   { "cap", test_cap },	      { "memory", test_memory },
-	{ "space", test_space },       { "thread", test_thread },     { "process", test_process },
-	{ "timer", test_timer },       { "notification", test_notification }, { "park", test_park },
-	{ "endpoint", test_endpoint }, { "ring", test_ring },	      { "devices", test_devices },
+	{ "generic", test_generic }, { "cap", test_cap },
+	{ "memory", test_memory },   { "space", test_space },
+	{ "thread", test_thread },   { "process", test_process },
+	{ "timer", test_timer },     { "notification", test_notification },
+	{ "park", test_park },	     { "endpoint", test_endpoint },
+	{ "ring", test_ring },	     { "devices", test_devices },
 	{ "info", test_info },
 };
 

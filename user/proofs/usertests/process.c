@@ -103,7 +103,8 @@ static void grants(void)
 	child_init(&good, "exit 0");
 	for (unsigned i = 0; i < COUNT_OF(bad); i++) {
 		spawn = good;
-		spawn.grants[1] = (struct capos_grant){ .name = "x", .handle = bad[i].handle, .rights = bad[i].rights };
+		spawn.grants[1] =
+			(struct capos_grant){ .name = "x", .handle = bad[i].handle, .rights = bad[i].rights };
 		spawn.grant_count = 2;
 
 		struct capos_result r = spawn_start(&spawn, NULL, NULL);
@@ -132,7 +133,8 @@ static void quotas(void)
 	spawn.memory_bytes = 1ull << 40;
 	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "a terabyte for a child");
 	spawn.memory_bytes = ~0ull;
-	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "2^64 - 1 bytes for a child");
+	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY,
+		      "2^64 - 1 bytes for a child");
 	spawn.memory_bytes = 4096;
 	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY,
 		      "too little memory to load the program");
@@ -192,7 +194,8 @@ void test_process(void)
 	uint64_t there = 0, count = 0;
 	bool found = false;
 
-	while (count < 500 && result_ok(process_spawner_programs(known.process_spawner, count, &there, name)) && there) {
+	while (count < 500 && result_ok(process_spawner_programs(known.process_spawner, count, &there, name)) &&
+	       there) {
 		found = found || strcmp(name, "child") == 0;
 		count++;
 	}

@@ -131,7 +131,8 @@ static void pinned(void)
 	uint64_t thread_page = (uintptr_t)self_page(), text = (uintptr_t)pinned & ~4095ull;
 	uint64_t start = (uintptr_t)startup() & ~4095ull;
 
-	expect_iresult(address_space_unmap(known.space, thread_page, PAGE), CAPOS_MAP_PINNED, "unmap the thread page");
+	expect_iresult(address_space_unmap(known.space, thread_page, PAGE), CAPOS_MAP_PINNED,
+		       "unmap the thread page");
 	expect_iresult(address_space_protect(known.space, thread_page, PAGE, 0), CAPOS_MAP_PINNED,
 		       "protect the thread page");
 	expect_iresult(address_space_unmap(known.space, text, PAGE), CAPOS_MAP_PINNED, "unmap program text");

@@ -87,6 +87,48 @@ static void join(void)
 	(void)thread_finish(&thread, CAPOS_NEVER, NULL);
 }
 
+#define JOINS 20u
+
+/* Reaps JOINS completions: all with this status, words and data? */
+static bool joins_end(uint16_t status, uint64_t data)
+{
+	bool good = true;
+
+	for (unsigned i = 0; i < JOINS; i++) {
+		struct capos_cqe done = { 0 };
+
+		good = result_ok(ring_wait(&done, now_ns() + 5 * SECOND)) && done.user_data == data &&
+		       result_of(done.result).status == status && good;
+	}
+	return good;
+}
+
+static void many_joins(void)
+{
+	struct usage before = usage_now();
+	struct thread thread;
+	capos_handle derived = 0;
+	bool good = true;
+
+	must(thread_start(&thread, sleep_long, NULL));
+	must(cap_table_derive(known.caps, thread.handle, CAPOS_RIGHT_WAIT, 0, &derived));
+	for (uint64_t i = 0; i < 2 * JOINS; i++) {
+		struct capos_sqe entry =
+			RING_CALL(i % 2, thread, join, i % 2 ? derived : thread.handle, CAPOS_NEVER, 0, 0, 0, 0);
+
+		good = result_ok(ring_submit_wait(&entry)) && good;
+	}
+	good = result_ok(ring_enter(0, 0)) && good;
+	tap_ok(good && ring_ready() == 0, "%u joins wait, half of them through a derived capability", 2 * JOINS);
+	expect_good(cap_table_revoke(known.caps, thread.handle), "revoke");
+	tap_ok(joins_end(CAPOS_STATUS_REVOKED, 1) && ring_ready() == 0, "ends the derived half");
+	expect_good(thread_terminate(thread.handle), "terminate");
+	tap_ok(joins_end(CAPOS_STATUS_OK, 0), "ends the others");
+	expect_good(thread_finish(&thread, CAPOS_NEVER, NULL), "join once more");
+	drop(derived);
+	tap_returns(before, "joins give everything back");
+}
+
 static void terminate_everywhere(void)
 {
 	const struct {
@@ -94,10 +136,13 @@ static void terminate_everywhere(void)
 		thread_function function;
 		int wait;
 	} kinds[] = {
-		{ "sleeps", sleep_long, CAPOS_WAIT_SLEEP },	{ "is parked", park_long, CAPOS_WAIT_PARK },
+		{ "sleeps", sleep_long, CAPOS_WAIT_SLEEP },
+		{ "is parked", park_long, CAPOS_WAIT_PARK },
 		{ "waits for a notification", bell_long, CAPOS_WAIT_NOTIFICATION },
-		{ "receives", receive_long, CAPOS_WAIT_RECV },	{ "calls", call_long, CAPOS_WAIT_CALL },
-		{ "waits for its ring", ring_long, CAPOS_WAIT_RING }, { "runs", spin_long, -1 },
+		{ "receives", receive_long, CAPOS_WAIT_RECV },
+		{ "calls", call_long, CAPOS_WAIT_CALL },
+		{ "waits for its ring", ring_long, CAPOS_WAIT_RING },
+		{ "runs", spin_long, -1 },
 	};
 
 	for (unsigned i = 0; i < COUNT_OF(kinds); i++) {
@@ -107,8 +152,8 @@ static void terminate_everywhere(void)
 
 		must(thread_start(&thread, kinds[i].function, NULL));
 		if (kinds[i].wait >= 0)
-			tap_ok(becomes_true(waits_on(thread.handle) == kinds[i].wait), "a thread %s: %s", kinds[i].name,
-			       wait_name((uint32_t)kinds[i].wait));
+			tap_ok(becomes_true(waits_on(thread.handle) == kinds[i].wait), "a thread %s: %s",
+			       kinds[i].name, wait_name((uint32_t)kinds[i].wait));
 		else
 			(void)sleep_ns(MS);
 		fmt_buf(name, sizeof(name), "terminate one that %s", kinds[i].name);
@@ -133,13 +178,13 @@ static void bad_arguments(void)
 
 	expect_detail(thread_spawner_create(known.threads, entry, stack, 0, CAPOS_CPU_ANY, 2, NULL, NULL, NULL),
 		      BAD_ARGUMENT, 4, "create with an unknown flag");
-	expect_detail(thread_spawner_create(known.threads, entry, stack, 0, 1u << 20, 0, NULL, NULL, NULL), BAD_ARGUMENT,
-		      3, "create on a CPU that is not there");
+	expect_detail(thread_spawner_create(known.threads, entry, stack, 0, 1u << 20, 0, NULL, NULL, NULL),
+		      BAD_ARGUMENT, 3, "create on a CPU that is not there");
 	tap_ok(!result_ok(thread_spawner_create(known.threads, BAD_KERNEL, stack, 0, CAPOS_CPU_ANY, 0, NULL, NULL,
 						NULL)),
 	       "create with an entry in the kernel");
-	tap_ok(!result_ok(thread_spawner_create(known.threads, BAD_NONCANONICAL, stack, 0, CAPOS_CPU_ANY, 0, NULL, NULL,
-						NULL)),
+	tap_ok(!result_ok(thread_spawner_create(known.threads, BAD_NONCANONICAL, stack, 0, CAPOS_CPU_ANY, 0, NULL,
+						NULL, NULL)),
 	       "create with a non-canonical entry");
 	tap_unchanged(before, "refused threads cost nothing");
 	must(thread_start(&thread, sleep_long, NULL));
@@ -229,6 +274,7 @@ static void exhaustion(void)
 void test_thread(void)
 {
 	join();
+	many_joins();
 	terminate_everywhere();
 	bad_arguments();
 	information();

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/* What the scheduler stands on, small: CPUs by hand, a clock that the test sets, no programs. Threads are data. */
+#ifndef TESTS_SCHED_FAKES_H
+#define TESTS_SCHED_FAKES_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <kernel/call.h>
+#include <kernel/debug.h>
+#include <kernel/ipc.h>
+#include <kernel/process.h>
+#include <kernel/state.h>
+#include <kernel/thread.h>
+#include <kernel/trace.h>
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CPUS 4u
+#define MS 1000000ull
+
+struct kernel kernel_state;
+struct cpu *sim_cpu_record;
+static struct cpu *cpus[CPUS];
+static u64 now_ns, armed_at[CPUS], pool_live;
+static u32 ipis[CPUS], window_bits;
+static bool pool_empty;
+static jmp_buf halted, panicked;
+static bool expects_panic;
+static unsigned steps, deaths, operations, polls;
+static enum activity_result step_result;
+static void *garbage[64];
+static unsigned garbage_count;
+
+/* True: `expression` panics. */
+#define PANICS(expression)                                                                                           \
+	({                                                                                                           \
+		bool did = true;                                                                                     \
+		expects_panic = true;                                                                                \
+		if (setjmp(panicked) == 0) {                                                                         \
+			expression;                                                                                  \
+			did = false;                                                                                 \
+		}                                                                                                    \
+		expects_panic = false;                                                                               \
+		did;                                                                                                 \
+	})
+
+void panic(const char *format, ...)
+{
+	va_list args;
+
+	if (expects_panic)
+		longjmp(panicked, 1);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	abort();
+}
+
+/* --- the machine ------------------------------------------------------------------------------------------------------- */
+
+struct instant mach_clock(void)
+{
+	return (struct instant){ now_ns };
+}
+void mach_timer_arm(struct instant deadline)
+{
+	armed_at[sim_cpu_record->id] = deadline.ns;
+}
+void mach_ipi_send(struct cpu *cpu)
+{
+	ipis[cpu->id]++;
+}
+u32 mach_idle_wait(struct cpu *cpu)
+{
+	(void)cpu;
+	longjmp(halted, 1);
+}
+u32 mach_irq_window(struct cpu *cpu)
+{
+	u32 bits = window_bits;
+
+	(void)cpu;
+	window_bits = 0;
+	return bits;
+}
+void mach_thread_leave(struct thread *thread)
+{
+	(void)thread;
+}
+void *frames_boot_alloc(size_t bytes)
+{
+	return garbage[garbage_count++] = calloc(1, bytes);
+}
+
+/* --- other rooms ------------------------------------------------------------------------------------------------------- */
+
+struct cpu *cpu_get(u32 id)
+{
+	assert_true(id < CPUS);
+	return cpus[id];
+}
+struct cpu *cpu_find(u32 id)
+{
+	return id < CPUS ? cpus[id] : NULL;
+}
+u32 cpu_count(void)
+{
+	return CPUS;
+}
+void trace_record(struct cpu *cpu, enum capos_trace_event event, u64 thread_id, u64 arg0, u64 arg1)
+{
+	(void)cpu, (void)event, (void)thread_id, (void)arg0, (void)arg1;
+}
+void space_switch(struct cpu *cpu, struct space *space)
+{
+	cpu->loaded_space = space;
+}
+void space_handle_flush_requests(struct cpu *cpu)
+{
+	(void)cpu;
+}
+void console_irq(struct cpu *cpu)
+{
+	(void)cpu;
+}
+void reclaim_kernel_enter(struct cpu *cpu)
+{
+	atomic_store_relaxed(&cpu->epoch, 1ull);
+}
+void reclaim_kernel_exit(struct cpu *cpu)
+{
+	atomic_store_relaxed(&cpu->epoch, 0ull);
+}
+bool reclaim_poll(struct cpu *cpu)
+{
+	polls++;
+	return cpu->deferred_first != NULL;
+}
+void reclaim_defer(struct reclaim_node *node, void (*fn)(struct reclaim_node *))
+{
+	fn(node);
+}
+void call_syscall(struct cpu *cpu)
+{
+	(void)cpu;
+}
+bool endpoint_fault(struct cpu *cpu, struct thread *thread, const struct fault *fault)
+{
+	(void)cpu, (void)thread, (void)fault;
+	return false;
+}
+void endpoint_fault_finish(struct cpu *cpu, struct thread *thread, u64 result, const u64 *words, unsigned count)
+{
+	(void)cpu, (void)thread, (void)result, (void)words, (void)count;
+}
+void ring_op_finish(struct cpu *cpu, struct ring_op *op, u64 result, const u64 *words, unsigned count)
+{
+	(void)cpu, (void)op, (void)result, (void)words, (void)count;
+}
+void process_fault(struct cpu *cpu, struct thread *thread, const struct fault *fault)
+{
+	(void)cpu, (void)thread, (void)fault;
+}
+void operation_step(struct cpu *cpu, struct thread *thread)
+{
+	(void)cpu;
+	operations++;
+	atomic_fetch_and(&thread->attention, ~ATTENTION_OPERATION);
+}
+/* A death of one step. */
+void thread_exit_step(struct cpu *cpu, struct thread *thread)
+{
+	deaths++;
+	sched_detach_current(cpu);
+	sched_drop_entity(thread);
+}
+u16 pool_alloc(enum pool_id pool, struct process *process, void **out)
+{
+	(void)pool, (void)process;
+	if (pool_empty)
+		return CAPOS_STATUS_NO_MEMORY;
+	*out = aligned_alloc(64, ALIGN_UP(sizeof(struct entity), 64ul));
+	memset(*out, 0, sizeof(struct entity));
+	pool_live++;
+	return CAPOS_STATUS_OK;
+}
+void pool_uncharge(enum pool_id pool, struct process *process)
+{
+	(void)pool, (void)process;
+}
+void pool_free(enum pool_id pool, void *object)
+{
+	(void)pool;
+	pool_live--;
+	free(object);
+}
+
+/* --- the world ----------------------------------------------------------------------------------------------------------- */
+
+static struct process *process;
+static struct thread *threads[32];
+static unsigned thread_count;
+static u64 next_id;
+
+static struct thread *thread_new(bool passive)
+{
+	struct thread *thread = aligned_alloc(64, ALIGN_UP(sizeof(struct thread), 64ul));
+	void *entity;
+
+	memset(thread, 0, sizeof(*thread));
+	threads[thread_count++] = thread;
+	thread->process = process;
+	thread->passive = passive;
+	thread->object.id = ++next_id;
+	assert_int_equal(pool_alloc(POOL_ENTITY, process, &entity), CAPOS_STATUS_OK);
+	thread->own = entity;
+	entity_init(thread->own, ENTITY_THREAD, CAPOS_CPU_ANY);
+	thread->own->thread = thread;
+	waiter_init(&thread->wait, WAITER_THREAD, thread);
+	return thread;
+}
+
+/* From here on we are on CPU `id`. */
+static struct cpu *on(u32 id)
+{
+	sim_cpu_record = cpus[id];
+	return cpus[id];
+}
+
+/* What CPU `id` resumes at the end of a kernel entry; NULL: it halts. */
+static struct thread *exits(u32 id)
+{
+	struct cpu *cpu = on(id);
+
+	if (setjmp(halted) != 0)
+		return NULL;
+	return sched_exit(cpu);
+}
+
+/* An interrupt in user mode, or in the halt. */
+static struct thread *interrupted(u32 id, u32 bits)
+{
+	struct cpu *cpu = on(id);
+
+	if (setjmp(halted) != 0)
+		return NULL;
+	if (cpu->current != NULL)
+		return kernel_irq(cpu, bits);
+	atomic_store_relaxed(&cpu->idling, 0u);
+	sched_irq(cpu, bits);
+	return sched_exit(cpu);
+}
+
+/* Time passes to what CPU `id` has armed, which fires. */
+static struct thread *fires(u32 id)
+{
+	assert_int_not_equal(armed_at[id], INSTANT_NEVER.ns);
+	now_ns = MAX(now_ns, armed_at[id]);
+	armed_at[id] = INSTANT_NEVER.ns;
+	return interrupted(id, IRQ_TIMER);
+}
+
+static void no_unlink(struct waiter *waiter)
+{
+	(void)waiter;
+}
+static const struct waiter_ops no_queue = { .unlink = no_unlink };
+
+/* The current thread of the CPU that we are on waits for something. */
+static void blocks(struct thread *thread, enum capos_wait wait, struct instant deadline)
+{
+	waiter_prepare(sim_cpu_record, &thread->wait);
+	waiter_arm(sim_cpu_record, &thread->wait, wait, &no_queue, deadline);
+}
+
+/* The event comes, on CPU `id`. */
+static bool wakes(u32 id, struct thread *thread)
+{
+	if (!waiter_claim(&thread->wait))
+		return false;
+	waiter_finish(on(id), &thread->wait, STATUS(OK), NULL, 0);
+	return true;
+}
+
+static enum dispatch_owner owner_of(const struct entity *entity)
+{
+	return (enum dispatch_owner)atomic_load_relaxed(&entity->owner);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&kernel_state, 0, sizeof(kernel_state));
+	kernel_state.cpu_count = CPUS;
+	now_ns = 1000 * MS;
+	pool_live = garbage_count = thread_count = steps = deaths = operations = polls = window_bits = 0;
+	next_id = 100;
+	pool_empty = false;
+	process = calloc(1, sizeof(*process));
+	garbage[garbage_count++] = process;
+	for (u32 i = 0; i < CPUS; i++) {
+		cpus[i] = aligned_alloc(64, ALIGN_UP(sizeof(struct cpu), 64ul));
+		memset(cpus[i], 0, sizeof(struct cpu));
+		garbage[garbage_count++] = cpus[i];
+		cpus[i]->id = i;
+		cpus[i]->account_ns = now_ns;
+		armed_at[i] = INSTANT_NEVER.ns;
+		ipis[i] = 0;
+		on(i);
+		sched_init_cpu(cpus[i]);
+		atomic_store_relaxed(&cpus[i]->online, 1u);
+	}
+	on(0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	for (u32 i = 0; i < CPUS; i++)
+		sched_verify(on(i));
+	/* Every entity is some thread's, and none is lost. */
+	while (thread_count > 0) {
+		struct thread *thread = threads[--thread_count];
+
+		if (thread->spare != NULL)
+			pool_free(POOL_ENTITY, thread->spare);
+		pool_free(POOL_ENTITY, thread->own);
+		free(thread);
+	}
+	assert_int_equal(pool_live, 0);
+	while (garbage_count > 0)
+		free(garbage[--garbage_count]);
+	return 0;
+}
+
+/* For tests that do not use all of it. */
+static inline void fakes_used(void)
+{
+	(void)exits, (void)interrupted, (void)fires, (void)wakes, (void)owner_of, (void)blocks;
+	(void)expects_panic, (void)panicked, (void)step_result, (void)thread_new;
+}
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the operations of issue 3 cost, in guest instructions: `make bench-costs` boots this under -icount shift=0, where
+ * the TSC counts instructions. Not for the simulator, whose time is not the TSC's.
+ *
+ * A sample is the difference of two readings around one operation, less that around nothing. The marks are no-operations
+ * that the profiler (bench/profile.c) knows by their bytes.
+ */
+#ifndef COSTS_H
+#define COSTS_H
+
+#include <user/capos.h>
+
+#define COST_OPERATIONS(X)                                                                                           \
+	X(empty, 1)                                                                                                  \
+	X(null_call, 1)                                                                                              \
+	X(timer_now, 1)                                                                                              \
+	X(ipc_rt_0, 1)                                                                                               \
+	X(ipc_rt_4, 1)                                                                                               \
+	X(ipc_rt_8, 1)                                                                                               \
+	X(ipc_rt_active, 1)                                                                                          \
+	X(stale_call, 1)                                                                                             \
+	X(wrong_type_call, 1)                                                                                        \
+	X(fault_rt, 1)                                                                                               \
+	X(park_rt, 1)                                                                                                \
+	X(yield_switch, 2)                                                                                           \
+	X(ring_nop_32, 32)                                                                                           \
+	X(ring_nop_1, 1)                                                                                             \
+	X(thread_create_join, 1)                                                                                     \
+	X(process_spawn_wait, 1)                                                                                     \
+	X(timer_wake_max, 1)                                                                                         \
+	X(timer_irq, 1)
+
+enum cost_operation {
+#define X(name, parts) COST_##name,
+	COST_OPERATIONS(X)
+#undef X
+		COST_COUNT
+};
+
+#define COST_SAMPLES 2000u
+#define COST_MARK_BASE 0x43430000
+
+/* The bytes of this instruction tell the profiler that an operation begins (2n) or has ended (2n + 1). */
+#define COST_MARK(n) __asm__ volatile("nopl %c0(%%rax)" ::"i"(COST_MARK_BASE + (n)) : "memory")
+
+static inline uint64_t instructions(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+/* One sample of `operation`. */
+#define COST_SAMPLE(name, operation)                                                                                 \
+	do {                                                                                                         \
+		COST_MARK(2 * COST_##name);                                                                          \
+		uint64_t begin_ = instructions();                                                                    \
+		operation;                                                                                           \
+		uint64_t end_ = instructions();                                                                      \
+		COST_MARK(2 * COST_##name + 1);                                                                      \
+		cost_add(COST_##name, end_ - begin_);                                                                \
+	} while (0)
+
+/* main.c: a sample, with what the two readings themselves cost. */
+void cost_add(enum cost_operation operation, uint64_t instructions);
+
+/* Each measures its operations and leaves nothing behind. */
+void costs_calls(void);
+void costs_ring(void);
+void costs_ipc(void);
+void costs_threads(void);
+void costs_timer(void);
+
+/* A child process: this program in another mode, with a capability "port" (0: none). */
+capos_handle costs_child(const char *mode, capos_handle port, uint32_t rights);
+void costs_child_end(capos_handle process);
+int costs_child_main(const char *mode);
+
+#define COSTS_IFACE (CAPOS_IFACE_USER + 0x400u)
+
+#endif

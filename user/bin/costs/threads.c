@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Threads and processes: made, waited for, and wholly taken down inside the sample; parking between two threads. */
+#include "costs.h"
+
+#define THREAD_SAMPLES 400u
+#define PROCESS_SAMPLES 200u
+
+/* --- a thread on one fresh page of stack, without a record -------------------------------------------------------- */
+
+static _Noreturn void end_at_once(capos_handle *self_handle)
+{
+	for (;;)
+		(void)thread_exit(__atomic_load_n(self_handle, __ATOMIC_RELAXED), 0);
+}
+
+static void thread_round(void)
+{
+	static capos_handle handle;
+	capos_handle memory = 0;
+	uint64_t stack = 0;
+
+	(void)factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &memory);
+	(void)address_space_map(known.space, memory, 0, 0, CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE, &stack);
+	/* As after a call: the stack's end less a return address is aligned. */
+	must(thread_spawner_create(known.threads, (uintptr_t)end_at_once, stack + CAPOS_PAGE_BYTES - 8,
+				   (uintptr_t)&handle, 0, 0, &handle, NULL, NULL));
+	(void)thread_join(handle, CAPOS_NEVER, NULL, NULL);
+	(void)cap_table_release(known.caps, handle);
+	(void)address_space_unmap(known.space, stack, CAPOS_PAGE_BYTES);
+	(void)cap_table_destroy(known.caps, memory);
+	(void)cap_table_release(known.caps, memory);
+}
+
+static void process_round(void)
+{
+	static struct capos_spawn spawn;
+	struct process_end end;
+	capos_handle process = 0;
+
+	spawn_init(&spawn, "tiny", NULL);
+	must(spawn_start(&spawn, &process, NULL));
+	must(spawn_finish(process, CAPOS_NEVER, &end));
+}
+
+/* --- two threads that wake each other -------------------------------------------------------------------------------- */
+
+static uint32_t ball[2];
+
+static void park_round(unsigned me)
+{
+	__atomic_store_n(&ball[1 - me], 1, __ATOMIC_RELAXED);
+	(void)unpark(&ball[1 - me], 1);
+	while (__atomic_load_n(&ball[me], __ATOMIC_RELAXED) == 0)
+		(void)park_while(&ball[me], 0, CAPOS_NEVER);
+	__atomic_store_n(&ball[me], 0, __ATOMIC_RELAXED);
+}
+
+static uint64_t park_other(void *argument)
+{
+	(void)argument;
+	while (__atomic_load_n(&ball[1], __ATOMIC_RELAXED) == 0)
+		(void)park_while(&ball[1], 0, CAPOS_NEVER);
+	__atomic_store_n(&ball[1], 0, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < COST_SAMPLES; i++)
+		park_round(1);
+	__atomic_store_n(&ball[0], 1, __ATOMIC_RELAXED);
+	(void)unpark(&ball[0], 1);
+	return 0;
+}
+
+void costs_threads(void)
+{
+	struct thread other;
+
+	must(thread_start_on(&other, park_other, NULL, 0, 0));
+	for (unsigned i = 0; i < COST_SAMPLES; i++)
+		COST_SAMPLE(park_rt, park_round(0));
+	park_round(0);
+	must(thread_finish(&other, CAPOS_NEVER, NULL));
+
+	for (unsigned i = 0; i < 8; i++)
+		thread_round();
+	for (unsigned i = 0; i < THREAD_SAMPLES; i++)
+		COST_SAMPLE(thread_create_join, thread_round());
+	for (unsigned i = 0; i < 8; i++)
+		process_round();
+	for (unsigned i = 0; i < PROCESS_SAMPLES; i++)
+		COST_SAMPLE(process_spawn_wait, process_round());
+}
