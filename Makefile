@@ -93,14 +93,14 @@ sim_ldflags     := $(sim_san_$(SIM_BUILD)) -rdynamic
 
 user_common := $(common) -ffreestanding -O2 -fPIE -fno-stack-protector -fno-strict-aliasing -fcf-protection=none \
 	-fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections $(user_inc)
-user_cflags     := $(user_common) $(build_defs_$(BUILD))
-user_sim_cflags := $(user_common) $(sim_defs_$(SIM_BUILD)) -fno-omit-frame-pointer
+user_cflags     := $(user_common) -Iuser/lib/x86_64/include -mgeneral-regs-only $(build_defs_$(BUILD))
+user_sim_cflags := $(user_common) -Iuser/lib/sim/include $(sim_defs_$(SIM_BUILD)) -fno-omit-frame-pointer
 user_sim_hook   := -fsanitize-coverage=trace-pc
 user_ldflags    := -static-pie -nostdlib -Wl,-T,tools/user.ld,-z,noexecstack,-z,max-page-size=4096,-z,norelro \
 	-Wl,--gc-sections,--build-id=none,--no-dynamic-linker,-z,text
 
 unit_common := $(common) -O1 -DCAPOS_DEBUG=1 -DCAPOS_UNIT=1 -fsanitize=address,undefined -fno-sanitize-recover=all \
-	-fno-omit-frame-pointer $(call kernel_inc,sim) -Iuser/include -I.
+	-fno-omit-frame-pointer $(call kernel_inc,sim) -Iuser/include -Iuser/lib/sim/include -I.
 unit_cc_gcc   := gcc
 unit_cc_clang := $(CLANG)
 

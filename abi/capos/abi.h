@@ -45,21 +45,22 @@ enum capos_op {
 	/* Reply only; word-, message- and capability-rules as REPLY_RECV. Handle 0: at the endpoint of the call being served,
 	 * or, with CAPOS_CALL_TOKEN, at that of the thread's last RECV or REPLY_RECV (not by ring: there a handle is needed). */
 	CAPOS_OP_REPLY = 3,
-	CAPOS_OP_ENTER = 4,	 /* cap_enter: word[0] completions to wait for, word[1] absolute deadline */
-	CAPOS_OP_YIELD = 5,	 /* let others of the queue go first */
+	CAPOS_OP_ENTER = 4, /* cap_enter: word[0] completions to wait for, word[1] absolute deadline */
+	CAPOS_OP_YIELD = 5, /* let others of the queue go first */
 };
 
-#define CAPOS_CALL_MESSAGE 1u	/* message bytes go along: thread page send_bytes, message[] (ring: word[2] address, word[3] bytes) */
-#define CAPOS_CALL_CAPS 2u	/* capabilities go along: thread page send_caps, send_cap[] */
+#define CAPOS_CALL_MESSAGE                                                                                           \
+	1u /* message bytes go along: thread page send_bytes, message[] (ring: word[2] address, word[3] bytes) */
+#define CAPOS_CALL_CAPS 2u /* capabilities go along: thread page send_caps, send_cap[] */
 /* Replies only: the caller's call ends with status `exception`. The interface result of any reply, also of this one, stands
  * in the low 16 bits of the interface field of the reply's call word (the method field is not looked at). */
 #define CAPOS_CALL_EXCEPTION 4u
-#define CAPOS_CALL_TOKEN 8u	/* replies only: reply to thread page reply_token instead of the call being served */
+#define CAPOS_CALL_TOKEN 8u /* replies only: reply to thread page reply_token instead of the call being served */
 #define CAPOS_CALL_FLAGS_KNOWN 0xfu
 
 #define CAPOS_CALL_WORD(iface, method, op, words, flags)                                                             \
-	((uint64_t)(uint32_t)(iface) | (uint64_t)(uint16_t)(method) << 32 | (uint64_t)((op)&15u) << 48 |             \
-	 (uint64_t)((words)&15u) << 52 | (uint64_t)((flags)&255u) << 56)
+	((uint64_t)(uint32_t)(iface) | (uint64_t)(uint16_t)(method) << 32 | (uint64_t)((op) & 15u) << 48 |           \
+	 (uint64_t)((words) & 15u) << 52 | (uint64_t)((flags) & 255u) << 56)
 #define CAPOS_CALL_IFACE(c) ((uint32_t)(c))
 #define CAPOS_CALL_METHOD(c) ((uint16_t)((c) >> 32))
 #define CAPOS_CALL_OP(c) ((unsigned)((c) >> 48) & 15u)
@@ -72,30 +73,30 @@ enum capos_op {
  */
 #define CAPOS_STATUSES(X)                                                                                            \
 	X(OK, 0, "ok")                                                                                               \
-	X(INVALID_HANDLE, 1, "invalidHandle") /* no such slot, empty, or 0 */                                        \
-	X(STALE_HANDLE, 2, "staleHandle") /* the slot was released or reused since */                                \
+	X(INVALID_HANDLE, 1, "invalidHandle")	/* no such slot, empty, or 0 */                                      \
+	X(STALE_HANDLE, 2, "staleHandle")	/* the slot was released or reused since */                          \
 	X(WRONG_INTERFACE, 3, "wrongInterface") /* the object is of another type */                                  \
 	X(MISSING_RIGHTS, 4, "missingRights")                                                                        \
 	X(UNKNOWN_METHOD, 5, "unknownMethod") /* method or op */                                                     \
-	X(BAD_SIZE, 6, "badSize") /* words, message bytes or capabilities not as declared */                         \
-	X(BAD_ADDRESS, 7, "badAddress") /* user pointer: unmapped, read-only, kernel, overflowing */                 \
-	X(BAD_ARGUMENT, 8, "badArgument") /* a field is out of its range; detail: index of the word */               \
+	X(BAD_SIZE, 6, "badSize")	      /* words, message bytes or capabilities not as declared */             \
+	X(BAD_ADDRESS, 7, "badAddress")	      /* user pointer: unmapped, read-only, kernel, overflowing */           \
+	X(BAD_ARGUMENT, 8, "badArgument")     /* a field is out of its range; detail: index of the word */           \
 	X(QUOTA_EXCEEDED, 9, "quotaExceeded") /* detail: enum capos_quota */                                         \
-	X(NO_MEMORY, 10, "noMemory") /* the machine has no frame left */                                             \
-	X(REVOKED, 11, "revoked") /* the authority or the object ended; a wait may have begun */                     \
-	X(CANCELLED, 12, "cancelled") /* the wait was cancelled; a call may have been served */                      \
-	X(PEER_GONE, 13, "peerGone") /* the server of the call ended before it replied */                            \
-	X(EXCEPTION, 14, "exception") /* the server replied with an exception; interface result says which */        \
-	X(TIMED_OUT, 15, "timedOut") /* the deadline passed; detail 0 */                                             \
+	X(NO_MEMORY, 10, "noMemory")	      /* the machine has no frame left */                                    \
+	X(REVOKED, 11, "revoked")	      /* the authority or the object ended; a wait may have begun */         \
+	X(CANCELLED, 12, "cancelled")	      /* the wait was cancelled; a call may have been served */              \
+	X(PEER_GONE, 13, "peerGone")	      /* the server of the call ended before it replied */                   \
+	X(EXCEPTION, 14, "exception")	 /* the server replied with an exception; interface result says which */     \
+	X(TIMED_OUT, 15, "timedOut")	 /* the deadline passed; detail 0 */                                         \
 	X(WOULD_BLOCK, 16, "wouldBlock") /* deadline 0 and nothing there */                                          \
 	X(COMPLETIONS_PENDING, 17, "completionsPending") /* receive: the completion queue is not empty */            \
-	X(NO_SLOTS, 18, "noSlots") /* the receiver accepts fewer capabilities than were sent */                      \
-	X(NOT_SERVING, 19, "notServing") /* reply without a call being served, or an unknown token */                \
-	X(MESSAGE_BUSY, 20, "messageBusy") /* a ring entry that uses the message area is already in flight */        \
-	X(DYING, 21, "dying") /* the process or thread is ending */                                                  \
+	X(NO_SLOTS, 18, "noSlots")		  /* the receiver accepts fewer capabilities than were sent */       \
+	X(NOT_SERVING, 19, "notServing")	  /* reply without a call being served, or an unknown token */       \
+	X(MESSAGE_BUSY, 20, "messageBusy")	  /* a ring entry that uses the message area is already in flight */ \
+	X(DYING, 21, "dying")			  /* the process or thread is ending */                              \
 	X(RESULT_TOO_LARGE, 22, "resultTooLarge") /* ring: result does not fit a completion entry */                 \
-	X(NOT_SUPPORTED, 23, "notSupported") /* this machine does not have it */                                     \
-	X(RING_STALE, 24, "ringStale") /* the ring has another consumer (owner generation moved on) */
+	X(NOT_SUPPORTED, 23, "notSupported")	  /* this machine does not have it */                                \
+	X(RING_STALE, 24, "ringStale")		  /* the ring has another consumer (owner generation moved on) */
 
 enum capos_status {
 #define X(name, value, text) CAPOS_STATUS_##name = (value),
@@ -103,7 +104,12 @@ enum capos_status {
 #undef X
 };
 
-enum capos_quota { CAPOS_QUOTA_MEMORY = 1, CAPOS_QUOTA_SLOTS = 2, CAPOS_QUOTA_THREADS = 3, CAPOS_QUOTA_PROCESSES = 4 };
+enum capos_quota {
+	CAPOS_QUOTA_MEMORY = 1,
+	CAPOS_QUOTA_SLOTS = 2,
+	CAPOS_QUOTA_THREADS = 3,
+	CAPOS_QUOTA_PROCESSES = 4
+};
 
 #define CAPOS_RESULT(status, iresult, detail)                                                                        \
 	((uint64_t)(uint16_t)(status) | (uint64_t)(uint16_t)(iresult) << 16 | (uint64_t)(uint32_t)(detail) << 32)
@@ -116,22 +122,22 @@ enum capos_quota { CAPOS_QUOTA_MEMORY = 1, CAPOS_QUOTA_SLOTS = 2, CAPOS_QUOTA_TH
  * through; words as sent; detail = words | caps << 4 | message bytes << 8; the thread page has token, capabilities and message.
  */
 #define CAPOS_RECV_DETAIL(words, caps, bytes) ((uint32_t)(words) | (uint32_t)(caps) << 4 | (uint32_t)(bytes) << 8)
-#define CAPOS_RECV_WORDS(d) ((d)&15u)
+#define CAPOS_RECV_WORDS(d) ((d) & 15u)
 #define CAPOS_RECV_CAPS(d) (((d) >> 4) & 15u)
 #define CAPOS_RECV_BYTES(d) (((d) >> 8) & 1023u)
 
 /* Rights of a capability. */
 enum capos_right {
-	CAPOS_RIGHT_READ = 1u,	   /* look at it; map it readable */
-	CAPOS_RIGHT_WRITE = 2u,	   /* change its content; map it writable */
-	CAPOS_RIGHT_EXEC = 4u,	   /* map it executable */
-	CAPOS_RIGHT_CALL = 8u,	   /* endpoint: call */
-	CAPOS_RIGHT_RECV = 16u,	   /* endpoint: receive and reply */
-	CAPOS_RIGHT_SIGNAL = 32u,  /* notification: signal */
-	CAPOS_RIGHT_WAIT = 64u,	   /* wait for it (notification, process, thread) */
-	CAPOS_RIGHT_CONTROL = 128u,/* change how it behaves: kill, terminate, own, configure */
-	CAPOS_RIGHT_CREATE = 256u, /* make new objects through it */
-	CAPOS_RIGHT_GRANT = 512u,  /* derive, copy, transfer */
+	CAPOS_RIGHT_READ = 1u,	    /* look at it; map it readable */
+	CAPOS_RIGHT_WRITE = 2u,	    /* change its content; map it writable */
+	CAPOS_RIGHT_EXEC = 4u,	    /* map it executable */
+	CAPOS_RIGHT_CALL = 8u,	    /* endpoint: call */
+	CAPOS_RIGHT_RECV = 16u,	    /* endpoint: receive and reply */
+	CAPOS_RIGHT_SIGNAL = 32u,   /* notification: signal */
+	CAPOS_RIGHT_WAIT = 64u,	    /* wait for it (notification, process, thread) */
+	CAPOS_RIGHT_CONTROL = 128u, /* change how it behaves: kill, terminate, own, configure */
+	CAPOS_RIGHT_CREATE = 256u,  /* make new objects through it */
+	CAPOS_RIGHT_GRANT = 512u,   /* derive, copy, transfer */
 	CAPOS_RIGHT_DESTROY = 1024u,
 };
 #define CAPOS_RIGHTS_ALL 2047u

@@ -16,7 +16,12 @@ enum capos_spawn_result {
 };
 
 enum capos_park_result { CAPOS_PARK_MISMATCH = 1 };
-enum capos_map_result { CAPOS_MAP_OVERLAP = 1, CAPOS_MAP_WRITE_EXEC = 2, CAPOS_MAP_PINNED = 3, CAPOS_MAP_NOT_MAPPED = 4 };
+enum capos_map_result {
+	CAPOS_MAP_OVERLAP = 1,
+	CAPOS_MAP_WRITE_EXEC = 2,
+	CAPOS_MAP_PINNED = 3,
+	CAPOS_MAP_NOT_MAPPED = 4
+};
 enum capos_console_result { CAPOS_CONSOLE_NOT_OWNER = 1, CAPOS_CONSOLE_OWNED = 2 };
 enum capos_session_result { CAPOS_SESSION_ENDED = 1, CAPOS_SESSION_UNKNOWN_ACCOUNT = 2 };
 enum capos_thread_result { CAPOS_THREAD_NOT_SELF = 1, CAPOS_THREAD_BAD_CPU = 2 };
@@ -50,7 +55,7 @@ struct capos_spawn {
 	uint64_t session;		/* user session handle, or 0: the caller's */
 	uint32_t flags;			/* 0 */
 	uint32_t grant_count;
-	char args[96];			/* command line, 0-terminated */
+	char args[96]; /* command line, 0-terminated */
 	struct capos_grant grants[CAPOS_SPAWN_GRANTS];
 };
 _Static_assert(offsetof(struct capos_spawn, grants) == 160 && sizeof(struct capos_spawn) <= CAPOS_MESSAGE_BYTES,
@@ -85,11 +90,11 @@ struct capos_startup {
 };
 
 enum capos_exit_cause {
-	CAPOS_EXIT_NONE = 0,	   /* still lives */
-	CAPOS_EXIT_NORMAL = 1,	   /* last thread exited; code of the first one */
-	CAPOS_EXIT_KILLED = 2,	   /* process.kill; code as given */
-	CAPOS_EXIT_FAULT = 3,	   /* fault cause, address, ip say which */
-	CAPOS_EXIT_INTERRUPTED = 4,/* Ctrl-C */
+	CAPOS_EXIT_NONE = 0,	    /* still lives */
+	CAPOS_EXIT_NORMAL = 1,	    /* last thread exited; code of the first one */
+	CAPOS_EXIT_KILLED = 2,	    /* process.kill; code as given */
+	CAPOS_EXIT_FAULT = 3,	    /* fault cause, address, ip say which */
+	CAPOS_EXIT_INTERRUPTED = 4, /* Ctrl-C */
 	CAPOS_EXIT_CREATOR_GONE = 5,
 	CAPOS_EXIT_START_FAILED = 6,
 };
@@ -147,16 +152,16 @@ struct capos_thread_info {
 	X(NONE, 0, "-")                                                                                              \
 	X(SLEEP, 1, "sleep")                                                                                         \
 	X(PARK, 2, "park")                                                                                           \
-	X(CALL, 3, "call")	 /* for a receiver */                                                                \
-	X(REPLY, 4, "reply")	 /* being served */                                                                  \
+	X(CALL, 3, "call")   /* for a receiver */                                                                    \
+	X(REPLY, 4, "reply") /* being served */                                                                      \
 	X(RECV, 5, "receive")                                                                                        \
 	X(NOTIFICATION, 6, "notification")                                                                           \
 	X(PROCESS, 7, "process")                                                                                     \
 	X(JOIN, 8, "join")                                                                                           \
-	X(RING, 9, "ring")	 /* cap_enter */                                                                     \
+	X(RING, 9, "ring") /* cap_enter */                                                                           \
 	X(CONSOLE, 10, "console")                                                                                    \
-	X(KERNEL, 11, "kernel")	 /* shootdown, revocation, teardown, memory */                                       \
-	X(FAULT, 12, "fault")	 /* fault handler */
+	X(KERNEL, 11, "kernel") /* shootdown, revocation, teardown, memory */                                        \
+	X(FAULT, 12, "fault")	/* fault handler */
 enum capos_wait {
 #define X(name, value, text) CAPOS_WAIT_##name = (value),
 	CAPOS_WAITS(X)
@@ -216,17 +221,17 @@ enum capos_fault_cause {
 /* --- trace --------------------------------------------------------------------------------------------------------- */
 
 #define CAPOS_TRACE_EVENTS(X)                                                                                        \
-	X(SWITCH, 1, "switch")	       /* thread: next; next thread id, reason left (enum capos_wait or 0x100 preempted) */ \
-	X(WAKE, 2, "wake")	       /* thread: woken; target CPU, waker thread id */                              \
-	X(MIGRATE, 3, "migrate")       /* thread; from CPU, to CPU */                                                \
-	X(CALL, 4, "call")	       /* thread; call word, handle */                                               \
-	X(RETURN, 5, "return")	       /* thread; result word, 0 */                                                  \
-	X(IRQ, 6, "irq")	       /* current thread; bits, 0 */                                                 \
-	X(IPI, 7, "ipi")	       /* current thread; target CPU, reason */                                      \
-	X(FAULT, 8, "fault")	       /* thread; cause, address */                                                  \
-	X(SPAWN, 9, "spawn")	       /* thread: creator; process id, thread id */                                  \
-	X(EXIT, 10, "exit")	       /* thread; process id, code */                                                \
-	X(SHOOTDOWN, 11, "shootdown")  /* current thread; address, CPUs asked */
+	X(SWITCH, 1, "switch") /* thread: next; next thread id, reason left (enum capos_wait or 0x100 preempted) */  \
+	X(WAKE, 2, "wake")     /* thread: woken; target CPU, waker thread id */                                      \
+	X(MIGRATE, 3, "migrate")      /* thread; from CPU, to CPU */                                                 \
+	X(CALL, 4, "call")	      /* thread; call word, handle */                                                \
+	X(RETURN, 5, "return")	      /* thread; result word, 0 */                                                   \
+	X(IRQ, 6, "irq")	      /* current thread; bits, 0 */                                                  \
+	X(IPI, 7, "ipi")	      /* current thread; target CPU, reason */                                       \
+	X(FAULT, 8, "fault")	      /* thread; cause, address */                                                   \
+	X(SPAWN, 9, "spawn")	      /* thread: creator; process id, thread id */                                   \
+	X(EXIT, 10, "exit")	      /* thread; process id, code */                                                 \
+	X(SHOOTDOWN, 11, "shootdown") /* current thread; address, CPUs asked */
 enum capos_trace_event {
 #define X(name, value, text) CAPOS_TRACE_##name = (value),
 	CAPOS_TRACE_EVENTS(X)

@@ -23,9 +23,9 @@
 struct capos_sqe {
 	uint64_t user_data; /* comes back in the completion */
 	uint64_t handle;
-	uint64_t call;	    /* call word */
-	uint64_t deadline;  /* of the operation, where it waits */
-	uint64_t word[4];   /* with CAPOS_CALL_MESSAGE: word[2] user address, word[3] bytes; two words are left */
+	uint64_t call;	   /* call word */
+	uint64_t deadline; /* of the operation, where it waits */
+	uint64_t word[4];  /* with CAPOS_CALL_MESSAGE: word[2] user address, word[3] bytes; two words are left */
 };
 
 struct capos_cqe {

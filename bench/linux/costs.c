@@ -53,8 +53,9 @@ static int compare(const void *a, const void *b)
 static void report(const char *name, uint32_t parts)
 {
 	qsort(samples, count, sizeof(samples[0]), compare);
-	printf("cost name=%s samples=%u median=%u min=%u max=%u\n", name, count, (samples[count / 2] + parts - 1) / parts,
-	       (samples[0] + parts - 1) / parts, (samples[count - 1] + parts - 1) / parts);
+	printf("cost name=%s samples=%u median=%u min=%u max=%u\n", name, count,
+	       (samples[count / 2] + parts - 1) / parts, (samples[0] + parts - 1) / parts,
+	       (samples[count - 1] + parts - 1) / parts);
 	count = 0;
 }
 
@@ -178,7 +179,7 @@ static void faults(void)
 
 	sigaction(SIGILL, &action, NULL);
 	for (unsigned i = 0; i < SAMPLES; i++)
-		SAMPLE(__asm__ volatile("ud2" ::: "memory"));
+		SAMPLE(__asm__ volatile("ud2" :: : "memory"));
 	report("fault_rt", 1);
 }
 

@@ -49,7 +49,7 @@ static const char *entry_read(const u8 *bytes, u64 size, u64 at, u32 field[FIELD
 	if (memcmp(bytes + at, "070701", 6) != 0)
 		return "bad magic";
 	for (u32 i = 0; i < FIELD_COUNT; i++)
-		if (!hex_field(bytes + at + 6 + 8 * i, &field[i]))
+		if (!hex_field(bytes + at + 6 + 8ul * i, &field[i]))
 			return "bad number";
 	name_bytes = field[FIELD_NAME_BYTES];
 	if (name_bytes < 2 || name_bytes > NAME_BYTES_MAX)

@@ -84,7 +84,7 @@ const struct archive_file *archive_find(const char *name)
 	u32 place = program_place(name);
 
 	return place < boot->program_count && strcmp(boot->programs[place]->name, name) == 0 ? boot->programs[place]
-											      : NULL;
+											     : NULL;
 }
 
 const struct archive_file *archive_program_at(u32 index)

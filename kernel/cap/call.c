@@ -3,6 +3,7 @@
 #include "cap_priv.h"
 
 #include <kernel/ipc.h>
+#include <kernel/state.h>
 #include <kernel/trace.h>
 #include <string.h>
 
@@ -167,7 +168,7 @@ static __attribute__((noinline)) void call_other_op(struct cpu *cpu, struct thre
 		return;
 	case CAPOS_OP_YIELD:
 		call_return(cpu, thread, STATUS(OK));
-		sched_yield(cpu);
+		sched_yield_current(cpu);
 		return;
 	default:
 		call_return(cpu, thread, STATUS(UNKNOWN_METHOD));
@@ -179,9 +180,8 @@ static __attribute__((noinline)) void call_other_op(struct cpu *cpu, struct thre
  * The fast path is a call of a method without message, and is straight: look-up, compare, method, result. What is rare
  * stands behind one test of op and flags together.
  */
-void call_syscall(struct cpu *cpu)
+static __attribute__((noinline)) void call_general(struct cpu *cpu, struct thread *thread)
 {
-	struct thread *thread = cpu->current;
 	struct mach_frame *frame = &thread->mach.frame;
 	u64 call_word = frame->call, result;
 	const struct method *method = NULL;
@@ -226,4 +226,60 @@ void call_syscall(struct cpu *cpu)
 	/* Blocked: the thread may run on another CPU already. */
 	if (likely(result < CALL_OPERATION))
 		call_return(cpu, thread, result);
+}
+
+void call_syscall(struct cpu *cpu)
+{
+	struct thread *thread = cpu->current;
+
+	if (!endpoint_syscall_fast(cpu, thread))
+		call_general(cpu, thread);
+}
+
+#define OP_AND_FLAGS CAPOS_CALL_WORD(0, 0, 15, 0, 255)
+
+/* A plain call (no flags) that the look-up refused. */
+static inline u64 refuse_fast(struct cpu *cpu, u64 call_word, u64 result)
+{
+	if ((call_word & OP_AND_FLAGS) != CAPOS_CALL_WORD(0, 0, CAPOS_OP_CALL, 0, 0))
+		return CALL_NOT_FAST;
+	reclaim_kernel_exit_inline(cpu);
+	return result;
+}
+
+/*
+ * The shortest way: a whole call whose frame holds five words only, and no scheduling at its end. Whatever is not a plain
+ * call of a METHOD_FAST, or one that ends at its handle, is left to kernel_syscall, which finds the same and goes on.
+ */
+u64 kernel_syscall_fast(u64 handle, u64 call_word, struct thread *thread, struct cpu *cpu)
+{
+	const struct object_type *type;
+	const struct method *method;
+	struct call call;
+	struct cap cap;
+	u64 result;
+	u16 status;
+
+	if (unlikely((trace_mask() & (1u << CAPOS_TRACE_CALL | 1u << CAPOS_TRACE_RETURN)) != 0))
+		return CALL_NOT_FAST;
+	reclaim_kernel_enter_inline(cpu);
+	status = cap_lookup_inline(thread->process, handle, &cap);
+	if (unlikely(status != CAPOS_STATUS_OK))
+		return refuse_fast(cpu, call_word, CAPOS_RESULT(status, 0, 0));
+	if (unlikely(cap.object->type != CAPOS_CALL_IFACE(call_word)))
+		return cap.object->type == CAPOS_IFACE_endpoint ? CALL_NOT_FAST :
+								  refuse_fast(cpu, call_word, STATUS(WRONG_INTERFACE));
+	type = object_types[CAPOS_CALL_IFACE(call_word)];
+	if (unlikely(CAPOS_CALL_METHOD(call_word) >= type->method_count))
+		return CALL_NOT_FAST;
+	/* Equal call words: op, word count and flags are all as they should be. */
+	method = &type->methods[CAPOS_CALL_METHOD(call_word)];
+	if (unlikely(method->fast_word != call_word || (~cap.rights & method->rights) != 0))
+		return CALL_NOT_FAST;
+	call.cap.object = cap.object;
+	call.thread = thread;
+	call.word = thread->mach.frame.word;
+	result = method->fn(&call);
+	reclaim_kernel_exit_inline(cpu);
+	return result;
 }

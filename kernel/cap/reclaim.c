@@ -31,14 +31,12 @@
 
 void reclaim_kernel_enter(struct cpu *cpu)
 {
-	u64 period = atomic_load_relaxed(&kernel_state.cap.epoch);
-
-	(void)atomic_xchg(&cpu->epoch, period * 2 + 1);
+	reclaim_kernel_enter_inline(cpu);
 }
 
 void reclaim_kernel_exit(struct cpu *cpu)
 {
-	atomic_store_release(&cpu->epoch, 0ull); /* pairs with the acquire in reclaim_scan */
+	reclaim_kernel_exit_inline(cpu);
 }
 
 void reclaim_defer(struct reclaim_node *node, void (*fn)(struct reclaim_node *))

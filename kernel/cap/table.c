@@ -24,6 +24,15 @@ struct slot_index {
 
 _Static_assert(sizeof(struct slot) * SLOTS_PER_PAGE == PAGE_BYTES, "slots fill a page");
 
+/* What a look-up finds in a table without pages: nothing. Never written. */
+static const struct slot no_slots[SLOTS_PER_PAGE];
+
+static void set_first(struct cap_table *table, const struct slot *page)
+{
+	/* Pairs with the load in cap_lookup_inline. */
+	atomic_store_release(&table->first, (struct slot *)(uintptr_t)page);
+}
+
 static struct slot_index *index_of(struct cap_table *table)
 {
 	struct slot **pages = atomic_load_relaxed(&table->index);
@@ -37,6 +46,7 @@ u16 cap_table_init(struct process *process)
 
 	atomic_store_relaxed(&table->index, (struct slot **)NULL);
 	atomic_store_relaxed(&table->slot_count, 0u);
+	set_first(table, no_slots);
 	table->free_head = SLOT_NONE;
 	table->used_count = 0;
 	table->destroyed = 0;
@@ -127,6 +137,8 @@ static u16 slot_take(struct process *process, u32 *out) REQUIRES(process->lock)
 			return status;
 		}
 		index_of(table)->page[count / SLOTS_PER_PAGE] = page;
+		if (count == 0)
+			set_first(table, page);
 	}
 	atomic_store_release(&table->slot_count, count + 1); /* pairs with the acquire in cap_lookup_inline */
 	*out = count;
@@ -280,6 +292,8 @@ bool cap_table_destroy_step(struct process *process)
 		if (count != 0) {
 			u32 page = (count - 1) / SLOTS_PER_PAGE;
 
+			if (page == 0)
+				set_first(table, no_slots);
 			frame_uncharged(process, index->page[page]);
 			index->page[page] = NULL;
 			atomic_store_relaxed(&table->slot_count, page * SLOTS_PER_PAGE);

@@ -99,7 +99,8 @@ u64 method_system_info_processes(struct call *call)
 	u64 count = 0;
 	u32 threads = 0;
 
-	for (; process != NULL && count < CAPOS_MESSAGE_BYTES / sizeof(*info) && threads < THREADS_PER_CALL; count++) {
+	for (; process != NULL && count < CAPOS_MESSAGE_BYTES / sizeof(*info) && threads < THREADS_PER_CALL;
+	     count++) {
 		process_fill_info(process, &info[count]);
 		threads += info[count].threads;
 		process = registry_next_process(process->object.id + 1);

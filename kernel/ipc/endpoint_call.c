@@ -144,11 +144,8 @@ void endpoint_call(struct cpu *cpu, struct thread *caller, const struct cap *cap
 	u64 result = check_call(cap, call_word);
 	u16 status;
 
-	if (likely(result == STATUS(OK))) {
-		if (likely(CAPOS_CALL_FLAGS(call_word) == 0) && endpoint_call_fast(cpu, caller, cap))
-			return;
+	if (likely(result == STATUS(OK)))
 		result = endpoint_decode_extra(caller, call_word, &send->bytes, &send->cap_count, send->cap, false);
-	}
 	if (result != STATUS(OK)) {
 		caller->mach.frame.call = result;
 		return;

@@ -4,6 +4,9 @@
  * entity goes with the call and comes back with the reply: no queue operation, no timer write, no allocation. Whatever is
  * not exactly this case returns false before anything is changed.
  */
+#include <kernel/fastpath.h>
+#include <kernel/trace.h>
+
 #include "endpoint_priv.h"
 
 static inline void copy_words(u64 *to, const u64 *from, unsigned count)
@@ -12,31 +15,37 @@ static inline void copy_words(u64 *to, const u64 *from, unsigned count)
 		to[i] = from[i];
 }
 
-bool endpoint_call_fast(struct cpu *cpu, struct thread *caller, const struct cap *cap)
+static inline bool call_fast(struct cpu *cpu, struct thread *caller, u64 call_word)
 {
-	struct endpoint *endpoint = endpoint_of(cap->object);
-	u64 call_word = caller->mach.frame.call;
 	unsigned words = CAPOS_CALL_WORD_COUNT(call_word);
+	struct endpoint *endpoint;
 	struct waiter *receiver;
 	struct thread *server;
 	struct mach_frame *frame;
+	struct cap cap;
 	bool same;
 	u64 token;
 
-	if (words > CAPOS_WORDS || (caller->entity == caller->own && caller->spare == NULL))
+	if (cap_lookup_inline(caller->process, caller->mach.frame.handle, &cap) != CAPOS_STATUS_OK)
+		return false;
+	endpoint = endpoint_of(cap.object);
+	if (cap.object->type != CAPOS_IFACE_endpoint || !(cap.rights & CAPOS_RIGHT_CALL) ||
+	    (endpoint->iface != CAPOS_CALL_IFACE(call_word) && endpoint->iface != 0) || words > CAPOS_WORDS ||
+	    (caller->entity == caller->own && caller->spare == NULL))
 		return false;
 	spin_lock(&endpoint->object.lock);
 	receiver = waiter_of(list_first(&endpoint->receivers));
 	if (receiver == NULL || receiver->kind != WAITER_THREAD || !receiver->thread->passive ||
-	    !may_wait(cap->object, cap->grant))
+	    !may_wait(cap.object, cap.grant))
 		goto no;
 	/* IP1: the receiver leaves, the caller enters. */
-	same = receiver->grant == cap->grant;
-	if (!same && !grant_get(cap->grant))
+	same = receiver->grant == cap.grant;
+	if (!same && !grant_get(cap.grant))
 		goto no;
-	if (!waiter_claim(receiver)) {
+	if (!waiter_take_untimed(receiver, CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CALL_METHOD(call_word),
+							CAPOS_RECV_DETAIL(words, 0, 0)))) {
 		if (!same)
-			grant_put_later(cap->grant);
+			grant_put_later(cap.grant);
 		goto no;
 	}
 	if (!same)
@@ -44,25 +53,22 @@ bool endpoint_call_fast(struct cpu *cpu, struct thread *caller, const struct cap
 	server = receiver->thread;
 	list_remove(&receiver->link);
 	frame = &server->mach.frame;
-	waiter_deliver(cpu, receiver,
-		       CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CALL_METHOD(call_word), CAPOS_RECV_DETAIL(words, 0, 0)),
-		       NULL, 0);
 	copy_words(frame->word, caller->mach.frame.word, words);
-	frame->handle = cap->badge;
+	frame->handle = cap.badge;
 	token = endpoint->next_token++;
 	server->page->recv_token = token;
-	server->page->recv_badge = cap->badge;
+	server->page->recv_badge = cap.badge;
 
-	caller->wait.object = cap->object;
-	caller->wait.grant = cap->grant;
-	caller->wait.badge = cap->badge;
+	caller->wait.object = cap.object;
+	caller->wait.grant = cap.grant;
+	caller->wait.badge = cap.badge;
 	caller->wait.key[0] = token;
 	caller->wait.key[1] = (u64)server;
 	list_push_back(endpoint_bucket(endpoint, token), &caller->wait.link);
 	shared_store_relaxed(&server->serving, &caller->wait);
 	server->serving_at = endpoint;
 	sched_lend(cpu, caller, server);
-	waiter_arm(cpu, &caller->wait, CAPOS_WAIT_REPLY, &endpoint_caller_ops, INSTANT_NEVER);
+	waiter_arm_untimed(cpu, &caller->wait, CAPOS_WAIT_REPLY, &endpoint_caller_ops);
 	spin_unlock(&endpoint->object.lock);
 	return true;
 no:
@@ -70,17 +76,21 @@ no:
 	return false;
 }
 
-bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct cap *cap)
+static inline bool reply_fast(struct cpu *cpu, struct thread *server, u64 reply_word)
 {
-	struct endpoint *endpoint = endpoint_of(cap->object);
-	u64 reply_word = server->mach.frame.call;
 	unsigned words = CAPOS_CALL_WORD_COUNT(reply_word);
 	u32 completed = shared_load_relaxed(&server->ring_cq_tail);
+	struct endpoint *endpoint;
 	struct waiter *call;
 	struct thread *caller;
+	struct cap cap;
 	bool same;
 
-	if (words > CAPOS_WORDS || !server->passive || server->serving_at != endpoint ||
+	if (cap_lookup_inline(server->process, server->mach.frame.handle, &cap) != CAPOS_STATUS_OK)
+		return false;
+	endpoint = endpoint_of(cap.object);
+	if (cap.object->type != CAPOS_IFACE_endpoint || !(cap.rights & CAPOS_RIGHT_RECV) || words > CAPOS_WORDS ||
+	    !server->passive || server->serving_at != endpoint ||
 	    completed != shared_load_relaxed(&server->page->cq_head))
 		return false;
 	spin_lock(&endpoint->object.lock);
@@ -88,15 +98,16 @@ bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct ca
 	/* Of those in service only a call that lent its entity here comes back by the fast path. */
 	if (call == NULL || call->kind != WAITER_THREAD || call->wait != CAPOS_WAIT_REPLY ||
 	    server->borrowed_from_id != call->thread->object.id || !list_is_empty(&endpoint->callers) ||
-	    !may_wait(cap->object, cap->grant))
+	    !may_wait(cap.object, cap.grant))
 		goto no;
 	/* IP1: the caller leaves, the receiver enters. */
-	same = call->grant == cap->grant;
-	if (!same && !grant_get(cap->grant))
+	same = call->grant == cap.grant;
+	if (!same && !grant_get(cap.grant))
 		goto no;
-	if (!waiter_claim(call)) {
+	if (!waiter_take_untimed(call, CAPOS_RESULT(CAPOS_STATUS_OK, (u16)CAPOS_CALL_IFACE(reply_word),
+						    CAPOS_RECV_DETAIL(words, 0, 0)))) {
 		if (!same)
-			grant_put_later(cap->grant);
+			grant_put_later(cap.grant);
 		goto no;
 	}
 	if (!same)
@@ -105,19 +116,15 @@ bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct ca
 	list_remove(&call->link);
 	call->key[1] = 0;
 	shared_store_relaxed(&server->serving, NULL);
-	waiter_deliver(cpu, call,
-		       CAPOS_RESULT(CAPOS_STATUS_OK, (u16)CAPOS_CALL_IFACE(reply_word),
-				    CAPOS_RECV_DETAIL(words, 0, 0)),
-		       NULL, 0);
 	copy_words(caller->mach.frame.word, server->mach.frame.word, words);
 
 	server->recv_handle = server->mach.frame.handle;
-	server->wait.object = cap->object;
-	server->wait.grant = cap->grant;
+	server->wait.object = cap.object;
+	server->wait.grant = cap.grant;
 	list_push_back(&endpoint->receivers, &server->wait.link);
 	if (!sched_return(cpu, server, caller))
 		panic("entity of a call is not with its server");
-	waiter_arm(cpu, &server->wait, CAPOS_WAIT_RECV, &endpoint_receiver_ops, INSTANT_NEVER);
+	waiter_arm_untimed(cpu, &server->wait, CAPOS_WAIT_RECV, &endpoint_receiver_ops);
 	/* Order with ring_post: arm is a full barrier, and so is the fence there. Either the poster sees the armed receive,
 	 * or its tail is seen here; the claim inside has one winner. */
 	if (unlikely(shared_load_relaxed(&server->ring_cq_tail) != completed))
@@ -126,5 +133,21 @@ bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct ca
 	return true;
 no:
 	spin_unlock(&endpoint->object.lock);
+	return false;
+}
+
+#define OP_AND_FLAGS CAPOS_CALL_WORD(0, 0, 15, 0, 255)
+
+bool endpoint_syscall_fast(struct cpu *cpu, struct thread *thread)
+{
+	u64 call_word = thread->mach.frame.call;
+
+	if (unlikely((trace_mask() & (1u << CAPOS_TRACE_CALL | 1u << CAPOS_TRACE_RETURN)) != 0))
+		return false;
+	if ((call_word & OP_AND_FLAGS) == CAPOS_CALL_WORD(0, 0, CAPOS_OP_REPLY_RECV, 0, 0))
+		return reply_fast(cpu, thread, call_word);
+	if ((call_word & OP_AND_FLAGS) == CAPOS_CALL_WORD(0, 0, CAPOS_OP_CALL, 0, 0) &&
+	    CAPOS_CALL_IFACE(call_word) >= CAPOS_IFACE_COUNT)
+		return call_fast(cpu, thread, call_word);
 	return false;
 }

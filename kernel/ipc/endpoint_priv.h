@@ -61,9 +61,4 @@ u64 endpoint_receive(struct cpu *cpu, struct waiter *receiver, const struct cap 
 bool endpoint_kill_step(struct object *object);
 bool endpoint_sweep_step(struct object *object, u64 *pass);
 
-/* --- endpoint_fast.c: false: nothing happened, take the general path ---------------------------------------------- */
-
-MUST_CHECK bool endpoint_call_fast(struct cpu *cpu, struct thread *caller, const struct cap *cap);
-MUST_CHECK bool endpoint_reply_fast(struct cpu *cpu, struct thread *server, const struct cap *cap);
-
 #endif

@@ -210,9 +210,6 @@ void endpoint_reply(struct cpu *cpu, struct thread *server, const struct cap *ca
 		}
 		cap = &found;
 	}
-	if (likely(then_receive && CAPOS_CALL_FLAGS(frame->call) == 0 && (cap->rights & CAPOS_RIGHT_RECV)) &&
-	    endpoint_reply_fast(cpu, server, cap))
-		return;
 	reply.call_word = frame->call;
 	result = decode_reply(server, cap, &reply, false);
 	if (result != STATUS(OK)) {

@@ -13,6 +13,9 @@
  *  RI2  An entry is copied once into kernel memory before anything of it is looked at; sq_head and cq_tail of the page are
  *       only for show, the kernel's own copies count.
  *  RI3  One consumer: ring_consumer is held from the first look at the tail to the last move of the head.
+ *  RI4  ring_wanted != 0 only while thread->wait is the wait of a cap_enter: its enders (a completion, or deadline and kill
+ *       through ring_enter_ops.unlink) clear it under ring_lock before they finish the wait. Not the thread when it runs
+ *       again: it may leave cap_enter, or begin an operation that waits, without a look at ring_wanted.
  */
 #include "ring_priv.h"
 
@@ -251,7 +254,7 @@ static bool enter_done(struct cpu *cpu, struct thread *thread, u64 *result, bool
 
 	*blocked = false;
 	spin_lock(&thread->ring_lock);
-	thread->ring_wanted = 0;
+	KASSERT(thread->ring_wanted == 0); /* RI4 */
 	unread = thread->ring_cq_tail - shared_load_acquire(&thread->page->cq_head);
 	*result = STATUS_DETAIL(OK, unread);
 	if (unread > CAPOS_CQ_ENTRIES)
@@ -311,13 +314,8 @@ static enum operation_progress enter_step(struct cpu *cpu, struct thread *thread
 	enum operation_progress progress = OPERATION_DONE;
 	u64 result = STATUS(CANCELLED);
 
-	if (likely(!(atomic_load_relaxed(&thread->attention) & ATTENTION_KILL))) {
+	if (likely(!(atomic_load_relaxed(&thread->attention) & ATTENTION_KILL)))
 		progress = enter(cpu, thread, &result, true);
-	} else {
-		spin_lock(&thread->ring_lock);
-		thread->ring_wanted = 0; /* no completion may take a later wait for this one */
-		spin_unlock(&thread->ring_lock);
-	}
 	if (progress == OPERATION_DONE) {
 		operation->result = result;
 		operation->word_count = 0;

@@ -3,7 +3,8 @@
  * Rings, completion side: operations in flight and completion entries. Any CPU posts, under ring_lock.
  *
  * A completion wakes its thread from cap_enter when enough are unread, and from a receive at once:
- *   cap_enter:  looks and arms under ring_lock; the poster looks at ring_wanted under it.
+ *   cap_enter:  looks, sets ring_wanted and arms under ring_lock; the poster looks at ring_wanted under it. Whoever ends the
+ *               wait clears ring_wanted first (RI4), or a completion would claim the thread's next wait, whatever it is for.
  *   receive:    arms (full barrier), then looks at ring_cq_tail; the poster stores ring_cq_tail, fence, then looks whether a
  *               receive is armed. One of the two sees the other (endpoint_wake_receiver_for_completion has one winner).
  */
@@ -11,7 +12,12 @@
 
 static void enter_unlink(struct waiter *waiter)
 {
-	(void)waiter; /* in no queue: ring_wanted is cleared by the thread itself */
+	struct thread *thread = waiter->thread;
+
+	/* In no queue, but ring_wanted names it to completions. */
+	spin_lock(&thread->ring_lock);
+	thread->ring_wanted = 0;
+	spin_unlock(&thread->ring_lock);
 }
 
 const struct waiter_ops ring_enter_ops = { .unlink = enter_unlink };
@@ -54,7 +60,8 @@ static bool claim_enter(struct thread *thread)
 	unread = thread->ring_cq_tail - shared_load_relaxed(&thread->page->cq_head);
 	if (unread < thread->ring_wanted)
 		return false;
-	/* Wanted and not claimed by others: it is still this very wait, for the thread clears ring_wanted under this lock. */
+	/* Wanted: thread->wait is still this very wait (RI4), though another may have claimed it and be about to unlink it. */
+	KASSERT(thread->wait.ops == &ring_enter_ops);
 	thread->ring_wanted = 0;
 	return waiter_claim(&thread->wait);
 }

@@ -130,10 +130,12 @@ void pt_table_drop(struct space *space, u64 va)
 		table_free(space, entry);
 }
 
-/* The lowest table on the way to the cursor is freed when everything of it lies behind the cursor: children first. */
-static void free_at_cursor(struct space *space)
+/* The lowest table on the way to the cursor is freed when everything of it lies behind the cursor: children first. Returns
+ * how many entries were looked at: at most one table's. */
+static u32 free_at_cursor(struct space *space)
 {
 	u64 *table = phys_to_virt(space->root), *entry = NULL;
+	u32 looked = 1, left;
 	u32 shift;
 
 	for (shift = PT_ROOT_SHIFT; shift > PAGE_SHIFT; shift -= 9) {
@@ -146,25 +148,31 @@ static void free_at_cursor(struct space *space)
 	}
 	if (shift == PAGE_SHIFT)
 		shift += 9;
-	/* Nothing below this entry: go behind it, and free the tables that end there. */
-	space->cursor = (space->cursor | ((1ull << shift) - 1)) + 1;
+	/* Nothing below this entry, nor the empty ones after it: go behind them, and free the tables that end there. */
+	left = PT_ENTRIES - pt_index(space->cursor, shift);
+	while (looked < left && !pte_present(entry[looked]))
+		looked++;
+	space->cursor = (space->cursor | ((1ull << shift) - 1)) + 1 + ((u64)(looked - 1) << shift);
 	for (u32 up = shift + 9; up <= PT_ROOT_SHIFT; up += 9) {
 		u64 last = space->cursor - 1;
 		u64 *parent = phys_to_virt(space->root);
 
 		if (space->cursor < space->limit && (space->cursor & ((1ull << up) - 1)) != 0)
-			return;
+			break;
 		for (u32 down = PT_ROOT_SHIFT; down > up; down -= 9)
 			parent = table_at(parent[pt_index(last, down)]);
 		entry = &parent[pt_index(last, up)];
 		if (pte_present(*entry))
 			table_free(space, entry);
 	}
+	return looked;
 }
+
+#define ENTRIES_PER_STEP 256u
 
 bool pt_free_step(struct space *space)
 {
-	for (u32 i = 0; i < 16 && space->cursor < space->limit; i++)
-		free_at_cursor(space);
+	for (u32 looked = 0; looked < ENTRIES_PER_STEP && space->cursor < space->limit;)
+		looked += free_at_cursor(space);
 	return space->cursor >= space->limit;
 }

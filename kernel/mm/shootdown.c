@@ -60,7 +60,7 @@ static u32 words_for(u32 cpus)
 
 size_t shootdown_bytes(u32 cpus)
 {
-	return sizeof(struct shootdown) + 2 * words_for(cpus) * sizeof(u64);
+	return sizeof(struct shootdown) + (size_t)words_for(cpus) * 2 * sizeof(u64);
 }
 
 u16 shootdown_create(struct process *process, struct space *space)
@@ -280,7 +280,8 @@ void space_switch(struct cpu *cpu, struct space *space)
 	if (old != NULL) {
 		shootdown = old->shootdown;
 		atomic_fetch_and(LOADED(shootdown, word), ~bit); /* SD2: after the other root is loaded */
-		acknowledge(cpu, old, shootdown);
+		if (unlikely(atomic_load_acquire(PENDING(shootdown, word)) & bit)) /* pairs with batch_start */
+			acknowledge(cpu, old, shootdown);
 	}
 }
 

@@ -11,15 +11,6 @@ struct cpu_account *account_of(struct entity *entity)
 	return entity->kind == ENTITY_ACTIVITY ? &entity->activity->account : &entity->thread->account;
 }
 
-static u64 elapsed_ns(struct cpu *cpu, struct instant now)
-{
-	u64 delta_ns = now.ns - cpu->account_ns;
-
-	KASSERT(now.ns >= cpu->account_ns);
-	cpu->account_ns = now.ns;
-	return delta_ns;
-}
-
 void sched_charge(struct cpu *cpu, struct instant now)
 {
 	struct entity *entity = cpu->current_entity;
@@ -29,18 +20,19 @@ void sched_charge(struct cpu *cpu, struct instant now)
 		account_irq(cpu, now);
 		return;
 	}
-	delta_ns = elapsed_ns(cpu, now);
+	delta_ns = account_elapsed_ns(cpu, now);
 	cpu->busy_ns += delta_ns;
 	account_of(entity)->runtime_ns += delta_ns;
-	policy_charge(&cpu->runq, entity, delta_ns);
+	policy_charge(&cpu->runq, entity, delta_ns + entity->uncharged_ns);
+	entity->uncharged_ns = 0;
 }
 
 void account_irq(struct cpu *cpu, struct instant now)
 {
-	cpu->irq_ns += elapsed_ns(cpu, now);
+	cpu->irq_ns += account_elapsed_ns(cpu, now);
 }
 
 void account_idle(struct cpu *cpu, struct instant now)
 {
-	cpu->idle_ns += elapsed_ns(cpu, now);
+	cpu->idle_ns += account_elapsed_ns(cpu, now);
 }

@@ -12,6 +12,7 @@
  *      to an earlier instant, so an early expiry is possible and only re-arms.
  */
 #include <capos/abi.h>
+#include <kernel/fastpath.h>
 #include <kernel/state.h>
 
 #include "sched_priv.h"
@@ -265,7 +266,7 @@ static void choose(struct cpu *cpu)
 	dispatch_arm(cpu);
 }
 
-void sched_yield(struct cpu *cpu)
+void sched_yield_current(struct cpu *cpu)
 {
 	struct entity *entity = cpu->current_entity;
 
@@ -343,7 +344,8 @@ static void run_activity(struct cpu *cpu)
 	window(cpu);
 }
 
-struct thread *sched_exit(struct cpu *cpu)
+/* Everything but the straight way out. */
+static __attribute__((noinline)) struct thread *exit_general(struct cpu *cpu)
 {
 	for (;;) {
 		struct thread *thread = cpu->current;
@@ -362,11 +364,28 @@ struct thread *sched_exit(struct cpu *cpu)
 		attention = atomic_load_relaxed(&thread->attention);
 		if (likely(attention == 0)) {
 			KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
-			reclaim_kernel_exit(cpu);
+			reclaim_kernel_exit_inline(cpu);
 			return thread;
 		}
 		attend(cpu, thread, attention);
 	}
+}
+
+struct thread *sched_exit(struct cpu *cpu)
+{
+	struct thread *thread = cpu->current;
+	struct waiter *armed = cpu->armed_waiter;
+
+	/* A call that was handed over: check_armed, for a thread that nobody kills. */
+	if (armed != NULL && armed->kind == WAITER_THREAD &&
+	    likely(!(atomic_load_relaxed(&armed->thread->attention) & ATTENTION_KILL)))
+		armed = cpu->armed_waiter = NULL;
+	/* Without a current entity there is no current thread. */
+	if (unlikely(armed != NULL || cpu->resched || thread == NULL || atomic_load_relaxed(&thread->attention) != 0))
+		return exit_general(cpu);
+	KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
+	reclaim_kernel_exit_inline(cpu);
+	return thread;
 }
 
 void sched_set_pinned(struct cpu *cpu, struct thread *thread, u32 pinned_cpu)

@@ -81,7 +81,9 @@ void sched_irq(struct cpu *cpu, u32 bits)
 			cpu->resched = true;
 		spin_unlock(&cpu->runq.lock);
 	}
-	dispatch_arm(cpu);
+	/* Else a slice that is over would be armed for, and expire once more: sched_exit chooses, and arms. */
+	if (!cpu->resched)
+		dispatch_arm(cpu);
 }
 
 struct thread *kernel_irq(struct cpu *cpu, u32 bits)

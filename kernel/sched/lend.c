@@ -49,12 +49,13 @@ u16 sched_lend_reserve(struct thread *caller)
 }
 
 /* The CPU goes on with `to` on the current entity. */
-static void pass_entity(struct cpu *cpu, struct thread *from, struct thread *to, enum capos_wait why)
+static inline __attribute__((always_inline)) void pass_entity(struct cpu *cpu, struct thread *from, struct thread *to,
+							      enum capos_wait why)
 {
 	struct entity *entity = cpu->current_entity;
 
 	KASSERT(cpu->current == from && from->entity == entity && to->entity == NULL);
-	sched_charge(cpu, mach_clock());
+	sched_charge_passing(cpu, entity, from);
 	from->account.blocks++;
 	mach_thread_leave(from);
 	from->entity = NULL;

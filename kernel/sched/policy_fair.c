@@ -130,7 +130,8 @@ bool policy_preempts(const struct runq *runq, const struct entity *current, bool
 
 	if (first == NULL)
 		return false;
-	return slice_over ? first->vruntime <= current->vruntime : first->vruntime + PREEMPT_GAIN_NS < current->vruntime;
+	return slice_over ? first->vruntime <= current->vruntime
+			  : first->vruntime + PREEMPT_GAIN_NS < current->vruntime;
 }
 
 u64 policy_slice_ns(const struct runq *runq, const struct entity *entity)
@@ -155,7 +156,7 @@ void policy_verify(const struct runq *runq)
 	struct entity *entity;
 	u32 count = 0;
 
-	RB_FOREACH(entity, entity_tree, tree) {
+	RB_FOREACH (entity, entity_tree, tree) {
 		KVERIFY(atomic_load_relaxed(&entity->owner) == OWNER_QUEUE);
 		KVERIFY(previous == NULL || entity_compare(previous, entity) < 0);
 		KVERIFY(entity->vruntime + SLEEPER_CREDIT_NS >= runq->min_vruntime); /* PF1 */

@@ -49,4 +49,24 @@ void account_irq(struct cpu *cpu, struct instant now);
 void account_idle(struct cpu *cpu, struct instant now);
 struct cpu_account *account_of(struct entity *entity);
 
+/* The span since the last account. */
+static inline u64 account_elapsed_ns(struct cpu *cpu, struct instant now)
+{
+	u64 delta_ns = now.ns - cpu->account_ns;
+
+	KASSERT(now.ns >= cpu->account_ns);
+	cpu->account_ns = now.ns;
+	return delta_ns;
+}
+
+/* sched_charge where the current entity goes on, with another thread: the policy is told with the next sched_charge. */
+static inline void sched_charge_passing(struct cpu *cpu, struct entity *entity, struct thread *from)
+{
+	u64 delta_ns = account_elapsed_ns(cpu, mach_clock());
+
+	cpu->busy_ns += delta_ns;
+	from->account.runtime_ns += delta_ns;
+	entity->uncharged_ns += delta_ns;
+}
+
 #endif

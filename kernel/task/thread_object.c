@@ -361,7 +361,7 @@ u64 method_thread_spawner_self(struct call *call)
 	return STATUS(OK);
 }
 
-const struct object_type type_thread = OBJECT_TYPE(thread, .kill_step = thread_kill_step, .sweep_step = thread_sweep_step,
-						   .free = thread_object_free, .pool = POOL_THREAD + 1,
-						   .unreferenced = thread_unreferenced);
+const struct object_type type_thread =
+	OBJECT_TYPE(thread, .kill_step = thread_kill_step, .sweep_step = thread_sweep_step,
+		    .free = thread_object_free, .pool = POOL_THREAD + 1, .unreferenced = thread_unreferenced);
 const struct object_type type_thread_spawner = OBJECT_TYPE(thread_spawner, .free = NULL);

@@ -13,9 +13,6 @@
 #include <kernel/ipc.h>
 #include <kernel/thread.h>
 
-#define STATE_MASK 3u
-#define SEQUENCE_ONE 4u
-
 void waiter_init(struct waiter *waiter, enum waiter_kind kind, struct thread *thread)
 {
 	*waiter = (struct waiter){ .kind = (u8)kind, .thread = thread };
@@ -33,9 +30,9 @@ static void deadline_passed(struct cpu *cpu, struct timer *timer)
 	struct waiter *waiter = container_of(timer, struct waiter, timer);
 	u32 seen = atomic_load_acquire(&waiter->state); /* pairs with the exchange in waiter_arm */
 
-	if ((seen & STATE_MASK) != WAITER_ARMED || timer->deadline_ns > mach_clock().ns)
+	if ((seen & WAITER_STATE_MASK) != WAITER_ARMED || timer->deadline_ns > mach_clock().ns)
 		return;
-	if (!atomic_cas(&waiter->state, seen, (seen & ~STATE_MASK) | WAITER_CLAIMED))
+	if (!atomic_cas(&waiter->state, seen, (seen & ~WAITER_STATE_MASK) | WAITER_CLAIMED))
 		return;
 	waiter->ops->unlink(waiter);
 	/* A sleep ends well at its deadline. */
@@ -47,7 +44,7 @@ void waiter_arm(struct cpu *cpu, struct waiter *waiter, enum capos_wait wait, co
 {
 	u32 state = atomic_load_relaxed(&waiter->state);
 
-	KASSERT((state & STATE_MASK) == WAITER_IDLE);
+	KASSERT((state & WAITER_STATE_MASK) == WAITER_IDLE);
 	waiter->wait = (u8)wait;
 	waiter->ops = ops;
 	waiter->timer.deadline_ns = deadline.ns;
@@ -58,19 +55,7 @@ void waiter_arm(struct cpu *cpu, struct waiter *waiter, enum capos_wait wait, co
 		cpu->armed_waiter = waiter;
 	}
 	/* Full barrier: orders the arm before the look at `attention` in sched_exit; pairs with thread_kill. */
-	atomic_xchg(&waiter->state, ((state & ~STATE_MASK) + SEQUENCE_ONE) | WAITER_ARMED);
-}
-
-bool waiter_claim(struct waiter *waiter)
-{
-	for (;;) {
-		u32 seen = atomic_load_relaxed(&waiter->state);
-
-		if ((seen & STATE_MASK) != WAITER_ARMED)
-			return false;
-		if (atomic_cas(&waiter->state, seen, (seen & ~STATE_MASK) | WAITER_CLAIMED))
-			return true;
-	}
+	atomic_xchg(&waiter->state, ((state & ~WAITER_STATE_MASK) + WAITER_SEQUENCE_ONE) | WAITER_ARMED);
 }
 
 /* The wait is over as far as the waiter goes: nothing of it is armed. */
@@ -78,10 +63,10 @@ static void waiter_settle(struct waiter *waiter)
 {
 	u32 state = atomic_load_relaxed(&waiter->state);
 
-	KASSERT((state & STATE_MASK) == WAITER_CLAIMED);
+	KASSERT((state & WAITER_STATE_MASK) == WAITER_CLAIMED);
 	if (waiter->timer.deadline_ns != INSTANT_NEVER.ns)
 		(void)timer_cancel(&waiter->timer);
-	atomic_store_release(&waiter->state, (state & ~STATE_MASK) | WAITER_IDLE);
+	atomic_store_release(&waiter->state, (state & ~WAITER_STATE_MASK) | WAITER_IDLE);
 }
 
 void waiter_deliver(struct cpu *cpu, struct waiter *waiter, u64 result, const u64 *words, unsigned word_count)
@@ -118,8 +103,8 @@ bool waiter_kill(struct cpu *cpu, struct waiter *waiter)
 	u32 seen = atomic_load_acquire(&waiter->state); /* pairs with the exchange in waiter_arm */
 
 	/* The sequence in the state word ties the look at `wait` to the claim. */
-	if ((seen & STATE_MASK) != WAITER_ARMED || waiter->wait == CAPOS_WAIT_KERNEL ||
-	    !atomic_cas(&waiter->state, seen, (seen & ~STATE_MASK) | WAITER_CLAIMED))
+	if ((seen & WAITER_STATE_MASK) != WAITER_ARMED || waiter->wait == CAPOS_WAIT_KERNEL ||
+	    !atomic_cas(&waiter->state, seen, (seen & ~WAITER_STATE_MASK) | WAITER_CLAIMED))
 		return false;
 	waiter->ops->unlink(waiter);
 	waiter_finish(cpu, waiter, STATUS(CANCELLED), NULL, 0);

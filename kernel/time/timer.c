@@ -100,7 +100,7 @@ void timer_verify(struct cpu *cpu)
 	struct timer *timer;
 
 	spin_lock(&queue->lock);
-	RB_FOREACH(timer, timer_tree, &queue->tree) {
+	RB_FOREACH (timer, timer_tree, &queue->tree) {
 		KVERIFY(atomic_load_relaxed(&timer->cpu) == cpu);
 		KVERIFY(previous == NULL || timer_compare(previous, timer) < 0);
 		previous = timer;

@@ -84,13 +84,18 @@ NORETURN static void resume(struct vcpu *cpu, struct thread *next)
 
 static struct thread *enter_syscall(struct vcpu *cpu)
 {
-	const struct mach_frame *frame = sim_user_frame;
+	struct mach_frame *frame = sim_user_frame;
+	u64 result;
 
 	sim.entries++;
 	sim_trace(EVENT_SYSCALL, frame->call, frame->ip);
 	vcpu_enter_kernel(cpu);
 	sim_point(ENTRY_NS);
-	return kernel_syscall(cpu->cpu);
+	result = kernel_syscall_fast(frame->handle, frame->call, cpu->thread, cpu->cpu);
+	if (result == CALL_NOT_FAST)
+		return kernel_syscall(cpu->cpu);
+	frame->call = result;
+	return cpu->thread;
 }
 
 static struct thread *enter_fault(struct vcpu *cpu)
@@ -125,6 +130,7 @@ void sim_gate_enter(u32 kind)
 	struct thread *next;
 
 	cpu->entered_ns = sim_now();
+	sim_stores_seen_by_user();
 	switch (kind) {
 	case GATE_SYSCALL:
 		next = enter_syscall(cpu);

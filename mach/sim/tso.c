@@ -62,6 +62,18 @@ static void settle(const volatile void *word, u64 bytes)
 	}
 }
 
+void sim_stores_seen_by_user(void)
+{
+	for (u32 i = active_count; i-- > 0;) {
+		struct sim_store_buffer *buffer = active[i];
+		u32 last = buffer->count;
+		while (last > 0 && !entry_at(buffer, last - 1)->shared)
+			last--;
+		if (last > 0)
+			drain_oldest(buffer, last);
+	}
+}
+
 void sim_stores_push(volatile void *word, u64 bytes, u64 value)
 {
 	struct sim_store_buffer *buffer = sim_stores;
@@ -74,7 +86,7 @@ void sim_stores_push(volatile void *word, u64 bytes, u64 value)
 		buffer->active_pos = active_count;
 		active[active_count++] = buffer;
 	}
-	*entry_at(buffer, buffer->count) = (struct sim_store){ (u64)word, bytes, sim_word_get(word, bytes) };
+	*entry_at(buffer, buffer->count) = (struct sim_store){ (u64)word, bytes, sim_word_get(word, bytes), false };
 	buffer->count++;
 	++*pending_slot((u64)word);
 	sim_word_set(word, bytes, value);

@@ -30,28 +30,50 @@ syscall_entry:
 	movq %r10, THREAD_WORD2(%rsp)
 	movq %r8, THREAD_WORD3(%rsp)
 	movq %r9, THREAD_WORD4(%rsp)
-	movq %r12, THREAD_WORD5(%rsp)
-	movq %r13, THREAD_WORD6(%rsp)
-	movq %r14, THREAD_WORD7(%rsp)
 	movq %rcx, THREAD_IP(%rsp)
 	movq %r11, THREAD_FLAGS(%rsp)
-	movq %rbx, THREAD_RBX(%rsp)
-	movq %rbp, THREAD_RBP(%rsp)
-	movq %r15, THREAD_R15(%rsp)
-	movb $1, THREAD_BY_SYSCALL(%rsp)
-	movq %gs:CPU_USER_SP, %rcx
-	movq %rcx, THREAD_SP(%rsp)
-	movq %gs:CPU_SELF, %rdi
+	movq %rsp, %r11
+	movq %gs:CPU_SELF, %rcx
 	movq %gs:CPU_STACK_TOP, %rsp
+	/* Receive, reply, yield, enter (interface 0) and the interfaces of programs are never fast. */
+	leal -1(%rax), %edx
+	cmpl $IFACE_KERNEL_LAST - 1, %edx
+	ja syscall_general
+	/* What C preserves need not be saved for a call that ends at once. */
+	movq %rax, %rsi
+	movq %r11, %rdx
+	call kernel_syscall_fast
+	movq %gs:CPU_CURRENT, %r11
+	cmpq $CALL_NOT_FAST_IMMEDIATE, %rax
+	je syscall_general
+	movq THREAD_WORD4(%r11), %r9
+	movq THREAD_WORD3(%r11), %r8
+	movq THREAD_WORD2(%r11), %r10
+	movq THREAD_WORD1(%r11), %rdx
+	movq THREAD_WORD0(%r11), %rsi
+	movq THREAD_HANDLE(%r11), %rdi
+	movq THREAD_IP(%r11), %rcx
+	movq THREAD_FLAGS(%r11), %r11
+	movq %gs:CPU_USER_SP, %rsp
+	swapgs
+	sysretq
+
+syscall_general:			/* r11 = thread */
+	movq %r12, THREAD_WORD5(%r11)
+	movq %r13, THREAD_WORD6(%r11)
+	movq %r14, THREAD_WORD7(%r11)
+	movq %rbx, THREAD_RBX(%r11)
+	movq %rbp, THREAD_RBP(%r11)
+	movq %r15, THREAD_R15(%r11)
+	movb $1, THREAD_BY_SYSCALL(%r11)
+	movq %gs:CPU_USER_SP, %rdx
+	movq %rdx, THREAD_SP(%r11)
+	movq %gs:CPU_SELF, %rdi
 	call kernel_syscall
 	/* If the thread never left this CPU (mach_thread_leave), C preserved its rbx, rbp and r15. */
 	cmpq %rax, %gs:CPU_CURRENT
-	jne resume_thread
-	movq THREAD_IP(%rax), %rcx
-	movq %rcx, %rdx
-	shrq $47, %rdx
-	jnz resume_iret
-	jmp resume_words
+	je resume_words
+	jmp resume_thread
 
 /* --- resume the thread in rax --------------------------------------------------------------------------------------- */
 
@@ -63,14 +85,13 @@ resume_thread:
 1:	movq %rax, %gs:CPU_CURRENT
 	cmpb $0, THREAD_BY_SYSCALL(%rax)
 	je resume_iret
-	movq THREAD_IP(%rax), %rcx
-	movq %rcx, %rdx
-	shrq $47, %rdx
-	jnz resume_iret
 	movq THREAD_RBX(%rax), %rbx
 	movq THREAD_RBP(%rax), %rbp
 	movq THREAD_R15(%rax), %r15
+	/* sysret faults in the kernel on an ip in the hole. This ip is one behind a syscall instruction, and the page below the
+	 * hole is never mapped; what writes other ips (mach_thread_init, mach_frame_skip) is not BY_SYSCALL. */
 resume_words:
+	movq THREAD_IP(%rax), %rcx
 	movq THREAD_FLAGS(%rax), %r11
 	movq THREAD_WORD7(%rax), %r14
 	movq THREAD_WORD6(%rax), %r13

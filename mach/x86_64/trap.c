@@ -5,6 +5,8 @@
  */
 #include "mach_priv.h"
 
+#include <capos/iface.h>
+
 _Static_assert(offsetof(struct mach_thread, frame.call) == THREAD_CALL, "offset");
 _Static_assert(offsetof(struct mach_thread, frame.handle) == THREAD_HANDLE, "offset");
 _Static_assert(offsetof(struct mach_thread, frame.word[0]) == THREAD_WORD0, "offset");
@@ -23,6 +25,8 @@ _Static_assert(offsetof(struct mach_cpu, current) == CPU_CURRENT, "offset");
 _Static_assert(offsetof(struct mach_cpu, user_sp) == CPU_USER_SP, "offset");
 _Static_assert(offsetof(struct mach_cpu, stack_top) == CPU_STACK_TOP, "offset");
 _Static_assert(offsetof(struct mach_cpu, fpu_live) == CPU_FPU_LIVE, "offset");
+_Static_assert(CALL_NOT_FAST == (u64)CALL_NOT_FAST_IMMEDIATE, "the same value");
+_Static_assert(CAPOS_IFACE_COUNT == IFACE_KERNEL_LAST + 1, "the same value");
 _Static_assert(sizeof(struct mach_tss) == 104, "fixed by the processor");
 
 #define VECTOR_NMI 2u

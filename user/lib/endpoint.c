@@ -44,6 +44,7 @@ struct capos_result endpoint_call_message(capos_handle h, uint32_t iface, uint16
 	self_page()->accept_caps = accept_caps;
 	regs.call = CAPOS_CALL_WORD(iface, method, CAPOS_OP_CALL, message->words, flags);
 	capos_syscall(&regs);
+	self_page()->accept_caps = 0;
 
 	struct capos_result r = result_of(regs.call);
 
@@ -59,7 +60,6 @@ struct capos_result endpoint_call(capos_handle h, uint32_t iface, uint16_t metho
 
 	for (unsigned i = 0; i < n_in && i < CAPOS_WORDS; i++)
 		regs.word[i] = in[i];
-	self_page()->accept_caps = 0;
 	capos_syscall(&regs);
 
 	struct capos_result r = result_of(regs.call);
@@ -89,6 +89,7 @@ struct capos_result endpoint_recv(capos_handle h, uint64_t deadline_ns, unsigned
 
 	self_page()->accept_caps = accept_caps;
 	capos_syscall(&regs);
+	self_page()->accept_caps = 0;
 	return received(&regs, request);
 }
 
@@ -135,5 +136,6 @@ struct capos_result endpoint_reply_recv(capos_handle h, const struct message *re
 	self_page()->accept_caps = accept_caps;
 	regs.call = CAPOS_CALL_WORD(0, 0, CAPOS_OP_REPLY_RECV, reply ? reply->words : 0, flags);
 	capos_syscall(&regs);
+	self_page()->accept_caps = 0;
 	return received(&regs, request);
 }

@@ -109,7 +109,7 @@ static int child_threads(int argc, char **argv)
 	struct thread thread;
 
 	for (uint64_t i = 0; i < count; i++)
-		if (!result_ok(thread_start(&thread, function, NULL)))
+		if (!result_ok(insist_on(thread_start(&thread, function, NULL))))
 			return CODE_BROKEN;
 	if (function == end_at_once)
 		return 33;
@@ -127,7 +127,7 @@ static int child_fill(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	for (; count < COUNT_OF(handle); count++) {
-		r = cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[count]);
+		r = insist_on(cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[count]));
 		if (!result_ok(r))
 			break;
 	}
@@ -137,7 +137,7 @@ static int child_fill(int argc, char **argv)
 		if (!result_ok(cap_table_release(known.caps, handle[--count])))
 			return 2;
 	for (; count < 16; count++) {
-		r = factory_memory(known.factory, 65536, 0, &handle[count]);
+		r = insist_on(factory_memory(known.factory, 65536, 0, &handle[count]));
 		if (!result_ok(r))
 			break;
 	}
@@ -145,7 +145,7 @@ static int child_fill(int argc, char **argv)
 		return 3;
 	while (count > 0)
 		destroy(handle[--count]);
-	return result_ok(factory_memory(known.factory, 65536, 0, &memory)) ? 0 : 4;
+	return result_ok(insist_on(factory_memory(known.factory, 65536, 0, &memory))) ? 0 : 4;
 }
 
 static void reply_echo(const struct request *request, uint64_t add)
@@ -222,8 +222,8 @@ static uint32_t *map_shared(void)
 {
 	uint64_t address = 0;
 
-	if (!result_ok(address_space_map(known.space, cap_need("shared"), 0, 0, CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE,
-					 &address)))
+	if (!result_ok(insist_on(address_space_map(known.space, cap_need("shared"), 0, 0, CAPOS_PAGE_BYTES,
+						   CAPOS_MAP_WRITE, &address))))
 		return NULL;
 	return (uint32_t *)address;
 }
@@ -289,7 +289,7 @@ static int child_nest(int argc, char **argv)
 	(void)spawn_grant_own(&spawn, "process_spawner");
 	(void)spawn_grant_own(&spawn, "timer");
 
-	struct capos_result r = spawn_start(&spawn, &process, NULL);
+	struct capos_result r = insist_on(spawn_start(&spawn, &process, NULL));
 
 	if (!result_ok(r))
 		return 100 + r.status;
@@ -310,7 +310,7 @@ static int child_family(int argc, char **argv)
 	spawn.memory_bytes = 320u << 10;
 	spawn.slots = 32;
 	spawn.threads = 1;
-	if (!result_ok(spawn_start(&spawn, &process, NULL)))
+	if (!result_ok(insist_on(spawn_start(&spawn, &process, NULL))))
 		return CODE_BROKEN;
 	(void)notification_signal(cap("bell"), 1);
 	for (;;)
@@ -324,8 +324,8 @@ static int child_ring(int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-	if (!result_ok(factory_notification(known.factory, &note)) ||
-	    !result_ok(factory_endpoint(known.factory, PROOF_IFACE, &endpoint)))
+	if (!result_ok(insist_on(factory_notification(known.factory, &note))) ||
+	    !result_ok(insist_on(factory_endpoint(known.factory, PROOF_IFACE, &endpoint))))
 		return CODE_BROKEN;
 
 	struct capos_sqe entry[] = {
@@ -340,8 +340,17 @@ static int child_ring(int argc, char **argv)
 	for (unsigned i = 0; i < (cap("port") ? 4u : 3u); i++)
 		if (!ring_submit(&entry[i]))
 			return CODE_BROKEN;
-	if (!result_ok(ring_enter(0, 0)) || ring_ready())
-		return CODE_BROKEN;
+	for (bool again = true; again;) {
+		struct capos_cqe completion;
+
+		if (!result_ok(ring_enter(0, 0)))
+			return CODE_BROKEN;
+		again = ring_reap(&completion);
+		if (again && CAPOS_RESULT_STATUS(completion.result) != CAPOS_STATUS_NO_MEMORY)
+			return CODE_BROKEN;
+		if (again)
+			(void)ring_submit(&entry[completion.user_data - 1]);
+	}
 	(void)notification_signal(cap("bell"), 1);
 	(void)ring_enter(1, CAPOS_NEVER);
 	return CODE_BROKEN;

@@ -44,7 +44,7 @@ static void one_kind(const struct kind *kind)
 	}
 	child_init(&spawn, kind->name);
 	copy_name(spawn.program, sizeof(spawn.program), "fault");
-	must(spawn_start(&spawn, &process, NULL));
+	insist(spawn_start(&spawn, &process, NULL));
 	end = child_end(process);
 	tap_ok(end.cause == CAPOS_EXIT_FAULT && end.fault_cause < 64 && (kind->causes >> end.fault_cause & 1) &&
 		       end.fault_ip != 0 && (!kind->checked || end.fault_address == kind->address),
@@ -66,10 +66,10 @@ int main(int argc, char **argv)
 	grow_table();
 	(void)child_run("trap");
 	before = usage_now();
-	must(factory_endpoint(known.factory, PROOF_IFACE, &port));
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
 	child_init(&spawn, "serve");
 	(void)spawn_grant(&spawn, "port", port, CAPOS_RIGHT_RECV);
-	must(spawn_start(&spawn, &bystander, NULL));
+	insist(spawn_start(&spawn, &bystander, NULL));
 	for (unsigned i = 0; i < COUNT_OF(kinds); i++) {
 		one_kind(&kinds[i]);
 		word[0] = i + 1;

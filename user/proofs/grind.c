@@ -59,7 +59,7 @@ static uint64_t some_address(struct rng *rng)
 	case 0:
 		return address & ~4095ull;
 	case 1:
-		return address + rng_below(rng, 3 * CAPOS_PAGE_BYTES);
+		return address + rng_below(rng, 3 * PAGE);
 	case 2:
 		return (address & ~4095ull) + rng_below(rng, 64) * CAPOS_PAGE_BYTES;
 	default:
@@ -322,7 +322,7 @@ static void start_hostile(uint64_t seed, const struct block *shared, uint64_t pa
 			(void)spawn_grant(&spawn, names[i], cap(names[i]), rights);
 	}
 	(void)spawn_grant(&spawn, "shared", shared->memory, CAPOS_RIGHT_READ | CAPOS_RIGHT_WRITE);
-	must(spawn_start(&spawn, &process, NULL));
+	insist(spawn_start(&spawn, &process, NULL));
 
 	struct capos_result r = process_wait(process, now_ns() + patience_ns, &end);
 
@@ -356,15 +356,15 @@ static int supervise(uint64_t seed, uint64_t calls)
 	tap_note("seed %lu, %lu calls", (unsigned long)seed, (unsigned long)calls);
 	grow_table();
 	(void)child_run("exit 0");
-	must(block_map(&shared, CAPOS_PAGE_BYTES));
+	insist(block_map(&shared, CAPOS_PAGE_BYTES));
 	counts = shared.address;
 	start_hostile(seed * 1000003, &shared, MS);
 	before = usage_now();
 	(void)system_info_memory(known.system_info, &first);
-	must(factory_endpoint(known.factory, PROOF_IFACE, &port));
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
 	child_init(&spawn, "serve");
 	(void)spawn_grant(&spawn, "port", port, CAPOS_RIGHT_RECV);
-	must(spawn_start(&spawn, &server, NULL));
+	insist(spawn_start(&spawn, &server, NULL));
 	while (counts[COUNTER_CALLS] < calls && started < calls / 20) {
 		start_hostile(seed * 1000003 + ++started, &shared, on_simulator() ? 3 * MS : 60 * MS);
 		sum += started;

@@ -15,7 +15,7 @@ static capos_handle new_port(void)
 {
 	capos_handle h = 0;
 
-	must(factory_endpoint(known.factory, PROOF_IFACE, &h));
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &h));
 	return h;
 }
 
@@ -79,12 +79,12 @@ static void load(unsigned servers, uint32_t flags, const char *what)
 	port = new_port();
 	for (unsigned i = 0; i < servers; i++) {
 		service[i] = (struct service){ .port = port };
-		must(thread_start_on(&service[i].thread, serve, &service[i], CAPOS_CPU_ANY, flags));
+		insist(thread_start_on(&service[i].thread, serve, &service[i], CAPOS_CPU_ANY, flags));
 	}
 	for (unsigned i = 0; i < CLIENTS; i++) {
-		client[i] = (struct client){ .badge = 100 + i, .first = i * 1000000 };
-		must(cap_table_derive(known.caps, port, CAPOS_RIGHT_CALL, 100 + i, &client[i].port));
-		must(thread_start_on(&client[i].thread, call_often, &client[i], i % startup()->cpu_count, 0));
+		client[i] = (struct client){ .badge = 100 + i, .first = i * 1000000ull };
+		insist(cap_table_derive(known.caps, port, CAPOS_RIGHT_CALL, 100 + i, &client[i].port));
+		insist(thread_start_on(&client[i].thread, call_often, &client[i], i % startup()->cpu_count, 0));
 	}
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		must(thread_finish(&client[i].thread, CAPOS_NEVER, &code));
@@ -100,7 +100,7 @@ static void load(unsigned servers, uint32_t flags, const char *what)
 		sum += service[i].sum;
 		served += service[i].served;
 	}
-	tap_ok(bad == 0 && served == CLIENTS * CALLS && sum == expected,
+	tap_ok(bad == 0 && served == (uint64_t)CLIENTS * CALLS && sum == expected,
 	       "%u clients on %u CPUs, %s: %lu calls, %lu bad, sums agree", CLIENTS, startup()->cpu_count, what,
 	       (unsigned long)served, (unsigned long)bad);
 	destroy(port);
@@ -147,7 +147,7 @@ static void chain(void)
 	}
 	for (unsigned i = 0; i < CHAIN; i++) {
 		link[i].next = i + 1 < CHAIN ? link[i + 1].port : 0;
-		must(thread_start_on(&link[i].thread, serve_link, &link[i], CAPOS_CPU_ANY, CAPOS_THREAD_PASSIVE));
+		insist(thread_start_on(&link[i].thread, serve_link, &link[i], CAPOS_CPU_ANY, CAPOS_THREAD_PASSIVE));
 	}
 	for (uint64_t i = 0; i < 200; i++) {
 		uint64_t word[1] = { i };
@@ -211,12 +211,12 @@ static void broken_chain(uint32_t flags, const char *what)
 	struct usage before = usage_now();
 	uint64_t code = 0;
 
-	must(factory_notification(known.factory, &bell));
+	insist(factory_notification(known.factory, &bell));
 	port = new_port();
 	middle = (struct link){ .port = new_port(), .next = port };
-	must(thread_start_on(&bottom, keep_call, &bell, CAPOS_CPU_ANY, flags));
-	must(thread_start_on(&middle.thread, serve_and_die, &middle, CAPOS_CPU_ANY, flags));
-	must(thread_start(&top, call_once, &middle.port));
+	insist(thread_start_on(&bottom, keep_call, &bell, CAPOS_CPU_ANY, flags));
+	insist(thread_start_on(&middle.thread, serve_and_die, &middle, CAPOS_CPU_ANY, flags));
+	insist(thread_start(&top, call_once, &middle.port));
 	tap_ok(becomes_true(in_service(port) && in_service(middle.port)), "%s: a call waits at the end of the chain",
 	       what);
 	expect_good(thread_terminate(middle.thread.handle), "its middle is terminated");
@@ -242,7 +242,7 @@ static capos_handle start_server(void)
 	port = new_port();
 	child_init(&spawn, "serve");
 	(void)spawn_grant(&spawn, "port", port, CAPOS_RIGHT_RECV);
-	must(spawn_start(&spawn, &process, NULL));
+	insist(spawn_start(&spawn, &process, NULL));
 	return process;
 }
 
@@ -293,7 +293,7 @@ static void server_killed(void)
 	bool good = true;
 
 	for (unsigned i = 0; i < 3; i++)
-		must(thread_start(&callers[i], keep_one, NULL));
+		insist(thread_start(&callers[i], keep_one, NULL));
 	tap_ok(becomes_true(result_ok(endpoint_info(port, &info)) && info.in_service == 3),
 	       "three calls that a server keeps");
 	(void)process_kill(server, 1);
@@ -316,11 +316,11 @@ static void caller_killed(bool terminate)
 
 	port = new_port();
 	if (terminate) {
-		must(thread_start(&caller, keep_one, NULL));
+		insist(thread_start(&caller, keep_one, NULL));
 	} else {
 		child_init(&spawn, "call 0");
 		(void)spawn_grant(&spawn, "port", port, CAPOS_RIGHT_CALL);
-		must(spawn_start(&spawn, &process, NULL));
+		insist(spawn_start(&spawn, &process, NULL));
 	}
 	expect_status(endpoint_recv(port, now_ns() + 5 * SECOND, 0, &request), OK, "a call is received");
 	if (terminate) {
@@ -372,7 +372,7 @@ static void endpoint_ends(void)
 
 	port = new_port();
 	for (unsigned i = 0; i < 4; i++)
-		must(thread_start(&threads[i], call_once, &port));
+		insist(thread_start(&threads[i], call_once, &port));
 	tap_ok(becomes_true(result_ok(endpoint_info(port, &info)) && info.callers_waiting == 4), "four callers wait");
 	expect_status(endpoint_recv(port, CAPOS_NEVER, 0, &request), OK, "one is served");
 	expect_good(cap_table_destroy(known.caps, port), "the endpoint is destroyed");
@@ -381,16 +381,16 @@ static void endpoint_ends(void)
 	drop(port);
 	port = new_port();
 	for (unsigned i = 0; i < 4; i++)
-		must(thread_start(&threads[i], receive_once, &port));
+		insist(thread_start(&threads[i], receive_once, &port));
 	tap_ok(becomes_true(result_ok(endpoint_info(port, &info)) && info.receivers_waiting == 4),
 	       "four receivers wait");
 	expect_good(cap_table_destroy(known.caps, port), "the endpoint is destroyed");
 	tap_ok(all_end_with(threads, 4, CAPOS_STATUS_REVOKED), "all four end with `revoked`");
 	drop(port);
 	port = new_port();
-	must(cap_table_derive(known.caps, port, CAPOS_RIGHT_CALL, 5, &client));
+	insist(cap_table_derive(known.caps, port, CAPOS_RIGHT_CALL, 5, &client));
 	for (unsigned i = 0; i < 2; i++)
-		must(thread_start(&threads[i], call_once, &client));
+		insist(thread_start(&threads[i], call_once, &client));
 	tap_ok(becomes_true(result_ok(endpoint_info(port, &info)) && info.callers_waiting == 2),
 	       "two callers wait through a derived capability");
 	expect_status(endpoint_recv(port, CAPOS_NEVER, 0, &request), OK, "one is served");
@@ -424,7 +424,7 @@ static void tokens(void)
 
 	port = new_port();
 	for (unsigned i = 0; i < 5; i++)
-		must(thread_start(&threads[i], call_with_number, (void *)(uintptr_t)(10 + i)));
+		insist(thread_start(&threads[i], call_with_number, (void *)(uintptr_t)(10 + i)));
 	for (unsigned i = 0; i < 5; i++) {
 		good = IS(endpoint_recv(port, now_ns() + 5 * SECOND, 0, &request), OK) && good;
 		token[i] = request.token;
@@ -436,8 +436,8 @@ static void tokens(void)
 	tap_ok(good, "they are answered by token, the last first");
 	expect_status(reply_by_token(port, token[2], 0), NOT_SERVING, "a token answers once");
 	for (unsigned i = 0; i < 5; i++)
-		good = result_ok(thread_finish(&threads[i], now_ns() + 5 * SECOND, &code)) && code == 3 * (10 + i) &&
-		       good;
+		good = result_ok(thread_finish(&threads[i], now_ns() + 5 * SECOND, &code)) &&
+		       code == 3ull * (10 + i) && good;
 	tap_ok(good, "each caller has its own answer");
 	destroy(port);
 	tap_returns(before, "everything came back");
@@ -465,7 +465,7 @@ static void transfers(void)
 	struct capos_result r;
 
 	port = new_port();
-	must(thread_start(&server, take_none, NULL));
+	insist(thread_start(&server, take_none, NULL));
 	(void)becomes_true(waits_on(server.handle) == CAPOS_WAIT_RECV);
 	r = endpoint_call_message(port, PROOF_IFACE, PROOF_ECHO, &message, 0);
 	expect_status(r, NO_SLOTS, "a capability for a server that takes none");
@@ -508,13 +508,13 @@ static void faults(void)
 	struct block block;
 	uint64_t code = 0, at = 0;
 
-	must(factory_endpoint(known.factory, 0, &fault_port));
-	must(factory_notification(known.factory, &gate));
-	must(block_map(&block, CAPOS_PAGE_BYTES));
+	insist(factory_endpoint(known.factory, 0, &fault_port));
+	insist(factory_notification(known.factory, &gate));
+	insist(block_map(&block, CAPOS_PAGE_BYTES));
 	hole = (uintptr_t)block.address;
 	*(uint32_t *)block.address = 4321;
-	must(thread_start(&thread, read_hole, NULL)); /* before the hole is made, or its stack might fill it */
-	must(address_space_unmap(known.space, hole, CAPOS_PAGE_BYTES));
+	insist(thread_start(&thread, read_hole, NULL)); /* before the hole is made, or its stack might fill it */
+	insist(address_space_unmap(known.space, hole, CAPOS_PAGE_BYTES));
 	expect_good(thread_set_fault_endpoint(thread.handle, fault_port), "a fault endpoint");
 	(void)notification_signal(gate, 1);
 	expect_status(endpoint_recv(fault_port, now_ns() + 5 * SECOND, 0, &request), OK,
@@ -523,7 +523,7 @@ static void faults(void)
 		       request.message.word[2] == hole && request.message.word[5] == thread.id &&
 		       request.message.word[6] == startup()->process_id,
 	       "it names cause, address, thread, process");
-	must(address_space_map(known.space, block.memory, 0, hole, CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE, &at));
+	insist(address_space_map(known.space, block.memory, 0, hole, CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE, &at));
 	expect_status(endpoint_reply(&reply), OK, "mapped, then resumed");
 	expect_good(thread_finish(&thread, now_ns() + 5 * SECOND, &code), "the thread goes on");
 	tap_ok(code == 4321, "and reads what is there now (%lu)", (unsigned long)code);
@@ -550,9 +550,9 @@ static void fault_skip(void)
 	uint64_t code = 0, ip[2] = { 0 };
 	bool good = true;
 
-	must(factory_endpoint(known.factory, 0, &fault_port));
-	must(factory_notification(known.factory, &gate));
-	must(thread_start(&thread, wait_then_trap, NULL));
+	insist(factory_endpoint(known.factory, 0, &fault_port));
+	insist(factory_notification(known.factory, &gate));
+	insist(thread_start(&thread, wait_then_trap, NULL));
 	must(thread_set_fault_endpoint(thread.handle, fault_port));
 	(void)notification_signal(gate, 1);
 	for (unsigned i = 0; i < 2; i++) {
@@ -579,7 +579,7 @@ static void fault_kill(void)
 	capos_handle process = 0;
 
 	child_init(&spawn, "trap");
-	must(spawn_start(&spawn, &process, NULL));
+	insist(spawn_start(&spawn, &process, NULL));
 	end = child_end(process);
 	tap_ok(end.cause == CAPOS_EXIT_FAULT && end.fault_cause == CAPOS_FAULT_PAGE && end.fault_address == 16,
 	       "without a fault endpoint the process ends");

@@ -30,8 +30,8 @@ static uint64_t count_up(void *argument)
 static void start_all(struct thread *threads, unsigned count, thread_function function)
 {
 	for (unsigned i = 0; i < count; i++)
-		must(thread_start_on(&threads[i], function, (void *)(uintptr_t)i,
-				     i % 2 ? CAPOS_CPU_ANY : i % startup()->cpu_count, 0));
+		insist(thread_start_on(&threads[i], function, (void *)(uintptr_t)i,
+				       i % 2 ? CAPOS_CPU_ANY : i % startup()->cpu_count, 0));
 }
 
 static uint64_t finish_all(struct thread *threads, unsigned count)
@@ -117,7 +117,7 @@ static void conditions(void)
 	to_get = THREADS / 2 * rounds;
 	start_all(threads, THREADS, produce_or_consume);
 	got = finish_all(threads, THREADS);
-	tap_ok(got == THREADS / 2 * rounds && sum_put == sum_got && put_count == get_count,
+	tap_ok(got == (uint64_t)THREADS / 2 * rounds && sum_put == sum_got && put_count == get_count,
 	       "conditions: %lu items through a buffer of %u", (unsigned long)got, PLACES);
 }
 
@@ -264,7 +264,7 @@ static capos_handle start_child(const struct block *block, const char *mode, uns
 	fmt_buf(args, sizeof(args), "%s %u", mode, count);
 	child_init(&spawn, args);
 	(void)spawn_grant(&spawn, "shared", block->memory, CAPOS_RIGHT_READ | CAPOS_RIGHT_WRITE);
-	must(spawn_start(&spawn, &process, NULL));
+	insist(spawn_start(&spawn, &process, NULL));
 	return process;
 }
 
@@ -276,7 +276,7 @@ static void shared_words(void)
 	uint32_t *word, expected = rounds / 4;
 	bool good = true;
 
-	must(block_map(&block, CAPOS_PAGE_BYTES));
+	insist(block_map(&block, CAPOS_PAGE_BYTES));
 	word = block.address;
 	process[0] = start_child(&block, "pingpong", expected);
 	for (uint32_t i = 0; i < expected; i++) {

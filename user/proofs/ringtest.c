@@ -89,7 +89,7 @@ static void places(void)
 	struct capos_cqe completion;
 	uint64_t seen = 0;
 
-	must(factory_notification(known.factory, &bell));
+	insist(factory_notification(known.factory, &bell));
 	for (uint64_t i = 0; i < 20; i++) {
 		struct capos_sqe entry = RING_CALL(1000 + i, notification, wait, bell, CAPOS_NEVER, 0, 0, 0, 0);
 
@@ -249,8 +249,11 @@ static uint64_t victim(void *argument)
 
 			(void)ring_submit(&entry);
 		}
-		if (i % 2 == 0) /* every other time the tail is what others made it */
+		if (i % 2 == 0) { /* every other time the indices are what others made them */
 			__atomic_store_n(&page->sq_tail, page->sq_head + 8, __ATOMIC_RELEASE);
+			__atomic_store_n(&page->cq_head, __atomic_load_n(&page->cq_tail, __ATOMIC_ACQUIRE),
+					 __ATOMIC_RELEASE);
+		}
 		statuses |= 1ull << (ring_enter(rng_below(&(struct rng){ { i, 7 } }, 4), 1).status & 63);
 		__atomic_store_n(&page->cq_head, __atomic_load_n(&page->cq_tail, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
 	}
@@ -271,8 +274,8 @@ static void hostile(void)
 	victim_done.set = 0; /* main's first round set it */
 	hostile_stop = 0;
 	for (unsigned i = 0; i < 2; i++)
-		must(thread_start(&scribblers[i], scribble, (void *)(uintptr_t)(i + 1)));
-	must(thread_start(&thread, victim, (void *)rounds));
+		insist(thread_start(&scribblers[i], scribble, (void *)(uintptr_t)(i + 1)));
+	insist(thread_start(&thread, victim, (void *)rounds));
 	event_wait(&victim_done);
 	hostile_stop = 1;
 	for (unsigned i = 0; i < 2; i++) {
@@ -347,8 +350,8 @@ static void notifications(void)
 	struct thread thread;
 	uint64_t bits = 0;
 
-	must(factory_notification(known.factory, &bell));
-	must(thread_start(&thread, signal_later, NULL));
+	insist(factory_notification(known.factory, &bell));
+	insist(thread_start(&thread, signal_later, NULL));
 	for (unsigned rounds = 0; rounds < 20 && bits != 0x3ff; rounds++) {
 		struct capos_sqe entry = RING_CALL(rounds, notification, wait, bell, now_ns() + SECOND, 0, 0, 0, 0);
 		struct capos_cqe completion;
@@ -403,8 +406,8 @@ static void calls(void)
 	struct capos_sqe entry;
 	struct capos_result r;
 
-	must(factory_endpoint(known.factory, PROOF_IFACE, &port));
-	must(thread_start(&server, ring_server, (void *)100));
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
+	insist(thread_start(&server, ring_server, (void *)100));
 	for (uint64_t i = 0; i < 50; i++) {
 		uint64_t word[3] = { i, 1000, ~i };
 
@@ -456,7 +459,7 @@ static void completions_pending(void)
 	struct capos_cqe completion;
 	struct capos_sqe entry;
 
-	must(factory_endpoint(known.factory, PROOF_IFACE, &port));
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
 	soon = now_ns() + 2 * MS;
 	entry = RING_CALL(1, timer, sleep, known.timer, soon, soon, 0, 0, 0);
 	(void)ring_submit(&entry);
@@ -507,15 +510,15 @@ static void teardown(void)
 	capos_handle process = 0;
 	uint64_t code = 0, bits = 0;
 
-	must(factory_endpoint(known.factory, PROOF_IFACE, &port));
-	must(factory_notification(known.factory, &bell));
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
+	insist(factory_notification(known.factory, &bell));
 	for (unsigned i = 0; i < 5; i++) {
-		must(thread_start(&thread, leave_in_flight, NULL));
+		insist(thread_start(&thread, leave_in_flight, NULL));
 		must(thread_finish(&thread, CAPOS_NEVER, &code));
 	}
 	tap_ok(code == 5, "threads end with 25 operations in flight");
 	for (unsigned i = 0; i < 5; i++) {
-		must(thread_start(&thread, leave_in_flight, (void *)1));
+		insist(thread_start(&thread, leave_in_flight, (void *)1));
 		(void)becomes_true(waits_on(thread.handle) == CAPOS_WAIT_RING);
 		must(thread_terminate(thread.handle));
 		must(thread_finish(&thread, CAPOS_NEVER, &code));
@@ -529,7 +532,7 @@ static void teardown(void)
 		child_init(&spawn, "ring");
 		(void)spawn_grant(&spawn, "bell", bell, CAPOS_RIGHT_SIGNAL);
 		(void)spawn_grant(&spawn, "port", port, CAPOS_RIGHT_CALL);
-		must(spawn_start(&spawn, &process, NULL));
+		insist(spawn_start(&spawn, &process, NULL));
 		must(notification_wait(bell, now_ns() + 5 * SECOND, &bits));
 		must(process_kill(process, 6));
 		tap_ok(ended(child_end(process), CAPOS_EXIT_KILLED, 6), "a process killed with operations in flight");
@@ -549,7 +552,7 @@ int main(int argc, char **argv)
 	tap_plan(0);
 	grow_table();
 	(void)child_run("exit 0");
-	must(thread_start(&thread, victim, NULL));
+	insist(thread_start(&thread, victim, NULL));
 	must(thread_finish(&thread, CAPOS_NEVER, NULL));
 	batches();
 	back_pressure();

@@ -31,7 +31,7 @@ static void found(void)
 static void start_on_each(thread_function function)
 {
 	for (unsigned i = 0; i < cpu_count; i++)
-		must(thread_start_on(&threads[i], function, (void *)(uintptr_t)i, i, 0));
+		insist(thread_start_on(&threads[i], function, (void *)(uintptr_t)i, i, 0));
 }
 
 static uint64_t finish_each(void)
@@ -84,8 +84,8 @@ static void wakes(void)
 	struct usage before = usage_now();
 
 	for (unsigned i = 0; i < cpu_count; i++) {
-		must(factory_notification(known.factory, &bells[i]));
-		must(factory_notification(known.factory, &answers[i]));
+		insist(factory_notification(known.factory, &bells[i]));
+		insist(factory_notification(known.factory, &answers[i]));
 	}
 	start_on_each(answer_bell);
 	for (unsigned round = 0; round < ROUNDS; round++) {
@@ -164,9 +164,9 @@ static void park_and_ipc(void)
 	start_on_each(count_under_lock);
 	(void)finish_each();
 	tap_ok(counter == (uint64_t)cpu_count * ROUNDS * 4, "a lock between all CPUs: %lu", (unsigned long)counter);
-	must(factory_endpoint(known.factory, PROOF_IFACE, &port));
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
 	for (unsigned passive = 0; passive < 2; passive++) {
-		must(thread_start_on(&server, serve, NULL, CAPOS_CPU_ANY, passive ? CAPOS_THREAD_PASSIVE : 0));
+		insist(thread_start_on(&server, serve, NULL, CAPOS_CPU_ANY, passive ? CAPOS_THREAD_PASSIVE : 0));
 		start_on_each(call_server);
 		tap_ok(finish_each() == 0, "calls from each CPU to one %s server", passive ? "passive" : "active");
 		(void)endpoint_call(port, PROOF_IFACE, PROOF_STOP, NULL, 0, NULL, 0);
@@ -208,20 +208,20 @@ static void shootdown_round(capos_handle fault_port, unsigned readers)
 	unsigned faulted = 0;
 
 	unmapped = stop_reading = reading = 0;
-	must(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &old_page));
-	must(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &new_page));
-	must(memory_object_write(new_page, 0, &number, 8));
-	must(address_space_map(known.space, old_page, 0, 0, CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE, &address));
+	insist(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &old_page));
+	insist(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &new_page));
+	insist(memory_object_write(new_page, 0, &number, 8));
+	insist(address_space_map(known.space, old_page, 0, 0, CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE, &address));
 	shot = (volatile uint32_t *)address;
 	*shot = 1;
 	for (unsigned i = 0; i < readers; i++) {
-		must(factory_notification(known.factory, &bells[i]));
-		must(thread_start_on(&threads[i], read_page, (void *)(uintptr_t)i, (i + 1) % cpu_count, 0));
+		insist(factory_notification(known.factory, &bells[i]));
+		insist(thread_start_on(&threads[i], read_page, (void *)(uintptr_t)i, (i + 1) % cpu_count, 0));
 		must(thread_set_fault_endpoint(threads[i].handle, fault_port));
 		must(notification_signal(bells[i], 1));
 	}
 	(void)becomes_true(__atomic_load_n(&reading, __ATOMIC_RELAXED) == readers);
-	must(address_space_unmap(known.space, address, CAPOS_PAGE_BYTES));
+	insist(address_space_unmap(known.space, address, CAPOS_PAGE_BYTES));
 	__atomic_store_n(&unmapped, 1, __ATOMIC_RELEASE);
 	for (; faulted < readers; faulted++) {
 		struct request request;
@@ -230,8 +230,8 @@ static void shootdown_round(capos_handle fault_port, unsigned readers)
 		    request.message.word[2] != address)
 			break;
 		if (faulted == 0)
-			must(address_space_map(known.space, new_page, 0, address, CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE,
-					       NULL));
+			insist(address_space_map(known.space, new_page, 0, address, CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE,
+						 NULL));
 		(void)endpoint_reply(&resume);
 		if (faulted == 0) {
 			/* The others may find the new page already. */
@@ -250,7 +250,7 @@ static void shootdown_round(capos_handle fault_port, unsigned readers)
 	}
 	tap_ok(stale == 0 && faulted < readers, "%u readers: none saw the page after unmap had returned (%lu did)",
 	       readers, (unsigned long)stale);
-	must(address_space_unmap(known.space, address, CAPOS_PAGE_BYTES));
+	insist(address_space_unmap(known.space, address, CAPOS_PAGE_BYTES));
 	destroy(old_page);
 	destroy(new_page);
 }
@@ -264,7 +264,7 @@ static void shootdown(void)
 		tap_skip("shootdown: page protection is only on x86_64");
 		return;
 	}
-	must(factory_endpoint(known.factory, 0, &fault_port));
+	insist(factory_endpoint(known.factory, 0, &fault_port));
 	for (unsigned i = 0; i < 5; i++)
 		shootdown_round(fault_port, cpu_count < 9 ? cpu_count : 8);
 	destroy(fault_port);
@@ -291,7 +291,7 @@ static void ends_under_load(void)
 		struct capos_spawn spawn;
 
 		child_init(&spawn, "threads 3 spin");
-		must(spawn_start(&spawn, &load[i], NULL));
+		insist(spawn_start(&spawn, &load[i], NULL));
 	}
 	for (unsigned round = 0; round < 3; round++) {
 		capos_handle process[16];
@@ -301,7 +301,7 @@ static void ends_under_load(void)
 
 			child_init(&spawn, i % 2 ? "threads 2 spin" : "exit 4");
 			spawn.cpu = i;
-			must(spawn_start(&spawn, &process[i], NULL));
+			insist(spawn_start(&spawn, &process[i], NULL));
 		}
 		for (unsigned i = 1; i < count; i += 2)
 			must(process_kill(process[i], 5));
@@ -313,7 +313,7 @@ static void ends_under_load(void)
 	}
 	tap_ok(good, "processes end and are killed on %u CPUs under load", count);
 	for (unsigned i = 0; i < MANY; i++)
-		must(thread_start(&many[i], short_life, (void *)(uintptr_t)i));
+		insist(thread_start(&many[i], short_life, (void *)(uintptr_t)i));
 	for (unsigned i = 0; i < MANY; i++) {
 		must(thread_finish(&many[i], CAPOS_NEVER, &code));
 		sum += code;
@@ -337,7 +337,7 @@ int main(int argc, char **argv)
 	tap_plan(0);
 	grow_table();
 	(void)child_run("exit 0");
-	must(thread_start(&thread, short_life, NULL));
+	insist(thread_start(&thread, short_life, NULL));
 	must(thread_finish(&thread, CAPOS_NEVER, NULL));
 	found();
 	pinned();

@@ -32,7 +32,7 @@ static void arguments_and_grants(void)
 	tap_ok(ended(child_end(process), CAPOS_EXIT_NORMAL, 6 + CAPOS_SPAWN_GRANTS), "arrive, besides the usual six");
 	child_init(&spawn, "rights thing");
 	(void)spawn_grant(&spawn, "thing", known.timer, CAPOS_RIGHT_READ | CAPOS_RIGHT_WAIT);
-	must(spawn_start(&spawn, &process, NULL));
+	insist(spawn_start(&spawn, &process, NULL));
 	tap_ok(ended(child_end(process), CAPOS_EXIT_NORMAL, CAPOS_RIGHT_READ | CAPOS_RIGHT_WAIT),
 	       "a grant brings the rights that it says");
 }
@@ -52,21 +52,21 @@ static void causes(void)
 	tap_ok(ended(end, CAPOS_EXIT_FAULT, end.code), "a fault in another thread ends the process");
 	tap_ok(ended(child_run("threads 3 end"), CAPOS_EXIT_NORMAL, 33), "the code is the first thread's");
 	child_init(&spawn, "spin");
-	must(spawn_start(&spawn, &process, NULL));
+	insist(spawn_start(&spawn, &process, NULL));
 	(void)sleep_ns(2 * MS);
 	expect_good(process_kill(process, 9), "kill a process that runs");
 	tap_ok(ended(child_end(process), CAPOS_EXIT_KILLED, 9), "ends it");
 	child_init(&spawn, "threads 3 spin");
-	must(spawn_start(&spawn, &process, NULL));
+	insist(spawn_start(&spawn, &process, NULL));
 	(void)sleep_ns(2 * MS);
 	expect_good(process_kill(process, 10), "kill a process with four threads that run");
 	tap_ok(ended(child_end(process), CAPOS_EXIT_KILLED, 10), "ends it");
 	child_init(&spawn, "threads 3 sleep");
-	must(spawn_start(&spawn, &process, NULL));
+	insist(spawn_start(&spawn, &process, NULL));
 	expect_good(process_kill(process, 11), "kill a process at once");
 	tap_ok(ended(child_end(process), CAPOS_EXIT_KILLED, 11), "ends it");
 	if (known.session_manager) {
-		must(session_manager_create(known.session_manager, 7, "tester", &session, NULL));
+		insist(session_manager_create(known.session_manager, 7, "tester", &session, NULL));
 		child_init(&spawn, "exit 3");
 		spawn.session = session;
 		expect_good(spawn_start(&spawn, &process, NULL), "spawn in a session");
@@ -83,7 +83,7 @@ static void families(void)
 	uint64_t id = 0, bits = 0, count = 0, next = 0, orphans = 1;
 	struct usage before = usage_now();
 
-	must(factory_notification(known.factory, &bell));
+	insist(factory_notification(known.factory, &bell));
 	spawn_init(&spawn, "child", "nest 4");
 	spawn.memory_bytes = 6u << 20;
 	spawn.slots = 256;
@@ -91,12 +91,12 @@ static void families(void)
 	spawn.processes = 4;
 	(void)spawn_grant_own(&spawn, "process_spawner");
 	(void)spawn_grant_own(&spawn, "timer");
-	must(spawn_start(&spawn, &process, NULL));
+	insist(spawn_start(&spawn, &process, NULL));
 	tap_ok(ended(child_end(process), CAPOS_EXIT_NORMAL, 5), "a child of a child of a child of a child");
 	copy_name(spawn.args, sizeof(spawn.args), "family");
 	(void)spawn_grant(&spawn, "bell", bell, CAPOS_RIGHT_SIGNAL);
-	must(spawn_start(&spawn, &process, &id));
-	must(notification_wait(bell, CAPOS_NEVER, &bits));
+	insist(spawn_start(&spawn, &process, &id));
+	expect_good(notification_wait(bell, now_ns() + 10 * SECOND, &bits), "a child has a child");
 	expect_good(process_kill(process, 1), "kill a parent");
 	tap_ok(ended(child_end(process), CAPOS_EXIT_KILLED, 1), "ends it");
 	for (unsigned tries = 0; tries < 100 && orphans; tries++) {
@@ -135,9 +135,9 @@ static void waiting(void)
 	bool good = true;
 
 	child_init(&spawn, "sleep");
-	must(spawn_start(&spawn, &process, NULL));
+	insist(spawn_start(&spawn, &process, NULL));
 	for (unsigned i = 0; i < 3; i++)
-		must(thread_start(&threads[i], wait_for, &process));
+		insist(thread_start(&threads[i], wait_for, &process));
 	deadline = now_ns() + 3 * MS;
 	expect_status(process_wait(process, deadline, &end), TIMED_OUT, "wait with a deadline");
 	tap_ok(now_ns() >= deadline, "is not early");
@@ -162,14 +162,14 @@ static void table_exhaustion(void)
 	bool good;
 
 	while (count < COUNT_OF(handle)) {
-		r = cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[count]);
+		r = insist_on(cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[count]));
 		if (!result_ok(r))
 			break;
 		count++;
 	}
 	good = is_detail(r, CAPOS_STATUS_QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS);
 	child_init(&spawn, "exit 0");
-	r = spawn_start(&spawn, NULL, NULL);
+	r = insist_on(spawn_start(&spawn, NULL, NULL));
 	good = is_detail(r, CAPOS_STATUS_QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS) && good;
 	while (count > 0)
 		drop(handle[--count]);
@@ -197,7 +197,7 @@ struct elf_segment {
 	uint64_t offset, vaddr, paddr, filesz, memsz, align;
 };
 
-#define IMAGE_BYTES (4 * CAPOS_PAGE_BYTES)
+#define IMAGE_BYTES (4 * PAGE)
 #define TEXT_AT CAPOS_PAGE_BYTES
 
 /* The smallest program: its text exits with code 23 through "self", the fourth capability. The simulator's programs enter
@@ -289,19 +289,19 @@ static void bad_images(struct block *block)
 #define X(what, change)                                                                                              \
 	make_image(image);                                                                                           \
 	change;                                                                                                      \
-	r = spawn_image(block, NULL);                                                                                \
+	r = insist_on(spawn_image(block, NULL));                                                                     \
 	tap_ok(r.status == CAPOS_STATUS_OK && r.iresult == CAPOS_SPAWN_BAD_IMAGE && r.detail != 0,                   \
 	       "an image with %s: %s, result %u, detail %u", what, status_name(r.status), r.iresult, r.detail);
 	BAD_IMAGES(X)
 #undef X
 	make_image(image);
 	((uint32_t *)(image + 512))[5] = 999;
-	r = spawn_image(block, NULL);
+	r = insist_on(spawn_image(block, NULL));
 	tap_ok(r.status == CAPOS_STATUS_OK && r.iresult == CAPOS_SPAWN_ABI_MISMATCH && r.detail == 999,
 	       "an image of another ABI version: result %u, detail %u", r.iresult, r.detail);
 	make_image(image);
 	segment_of(image, 2)->type = 0;
-	r = spawn_image(block, NULL);
+	r = insist_on(spawn_image(block, NULL));
 	tap_ok(r.status == CAPOS_STATUS_OK && r.iresult == CAPOS_SPAWN_ABI_MISMATCH,
 	       "an image without a note: result %u", r.iresult);
 }
@@ -320,7 +320,7 @@ static void random_images(struct block *block)
 		make_image(image);
 		for (uint64_t flips = 1 + rng_below(&rng, 4); flips > 0; flips--)
 			image[rng_below(&rng, 256)] = (uint8_t)rng_next(&rng);
-		if (result_ok(spawn_image(block, &process))) {
+		if (result_ok(insist_on(spawn_image(block, &process)))) {
 			started++;
 			(void)process_kill(process, 1);
 			(void)spawn_finish(process, CAPOS_NEVER, NULL);
@@ -339,7 +339,7 @@ static void images(void)
 	capos_handle process = 0, small = 0;
 	struct usage before;
 
-	must(block_map(&block, IMAGE_BYTES));
+	insist(block_map(&block, IMAGE_BYTES));
 	before = usage_now();
 	make_image(block.address);
 	if (on_simulator()) {
@@ -355,17 +355,17 @@ static void images(void)
 	tap_returns(before, "refused images change nothing");
 	if (!on_simulator())
 		random_images(&block);
-	must(factory_memory(known.factory, 1, 0, &small));
+	insist(factory_memory(known.factory, 1, 0, &small));
 	child_init(&spawn, "");
 	memset(spawn.program, 0, sizeof(spawn.program));
 	spawn.image = small;
 	expect_iresult(spawn_start(&spawn, NULL, NULL), CAPOS_SPAWN_BAD_IMAGE, "an image of zeroes");
 	spawn.image = known.timer;
-	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "a timer as image");
+	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "a timer as image");
 	spawn.image = FORGED_HANDLE;
-	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "a forged image");
+	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "a forged image");
 	spawn.image = with_rights(small, CAPOS_RIGHT_WRITE);
-	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "an image without the read right");
+	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "an image without the read right");
 	drop(spawn.image);
 	destroy(small);
 	block_unmap(&block);
@@ -406,7 +406,7 @@ static void many_at_once(void)
 			struct capos_spawn spawn;
 
 			child_init(&spawn, i % 3 == 0 ? "exit 7" : i % 3 == 1 ? "spin" : "threads 2 sleep");
-			must(spawn_start(&spawn, &process[i], NULL));
+			insist(spawn_start(&spawn, &process[i], NULL));
 		}
 		for (unsigned i = 0; i < COUNT_OF(process); i++)
 			if (i % 3 != 0)

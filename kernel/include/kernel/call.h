@@ -45,15 +45,20 @@ typedef u64 (*method_fn)(struct call *call);
 struct method {
 	const char *name;
 	method_fn fn;
+	u64 fast_word; /* METHOD_FAST: the call word of a plain call of it; else ~0, which names another method */
 	u16 rights;
-	u8 words_in;
-	u8 words_out;
 	u16 bytes_in_max;
 	u16 bytes_out_max;
+	u8 words_in : 4;
+	u8 words_out : 4;
 	u8 flags; /* METHOD_* */
 };
+_Static_assert(sizeof(struct method) == 32, "a shift finds it");
 #define METHOD_BLOCKS 1u    /* may return CALL_BLOCKED: through the ring it gets a ring operation */
 #define METHOD_OPERATION 2u /* may return CALL_OPERATION */
+/* Done at once, with at most five words in and out and no message; wakes nobody, makes nothing die; and all that it uses of
+ * its call is thread, word and cap.object: call_fast fills in no more. */
+#define METHOD_FAST 4u
 
 /* A multi-step call in progress. Steps run on the thread's entity, with interrupt windows between them, and may block
  * (OPERATION_WAIT: armed thread->wait; finish makes the thread ready and the step is called again). */
@@ -116,30 +121,33 @@ CAPOS_INTERFACES(X)
 #undef X
 #undef M
 
-/* Which methods may block and which start an operation (the others complete at once). */
-#define BLOCKS_(iface, method) (1u << CAPOS_METHOD_##iface##_##method)
-#define OPERATES_(iface, method) (0x10000u << CAPOS_METHOD_##iface##_##method)
-#define METHOD_SPECIAL_cap_table (OPERATES_(cap_table, revoke) | OPERATES_(cap_table, destroy))
+/* Which methods may block and which start an operation (the others complete at once); and which are METHOD_FAST. */
+#define BLOCKS_(iface, method) (1ull << CAPOS_METHOD_##iface##_##method)
+#define OPERATES_(iface, method) (0x10000ull << CAPOS_METHOD_##iface##_##method)
+#define FAST_(iface, method) (0x100000000ull << CAPOS_METHOD_##iface##_##method)
+#define METHOD_SPECIAL_cap_table                                                                                     \
+	(FAST_(cap_table, nop) | OPERATES_(cap_table, revoke) | OPERATES_(cap_table, destroy))
 #define METHOD_SPECIAL_process (BLOCKS_(process, wait) | OPERATES_(process, kill))
 #define METHOD_SPECIAL_process_spawner OPERATES_(process_spawner, spawn)
 #define METHOD_SPECIAL_thread                                                                                        \
 	(BLOCKS_(thread, join) | OPERATES_(thread, exit) | OPERATES_(thread, terminate) | OPERATES_(thread, set_cpu))
 #define METHOD_SPECIAL_thread_spawner OPERATES_(thread_spawner, create)
-#define METHOD_SPECIAL_timer BLOCKS_(timer, sleep)
-#define METHOD_SPECIAL_wall_clock 0u
-#define METHOD_SPECIAL_notification BLOCKS_(notification, wait)
+#define METHOD_SPECIAL_timer (FAST_(timer, now) | BLOCKS_(timer, sleep))
+#define METHOD_SPECIAL_wall_clock FAST_(wall_clock, now)
+#define METHOD_SPECIAL_notification (BLOCKS_(notification, wait) | FAST_(notification, poll))
 #define METHOD_SPECIAL_factory OPERATES_(factory, memory)
 #define METHOD_SPECIAL_park_space (BLOCKS_(park_space, wait) | OPERATES_(park_space, wake))
-#define METHOD_SPECIAL_endpoint 0u
-#define METHOD_SPECIAL_memory_object (OPERATES_(memory_object, read) | OPERATES_(memory_object, write))
+#define METHOD_SPECIAL_endpoint 0ull
+#define METHOD_SPECIAL_memory_object                                                                                 \
+	(FAST_(memory_object, info) | OPERATES_(memory_object, read) | OPERATES_(memory_object, write))
 #define METHOD_SPECIAL_address_space                                                                                 \
 	(OPERATES_(address_space, map) | OPERATES_(address_space, unmap) | OPERATES_(address_space, protect))
 #define METHOD_SPECIAL_console (OPERATES_(console, write) | BLOCKS_(console, read) | OPERATES_(console, give))
-#define METHOD_SPECIAL_log 0u
-#define METHOD_SPECIAL_entropy 0u
-#define METHOD_SPECIAL_system_info 0u
-#define METHOD_SPECIAL_trace 0u
-#define METHOD_SPECIAL_power 0u
+#define METHOD_SPECIAL_log 0ull
+#define METHOD_SPECIAL_entropy 0ull
+#define METHOD_SPECIAL_system_info 0ull
+#define METHOD_SPECIAL_trace 0ull
+#define METHOD_SPECIAL_power 0ull
 #define METHOD_SPECIAL_session_manager OPERATES_(session_manager, create)
 #define METHOD_SPECIAL_user_session OPERATES_(user_session, logout)
 
@@ -147,13 +155,17 @@ CAPOS_INTERFACES(X)
 	[id_] = {                                                                                                    \
 		.name = #m_,                                                                                         \
 		.fn = method_##i_##_##m_,                                                                            \
+		.fast_word = (METHOD_SPECIAL_##i_ >> (32 + (id_))) & 1u                                              \
+				     ? CAPOS_CALL_WORD(CAPOS_IFACE_##i_, (id_), CAPOS_OP_CALL, (words_in_), 0)       \
+				     : ~0ull,                                                                        \
 		.rights = (rights_),                                                                                 \
-		.words_in = (words_in_),                                                                             \
-		.words_out = (words_out_),                                                                           \
 		.bytes_in_max = (bytes_in_),                                                                         \
 		.bytes_out_max = (bytes_out_),                                                                       \
+		.words_in = (words_in_),                                                                             \
+		.words_out = (words_out_),                                                                           \
 		.flags = ((METHOD_SPECIAL_##i_ >> (id_)) & 1u ? METHOD_BLOCKS : 0) |                                 \
-			 ((METHOD_SPECIAL_##i_ >> (16 + (id_))) & 1u ? METHOD_OPERATION : 0),                        \
+			 ((METHOD_SPECIAL_##i_ >> (16 + (id_))) & 1u ? METHOD_OPERATION : 0) |                       \
+			 ((METHOD_SPECIAL_##i_ >> (32 + (id_))) & 1u ? METHOD_FAST : 0),                             \
 	},
 #define METHOD_COUNT_ENTRY_(...) +1u
 /*

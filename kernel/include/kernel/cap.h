@@ -51,6 +51,7 @@ struct slot {
 
 /* Slots are in pages of an index that grows with use, up to the slot quota. Look-ups take no lock. */
 struct cap_table {
+	ATOMIC(struct slot *) first;  /* (a) its first page, or a page of empty slots: never NULL */
 	ATOMIC(struct slot **) index; /* (a) array of pages of slots; replaced ones are deferred-freed */
 	ATOMIC(u32) slot_count;	      /* (a) slots that exist; rises only */
 	u32 free_head;		      /* (l:process->lock) SLOT_NONE: none */

@@ -13,26 +13,26 @@ struct trace_ring;
 struct waiter;
 
 struct CACHELINE cpu {
-	struct mach_cpu mach;	      /* first: the machine's own */
-	u32 id;			      /* (c) dense index */
-	ATOMIC(u32) online;	      /* (a) set once by kernel_cpu_boot */
-	struct cpu_desc desc;	      /* (c) */
+	struct mach_cpu mach; /* first: the machine's own */
+	u32 id;		      /* (c) dense index */
+	ATOMIC(u32) online;   /* (a) set once by kernel_cpu_boot */
+	struct cpu_desc desc; /* (c) */
 
 	/* (o) dispatch */
-	struct thread *current;	      /* whose registers this CPU holds; NULL: none */
-	struct entity *current_entity;/* NULL: idle or between */
-	struct thread *handoff;	      /* reserved place of a hand-off */
+	struct thread *current;	       /* whose registers this CPU holds; NULL: none */
+	struct entity *current_entity; /* NULL: idle or between */
+	struct thread *handoff;	       /* reserved place of a hand-off */
 	struct space *loaded_space;
-	struct waiter *armed_waiter;  /* armed in this kernel entry: its thread may have been killed just before */
-	bool resched;		      /* pick anew before leaving the kernel */
+	struct waiter *armed_waiter; /* armed in this kernel entry: its thread may have been killed just before */
+	bool resched;		     /* pick anew before leaving the kernel */
 	u64 slice_end_ns, tick_ns, armed_ns;
 
 	/* (a) cross-CPU */
 	ATOMIC(struct entity *) inbox CACHELINE; /* pushed by anyone, drained under runq.lock */
-	ATOMIC(u32) ipi_pending;      /* an IPI is on its way and not yet handled */
-	ATOMIC(u32) requests;	      /* REQUEST_* */
-	ATOMIC(u32) idling;	      /* 1: will halt, or halts, until an interrupt */
-	ATOMIC(u64) epoch;	      /* reclaim: 0 outside the kernel and idle, else grace period * 2 + 1 */
+	ATOMIC(u32) ipi_pending;		 /* an IPI is on its way and not yet handled */
+	ATOMIC(u32) requests;			 /* REQUEST_* */
+	ATOMIC(u32) idling;			 /* 1: will halt, or halts, until an interrupt */
+	ATOMIC(u64) epoch; /* reclaim: 0 outside the kernel and idle, else grace period * 2 + 1 */
 
 	struct runq runq CACHELINE;
 	struct timer_queue timers CACHELINE;
@@ -47,8 +47,8 @@ struct CACHELINE cpu {
 	u64 reclaim_scan_epoch; /* the grace period that this CPU tries to end ... */
 	u32 reclaim_scan_next;	/* ... and the next CPU to look at */
 
-	struct trace_ring *trace;     /* (c) */
-	u32 lock_rank[16];	      /* (o) debug: held ranks */
+	struct trace_ring *trace; /* (c) */
+	u32 lock_rank[16];	  /* (o) debug: held ranks */
 	u64 lock_order[16];
 	u32 lock_depth;
 };

@@ -7,7 +7,9 @@
 #ifndef KERNEL_LOCK_H
 #define KERNEL_LOCK_H
 
+#include <kernel/debug.h>
 #include <kernel/types.h>
+#include <mach/arch.h>
 #include <mach/atomic.h>
 
 #if defined(__clang__)
@@ -42,16 +44,55 @@ enum lock_rank {
 };
 
 struct TSA(capability("spinlock")) spinlock {
-	ATOMIC(u32) word; /* 0 free, else CPU id + 1 */
+	ATOMIC(u32) word; /* 0 free, else lock_owner_word() of the holder */
 	u16 rank;
 	u16 unused;
 	u64 order;
 };
 
 void spinlock_init(struct spinlock *lock, enum lock_rank rank, u64 order);
-void spin_lock(struct spinlock *lock) ACQUIRES(*lock);
-MUST_CHECK bool spin_trylock(struct spinlock *lock) TRY_ACQUIRES(*lock);
-void spin_unlock(struct spinlock *lock) RELEASES(*lock);
-bool spin_is_held_here(const struct spinlock *lock);
+/* lock.c: the way to wait, and the ranks (debug and simulation builds). */
+void spin_lock_contended(struct spinlock *lock, u32 me);
+void lock_rank_push(const struct spinlock *lock);
+void lock_rank_pop(const struct spinlock *lock);
+
+/* Low half of the address of the CPU's record: another one for each CPU, and odd, so never 0. */
+static inline u32 lock_owner_word(void)
+{
+	return (u32)(uintptr_t)mach_this_cpu() | 1u;
+}
+
+static inline bool spin_is_held_here(const struct spinlock *lock)
+{
+	return atomic_load_relaxed(&lock->word) == lock_owner_word();
+}
+
+/* Acquire: pairs with the release in spin_unlock. */
+static inline void spin_lock(struct spinlock *lock) ACQUIRES(*lock) NO_TSA
+{
+	u32 me = lock_owner_word();
+
+	if (CAPOS_DEBUG)
+		lock_rank_push(lock);
+	if (unlikely(!atomic_cas(&lock->word, 0u, me)))
+		spin_lock_contended(lock, me);
+}
+
+MUST_CHECK static inline bool spin_trylock(struct spinlock *lock) TRY_ACQUIRES(*lock) NO_TSA
+{
+	if (!atomic_cas(&lock->word, 0u, lock_owner_word()))
+		return false;
+	if (CAPOS_DEBUG)
+		lock_rank_push(lock);
+	return true;
+}
+
+static inline void spin_unlock(struct spinlock *lock) RELEASES(*lock) NO_TSA
+{
+	KASSERT(spin_is_held_here(lock));
+	if (CAPOS_DEBUG)
+		lock_rank_pop(lock);
+	atomic_store_release(&lock->word, 0u); /* pairs with the exchange in spin_lock */
+}
 
 #endif

@@ -40,23 +40,24 @@ enum entity_kind { ENTITY_THREAD, ENTITY_ACTIVITY };
 
 /* What competes for CPU time. The order fields belong to the policy (kernel/sched/policy_*.c). */
 struct entity {
-	u8 kind;		 /* (c) */
-	bool moved;		 /* (o: pusher, then drainer) in an inbox: it comes from another CPU */
-	ATOMIC(u32) owner;	 /* (a) enum dispatch_owner */
-	u32 weight;		 /* (l:runq or owner CPU) */
-	u32 pinned_cpu;		 /* (l:runq or owner CPU) CPU index or CAPOS_CPU_ANY */
-	ATOMIC(struct cpu *) cpu;/* (a) queue, inbox or current slot that owns it; last one when none does */
-	struct thread *thread;	 /* (o) the thread that runs on it now; NULL for activities */
+	u8 kind;		  /* (c) */
+	bool moved;		  /* (o: pusher, then drainer) in an inbox: it comes from another CPU */
+	ATOMIC(u32) owner;	  /* (a) enum dispatch_owner */
+	u32 weight;		  /* (l:runq or owner CPU) */
+	u32 pinned_cpu;		  /* (l:runq or owner CPU) CPU index or CAPOS_CPU_ANY */
+	ATOMIC(struct cpu *) cpu; /* (a) queue, inbox or current slot that owns it; last one when none does */
+	struct thread *thread;	  /* (o) the thread that runs on it now; NULL for activities */
 	struct activity *activity;
 	struct entity *inbox_next;
-	ATOMIC(u32) loan;	 /* (a) LOAN_*: see kernel/sched/lend.c */
+	ATOMIC(u32) loan; /* (a) LOAN_*: see kernel/sched/lend.c */
 	struct reclaim_node reclaim;
-	u64 enqueued_ns;	 /* when it became runnable: waiting starts at the push */
+	u64 enqueued_ns;  /* when it became runnable: waiting starts at the push */
+	u64 uncharged_ns; /* (o) ran with other threads since the policy was last told */
 	/* policy */
-	RB_ENTRY(entity) node;	 /* (l:runq) */
-	u64 vruntime;		 /* weighted ns, in the virtual time of the queue it was on last */
-	u64 lead;		 /* by how much it was ahead of that queue */
-	u64 sequence;		 /* order among equals: runs replay */
+	RB_ENTRY(entity) node; /* (l:runq) */
+	u64 vruntime;	       /* weighted ns, in the virtual time of the queue it was on last */
+	u64 lead;	       /* by how much it was ahead of that queue */
+	u64 sequence;	       /* order among equals: runs replay */
 };
 
 /* What a thread or an activity used; written by the CPU that runs it, read by anyone. */
@@ -89,11 +90,11 @@ void activity_start(struct cpu *cpu, struct activity *activity);
 RB_HEAD(entity_tree, entity);
 
 struct runq {
-	struct spinlock lock;	  /* RANK_RUNQ, order = CPU */
-	struct entity_tree tree;  /* (l:lock) */
-	ATOMIC(u32) count;	  /* (a) queued, without current; stored under lock */
-	u64 min_vruntime;	  /* (l:lock, stored by the owner only) virtual time: never falls */
-	u64 sequence;		  /* (l:lock) */
+	struct spinlock lock;	 /* RANK_RUNQ, order = CPU */
+	struct entity_tree tree; /* (l:lock) */
+	ATOMIC(u32) count;	 /* (a) queued, without current; stored under lock */
+	u64 min_vruntime;	 /* (l:lock, stored by the owner only) virtual time: never falls */
+	u64 sequence;		 /* (l:lock) */
 };
 
 /* The policy seam: WFQ and EEVDF plug in here. All under runq->lock, except those that say otherwise. */
@@ -133,8 +134,9 @@ void sched_wake(struct cpu *cpu, struct entity *entity);
 void thread_ready(struct cpu *cpu, struct thread *thread);
 /* The current thread leaves the CPU (blocks, exits): charge, FPU, detach. current becomes NULL; it keeps its entity. */
 void sched_detach_current(struct cpu *cpu);
-/* Hand-off: `thread` (blocked until now, its waiter claimed) runs next on this CPU, on the entity it holds or its own, without
- * the queue. False: not possible here (place taken, current not detached, pinned elsewhere); nothing changed. */
+/* Hand-off: `thread` (blocked until now, its waiter claimed) runs next on this CPU, on the entity it holds, without the queue,
+ * within the slice of the one that blocked. False: not possible here (it holds none, place taken, current not detached, pinned
+ * elsewhere); nothing changed. */
 MUST_CHECK bool sched_handoff(struct cpu *cpu, struct thread *thread);
 /* The current entity goes on with another thread: no queue operation, no timer write. The former current thread is blocked
  * data after this (FPU stored) and has no entity; the caller arms its waiter afterwards. See kernel/sched/lend.c.
@@ -152,7 +154,7 @@ MUST_CHECK bool sched_return(struct cpu *cpu, struct thread *server, struct thre
  * entity is free for its owner again (or freed, when its owner did without it meanwhile). */
 void sched_drop_entity(struct thread *thread);
 /* The current thread gives way to others of its queue. */
-void sched_yield(struct cpu *cpu);
+void sched_yield_current(struct cpu *cpu);
 /* End of every kernel entry: the thread to resume. Handles attention (kill, operations), picks, runs activities, idles. */
 MUST_CHECK struct thread *sched_exit(struct cpu *cpu);
 /* Interrupt bits, in user mode or from a window. */

@@ -11,11 +11,11 @@
 #include <kernel/state_rooms.h>
 
 struct kernel {
-	struct boot_info boot;	  /* (c) */
-	struct cpu **cpus;	  /* (c) */
-	u32 cpu_count;		  /* (c) */
-	ATOMIC(u32) trace_mask;	  /* (a) */
-	ATOMIC(u64) next_id;	  /* (a) object ids */
+	struct boot_info boot;	/* (c) */
+	struct cpu **cpus;	/* (c) */
+	u32 cpu_count;		/* (c) */
+	ATOMIC(u32) trace_mask; /* (a) */
+	ATOMIC(u64) next_id;	/* (a) object ids */
 	struct mm_state mm;
 	struct cap_state cap;
 	struct ipc_state ipc;
@@ -26,6 +26,5 @@ struct kernel {
 };
 
 extern struct kernel kernel_state;
-
 
 #endif

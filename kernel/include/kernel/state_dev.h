@@ -23,13 +23,13 @@ struct console {
 	struct grant *interrupt_grant;	/* (l:object.lock) with a reference */
 	u64 interrupt_bits;		/* (l:object.lock) */
 	struct waitlist readers;	/* (l:object.lock) threads of the owner */
-	struct list writers;		/* (l:object.lock) struct waiter.link; in an operation, which ends by itself */
-	u32 in_head, in_tail;		/* (l:object.lock) tail - head bytes are there */
-	u8 in[CONSOLE_IN_BYTES];	/* (l:object.lock) */
-	struct spinlock out_lock;	/* RANK_CONSOLE */
-	u32 out_head, out_tail;		/* (l:out_lock) */
-	char out[CONSOLE_OUT_BYTES];	/* (l:out_lock) */
-	u64 dropped;			/* (l:out_lock) texts that found no room and did not wait */
+	struct list writers;	     /* (l:object.lock) struct waiter.link; in an operation, which ends by itself */
+	u32 in_head, in_tail;	     /* (l:object.lock) tail - head bytes are there */
+	u8 in[CONSOLE_IN_BYTES];     /* (l:object.lock) */
+	struct spinlock out_lock;    /* RANK_CONSOLE */
+	u32 out_head, out_tail;	     /* (l:out_lock) */
+	char out[CONSOLE_OUT_BYTES]; /* (l:out_lock) */
+	u64 dropped;		     /* (l:out_lock) texts that found no room and did not wait */
 };
 
 struct log_line {

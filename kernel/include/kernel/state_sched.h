@@ -7,8 +7,8 @@
 
 /* The part of kernel/sched in the kernel's state. */
 struct sched_state {
-	ATOMIC(u64) *idle_mask; /* (a) one bit per CPU: idles and nobody has chosen it yet; array made at boot */
-	u32 idle_words;		/* (c) */
+	ATOMIC(u64) * idle_mask; /* (a) one bit per CPU: idles and nobody has chosen it yet; array made at boot */
+	u32 idle_words;		 /* (c) */
 };
 
 #endif

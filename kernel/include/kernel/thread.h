@@ -35,8 +35,8 @@ struct ring_op;
 /* What a blocked caller sends: kept until the call is delivered (kernel/ipc). */
 struct ipc_send {
 	u64 call_word;
-	const u64 *word;       /* frame, fault_word, or a ring operation's */
-	const u8 *message;     /* direct map; NULL: none */
+	const u64 *word;   /* frame, fault_word, or a ring operation's */
+	const u8 *message; /* direct map; NULL: none */
 	u32 bytes;
 	u32 cap_count;
 	struct cap cap[CAPOS_MESSAGE_CAPS]; /* with references on the grants */
@@ -44,85 +44,86 @@ struct ipc_send {
 };
 
 struct thread {
-	struct mach_thread mach;   /* first: registers, FPU */
-	ATOMIC(u32) attention;	   /* (a) ATTENTION_*; 0 on the fast path */
-	struct entity *entity;	   /* (o) what it runs on: own, a caller's, or NULL (passive and waiting) */
-	struct process *process;   /* (c) */
+	struct mach_thread mach;	/* first: registers, FPU */
+	ATOMIC(u32) attention;		/* (a) ATTENTION_*; 0 on the fast path */
+	struct entity *entity;		/* (o) what it runs on: own, a caller's, or NULL (passive and waiting) */
+	struct process *process;	/* (c) */
 	struct capos_thread_page *page; /* (c) direct map */
-	struct waiter wait;	   /* of its synchronous calls */
-	struct waiter *serving;	   /* (o) call being served by the synchronous path: the caller's waiter, claimed by endpoint rules */
-	struct entity *own;	   /* (o) its own entity; passive threads use it only to start and to die */
-	struct entity *spare;	   /* (o) reserve: takes the place of `own` when a call ends while it is lent */
-	u64 borrowed_from_id;	   /* (o) thread id of the caller that lent the entity we run on; 0: none */
-	struct cpu_account account;/* (os) */
-	u64 started_ns;		   /* (o) start of the running interval */
-	bool passive;		   /* (c) */
-	bool first;		   /* (c) the process's exit code is this thread's */
-	struct object object;	   /* type thread: handles name it */
+	struct waiter wait;		/* of its synchronous calls */
+	struct waiter *
+		serving; /* (o) call being served by the synchronous path: the caller's waiter, claimed by endpoint rules */
+	struct entity *own;		 /* (o) its own entity; passive threads use it only to start and to die */
+	struct entity *spare;		 /* (o) reserve: takes the place of `own` when a call ends while it is lent */
+	u64 borrowed_from_id;		 /* (o) thread id of the caller that lent the entity we run on; 0: none */
+	struct cpu_account account;	 /* (os) */
+	u64 started_ns;			 /* (o) start of the running interval */
+	bool passive;			 /* (c) */
+	bool first;			 /* (c) the process's exit code is this thread's */
+	struct object object;		 /* type thread: handles name it */
 	struct endpoint *fault_endpoint; /* (l:object.lock) with a grant reference in fault_grant */
 	struct grant *fault_grant;
 	u64 fault_badge;
-	struct uaddr page_addr;	   /* (c) */
-	u32 exit_phase;		   /* (o) progress of its death */
-	bool ended;		   /* (l:object.lock) join does not wait any more */
-	bool exited;		   /* (l:object.lock) gone: its memory may go */
+	struct uaddr page_addr;		/* (c) */
+	u32 exit_phase;			/* (o) progress of its death */
+	bool ended;			/* (l:object.lock) join does not wait any more */
+	bool exited;			/* (l:object.lock) gone: its memory may go */
 	RB_ENTRY(thread) registry_node; /* (l:registry) */
-	struct list_node process_link; /* (l:process->lock) */
-	struct waitlist joiners;   /* (l:object.lock) thread.join */
+	struct list_node process_link;	/* (l:process->lock) */
+	struct waitlist joiners;	/* (l:object.lock) thread.join */
 	u32 exit_code;
 	u32 exit_cause;
 	struct operation operation;
 	/* ring, see kernel/ipc/ring.c */
-	u32 ring_sq_head;	   /* (o) own copy: the page's is only for show */
-	u32 ring_cq_tail;	   /* (l:ring_lock) */
-	u32 ring_in_flight;	   /* (l:ring_lock) consumed, not yet completed */
-	u32 ring_wanted;	   /* (l:ring_lock) cap_enter waits for that many unread completions; 0: does not wait */
-	bool ring_message_busy;	   /* (l:ring_lock) */
+	u32 ring_sq_head;	/* (o) own copy: the page's is only for show */
+	u32 ring_cq_tail;	/* (l:ring_lock) */
+	u32 ring_in_flight;	/* (l:ring_lock) consumed, not yet completed */
+	u32 ring_wanted;	/* (l:ring_lock) cap_enter waits for that many unread completions; 0: does not wait */
+	bool ring_message_busy; /* (l:ring_lock) */
 	struct spinlock ring_lock; /* RANK_RING */
 	struct list ring_ops;	   /* (l:ring_lock) in flight */
 	ATOMIC(u32) ring_consumer; /* (a) one live consumer per ring */
 	u32 ring_enter_count;	   /* (o) arguments of the cap_enter in progress */
 	struct instant ring_enter_deadline;
 	/* endpoints, see kernel/ipc/endpoint.c */
-	struct ipc_send send;	   /* (o) of a call that blocks */
+	struct ipc_send send;	     /* (o) of a call that blocks */
 	struct endpoint *serving_at; /* (o) endpoint of `serving`; valid memory while serving is set */
-	struct list served;	   /* (l:ring_lock) waiter.served_link: other calls in service that this thread took */
-	u64 recv_handle;	   /* (o) of its last synchronous receive: where a reply to a token without a handle goes; 0: none */
+	struct list served; /* (l:ring_lock) waiter.served_link: other calls in service that this thread took */
+	u64 recv_handle; /* (o) of its last synchronous receive: where a reply to a token without a handle goes; 0: none */
 };
 
 enum process_state { PROCESS_BUILDING = 1, PROCESS_ALIVE, PROCESS_DYING, PROCESS_DEAD };
 
 struct process {
-	struct object object;	   /* type process */
-	struct spinlock lock;	   /* RANK_PROCESS */
-	ATOMIC(u32) state;	   /* (a) enum process_state */
+	struct object object;	     /* type process */
+	struct spinlock lock;	     /* RANK_PROCESS */
+	ATOMIC(u32) state;	     /* (a) enum process_state */
 	char name[CAPOS_NAME_BYTES]; /* (c) */
-	struct process *parent;	   /* (c) quota came from it; NULL: the machine */
-	struct session *session;   /* (c) */
+	struct process *parent;	     /* (c) quota came from it; NULL: the machine */
+	struct session *session;     /* (c) */
 	struct quota quota;
 	struct cap_table table;
 	struct space space;
-	struct list threads;	   /* (l:lock) struct thread.process_link */
-	u32 thread_count;	   /* (l:lock) */
-	struct list objects;	   /* (l:lock) charged objects: struct object.owner_link */
-	struct waitlist waiters;   /* (l:object.lock) process.wait */
+	struct list threads;	 /* (l:lock) struct thread.process_link */
+	u32 thread_count;	 /* (l:lock) */
+	struct list objects;	 /* (l:lock) charged objects: struct object.owner_link */
+	struct waitlist waiters; /* (l:object.lock) process.wait */
 	struct activity teardown;
 	u32 teardown_phase;
 	u32 exit_cause, exit_code, fault_cause;
 	u64 fault_addr, fault_ip;
 	u64 exited_runtime_ns, exited_switches; /* (l:lock) of threads that are gone */
-	bool essential;		   /* (c) of the manifest: its exit code counts for the machine's */
-	RB_ENTRY(process) registry_node; /* (l:registry) */
+	bool essential;				/* (c) of the manifest: its exit code counts for the machine's */
+	RB_ENTRY(process) registry_node;	/* (l:registry) */
 	/* kernel/task/process.c, teardown.c, spawn.c */
-	ATOMIC(u32) children;	   /* (a) processes whose parent this is, until their teardown is done */
-	ATOMIC(u32) settled;	   /* (a) 1: teardown has touched it for the last time */
-	bool teardown_started;	   /* (l:lock) */
-	u32 kills_left;		   /* (l:lock) threads that may not be marked yet */
-	bool started;		   /* (o: spawner, then teardown) its first thread was started: it is reported when it ends */
-	struct object *ending;	   /* (o: teardown) owned object that is being ended */
-	u64 image_base;		   /* (c) where its program lies */
+	ATOMIC(u32) children;  /* (a) processes whose parent this is, until their teardown is done */
+	ATOMIC(u32) settled;   /* (a) 1: teardown has touched it for the last time */
+	bool teardown_started; /* (l:lock) */
+	u32 kills_left;	       /* (l:lock) threads that may not be marked yet */
+	bool started; /* (o: spawner, then teardown) its first thread was started: it is reported when it ends */
+	struct object *ending;	      /* (o: teardown) owned object that is being ended */
+	u64 image_base;		      /* (c) where its program lies */
 	struct object spawner_object; /* type thread_spawner; embedded as those of cap.h */
-	struct list grants;	   /* (l:object.lock) derived grants charged to it: struct grant.charged_link */
+	struct list grants;	      /* (l:object.lock) derived grants charged to it: struct grant.charged_link */
 	struct object table_object, factory_object; /* see cap.h; embedded: no pool, no free */
 };
 
@@ -155,7 +156,6 @@ MUST_CHECK u16 process_create(struct process *parent, const char *name, const u6
 			      struct process **out);
 /* Sums over live threads and the exited. */
 void process_account(struct process *process, u64 *runtime_ns, u64 *switches);
-
 
 /* For machines: n <= 16 bytes at ip of the thread's space; false when not all are mapped. */
 bool kernel_read_user_code(struct thread *thread, u64 ip, u8 *buf, size_t n);

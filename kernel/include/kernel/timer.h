@@ -16,10 +16,10 @@ struct timer;
 typedef void (*timer_fn)(struct cpu *cpu, struct timer *timer);
 
 struct timer {
-	RB_ENTRY(timer) node;  /* (l:cpu timer lock) */
-	u64 deadline_ns;       /* (l:cpu timer lock); INSTANT_NEVER.ns when the wait has no deadline */
-	u64 sequence;	       /* order among equal deadlines: runs replay */
-	timer_fn fn;	       /* called on the CPU that armed it, kernel context, no lock held, node already removed */
+	RB_ENTRY(timer) node; /* (l:cpu timer lock) */
+	u64 deadline_ns;      /* (l:cpu timer lock); INSTANT_NEVER.ns when the wait has no deadline */
+	u64 sequence;	      /* order among equal deadlines: runs replay */
+	timer_fn fn; /* called on the CPU that armed it, kernel context, no lock held, node already removed */
 	ATOMIC(struct cpu *) cpu; /* (a) where it is queued; NULL: not */
 };
 

@@ -27,6 +27,8 @@ struct cpu;
 struct waiter;
 
 enum waiter_state { WAITER_IDLE, WAITER_ARMED, WAITER_CLAIMED };
+#define WAITER_STATE_MASK 3u
+#define WAITER_SEQUENCE_ONE 4u
 enum waiter_kind { WAITER_THREAD, WAITER_RING_OP };
 
 struct waiter_ops {
@@ -35,19 +37,21 @@ struct waiter_ops {
 };
 
 struct waiter {
-	ATOMIC(u32) state;	/* (a) sequence << 2 | enum waiter_state: a late deadline of an earlier wait can't end this one */
-	u8 kind;		/* (c) */
-	u8 wait;		/* enum capos_wait, for display */
+	ATOMIC(u32)
+	state;	 /* (a) sequence << 2 | enum waiter_state: a late deadline of an earlier wait can't end this one */
+	u8 kind; /* (c) */
+	u8 wait; /* enum capos_wait, for display */
 	u16 unused;
-	struct thread *thread;	/* (c) the thread itself, or the owner of the ring */
+	struct thread *thread; /* (c) the thread itself, or the owner of the ring */
 	const struct waiter_ops *ops;
-	struct object *object;	/* what it waits for (may be NULL: park, sleep) */
-	struct grant *grant;	/* authority of the call; sweep ends waiters whose grant is dead */
-	struct list_node link;	/* (l:object lock / bucket lock) */
-	struct timer timer;	/* armed when the wait has a deadline */
-	u64 key[2];		/* private to the kind of wait: park key, call token, ... */
+	struct object *object; /* what it waits for (may be NULL: park, sleep) */
+	struct grant *grant;   /* authority of the call; sweep ends waiters whose grant is dead */
+	struct list_node link; /* (l:object lock / bucket lock) */
+	struct timer timer;    /* armed when the wait has a deadline */
+	u64 key[2];	       /* private to the kind of wait: park key, call token, ... */
 	u64 badge;
-	struct list_node served_link; /* (l:server's ring_lock) call in service that its server took beside another one */
+	struct list_node
+		served_link; /* (l:server's ring_lock) call in service that its server took beside another one */
 };
 
 void waiter_init(struct waiter *waiter, enum waiter_kind kind, struct thread *thread);
@@ -60,7 +64,17 @@ void waiter_prepare(struct cpu *cpu, struct waiter *waiter);
 void waiter_arm(struct cpu *cpu, struct waiter *waiter, enum capos_wait wait, const struct waiter_ops *ops,
 		struct instant deadline);
 /* True for exactly one caller per wait. */
-MUST_CHECK bool waiter_claim(struct waiter *waiter);
+MUST_CHECK static inline bool waiter_claim(struct waiter *waiter)
+{
+	u32 seen = atomic_load_relaxed(&waiter->state);
+
+	while ((seen & WAITER_STATE_MASK) == WAITER_ARMED) {
+		if (likely(atomic_cas(&waiter->state, seen, (seen & ~WAITER_STATE_MASK) | WAITER_CLAIMED)))
+			return true;
+		seen = atomic_load_relaxed(&waiter->state);
+	}
+	return false;
+}
 /* The claimer tells the result: words go to the thread's registers (or the completion entry), and the thread is made ready
  * (or the completion posted, and its thread woken from cap_enter). words may be NULL. Cancels the timer.
  * No lock above RANK_OBJECT's rank may be needed after; may be called holding an object lock. */

@@ -20,7 +20,7 @@
 struct waitlist {
 	struct list waiters; /* (l:object->lock) struct waiter.link */
 	u32 count;	     /* (l:object->lock) how many */
-	u64 pass;	     /* (l:object->lock) the latest sweep; waiter.key[0]: the pass that looked at it last; key[1]: list */
+	u64 pass; /* (l:object->lock) the latest sweep; waiter.key[0]: the pass that looked at it last; key[1]: list */
 };
 
 void waitlist_init(struct waitlist *list);

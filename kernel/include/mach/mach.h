@@ -61,11 +61,11 @@ struct boot_info {
 	struct paddr archive; /* newc archive, page-aligned, reachable through the direct map */
 	u64 archive_bytes;    /* 0 = none */
 	const struct cpu_desc *cpus;
-	u32 cpu_count;	      /* 1 .. 4096 */
-	const char *cmdline;  /* never NULL */
-	const char *machine;  /* "x86_64/pvh", "x86_64/multiboot2", "sim" */
-	u64 wall_clock_ns;    /* UTC ns since 1970 at clock 0; 0 = unknown */
-	u64 clock_hz;	      /* rate of the clock behind mach_clock, for display */
+	u32 cpu_count;	     /* 1 .. 4096 */
+	const char *cmdline; /* never NULL */
+	const char *machine; /* "x86_64/pvh", "x86_64/multiboot2", "sim" */
+	u64 wall_clock_ns;   /* UTC ns since 1970 at clock 0; 0 = unknown */
+	u64 clock_hz;	     /* rate of the clock behind mach_clock, for display */
 };
 
 /* --- entries: implemented by the core, called by the machine, on the CPU's kernel stack, interrupts off ---------- */
@@ -76,12 +76,17 @@ struct thread *kernel_boot(const struct boot_info *info);
 struct thread *kernel_cpu_boot(struct cpu *cpu);
 /* The current thread made a system call: frame.call, .handle, .word hold it. */
 struct thread *kernel_syscall(struct cpu *cpu);
+/* The same, tried first: only word[0..4] of the frame are there, nothing else of the thread is saved. CALL_NOT_FAST: nothing
+ * happened, kernel_syscall is to be called. Else the result word of the finished call, which changed at most word[0..4]; the
+ * thread goes on. */
+u64 kernel_syscall_fast(u64 handle, u64 call_word, struct thread *thread, struct cpu *cpu);
+#define CALL_NOT_FAST (~0ull)
 
 enum fault_cause {
 	FAULT_PAGE = 1,	 /* addr = accessed address; detail: bit 0 write, bit 1 execute, bit 2 present */
 	FAULT_PRIVILEGE, /* general protection */
 	FAULT_DIVIDE,
-	FAULT_OPCODE,	 /* undefined instruction */
+	FAULT_OPCODE, /* undefined instruction */
 	FAULT_ALIGNMENT,
 	FAULT_BREAKPOINT,
 	FAULT_FPU,	 /* x87 or SIMD exception */

@@ -78,7 +78,7 @@ static inline struct list_node *list_after(const struct list *list, const struct
 	return node->next == &list->head ? NULL : node->next;
 }
 
-#define LIST_ENTRY(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
+#define LIST_ENTRY(node, type, member) ((type *)((char *)(node) - offsetof(type, member)))
 
 /* Iterate; the body must not remove other nodes than `node` when using LIST_FOREACH_SAFE. */
 #define LIST_FOREACH(list, node)                                                                                     \

@@ -13,6 +13,11 @@ static const char *went_to;
 		went_to = name;                                                                                      \
 		__VA_ARGS__;                                                                                         \
 	}
+bool endpoint_syscall_fast(struct cpu *cpu, struct thread *thread_)
+{
+	(void)cpu, (void)thread_;
+	return false;
+}
 void endpoint_call(struct cpu *cpu, struct thread *caller, const struct cap *cap)
 	GOES("call", (void)cpu, (void)caller, (void)cap) void endpoint_recv(struct cpu *cpu, struct thread *server,
 									    const struct cap *cap)
@@ -23,7 +28,7 @@ void endpoint_call(struct cpu *cpu, struct thread *caller, const struct cap *cap
 	endpoint_call_ring(struct call *call, u64 call_word)
 		GOES("call_ring", (void)call, (void)call_word;
 		     return STATUS(OK)) void ring_enter(struct cpu *cpu, struct thread *thread)
-			GOES("enter", (void)cpu, (void)thread) void sched_yield(struct cpu *cpu)
+			GOES("enter", (void)cpu, (void)thread) void sched_yield_current(struct cpu *cpu)
 				GOES("yield", (void)cpu) void trace_record(struct cpu *cpu,
 									   enum capos_trace_event event,
 									   u64 thread_id, u64 arg0, u64 arg1)

@@ -1106,6 +1106,59 @@ static void test_park(void **state)
 	free(word);
 }
 
+/* RI4: a cap_enter that ended by its deadline, or by a kill, is over for the completions that come later: they leave the thread's
+ * next wait alone. (Else that one ended while its waiter was still in its queue, which became a loop at the next wait.) */
+static void test_ring_enter_ended(void **state)
+{
+	u32 *word = aligned_alloc(64, 64);
+	struct object *space;
+	struct call c;
+
+	(void)state;
+	*word = 3;
+	ring_cap = cap_with_badge(77);
+	server = thread_new(process[1], true);
+	assert_int_equal(park_space_create(process[0], &space), CAPOS_STATUS_OK);
+	for (unsigned i = 0; i < 2; i++) {
+		bool killed = i == 1;
+
+		submit(client, i, CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, CAPOS_OP_CALL, 2, 0), CAPOS_NEVER);
+		enter(client, 1, now_ns + 100);
+		assert_false(runnable(client));
+		assert_int_equal(client->ring_wanted, 1);
+		if (killed) {
+			atomic_fetch_or(&client->attention, ATTENTION_KILL);
+			assert_true(waiter_kill(cpu, &client->wait));
+		} else {
+			now_ns += 100;
+			client->wait.timer.fn(cpu, &client->wait.timer);
+			client->page->cq_head = 5; /* malformed: cap_enter ends before it looks for completions */
+		}
+		assert_true(runnable(client));
+		assert_int_equal(client->ring_wanted, 0);
+		step(client);
+		assert_int_equal(CAPOS_RESULT_STATUS(client->mach.frame.call),
+				 killed ? CAPOS_STATUS_CANCELLED : CAPOS_STATUS_BAD_ARGUMENT);
+		client->page->cq_head = i;
+		atomic_fetch_and(&client->attention, ~ATTENTION_KILL);
+		c = kernel_call(client, space);
+		c.word[0] = (u64)word, c.word[1] = 3, c.word[2] = CAPOS_NEVER, c.word[3] = 0;
+		assert_int_equal(method_park_space_wait(&c), CALL_BLOCKED);
+		cpu->armed_waiter = NULL;
+		recv(server, CAPOS_NEVER);
+		reply(server, false, 0);
+		assert_int_equal(client->page->cq_tail, i + 1);
+		assert_false(runnable(client));
+		assert_true(type_park_space.kill_step(space));
+		assert_true(runnable(client));
+		assert_int_equal(client->mach.frame.call, STATUS(REVOKED));
+		assert_false(list_is_linked(&client->wait.link));
+		client->page->cq_head = i + 1;
+	}
+	pool_free(POOL_PARK_SPACE, container_of(space, struct park_space, object));
+	free(word);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -1129,6 +1182,7 @@ int main(void)
 		T(test_receive_sees_completions),
 		T(test_notification),
 		T(test_park),
+		T(test_ring_enter_ended),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,7 +40,7 @@ static unsigned garbage_count;
 /* True: `expression` panics. */
 #define PANICS(expression)                                                                                           \
 	({                                                                                                           \
-		bool did = true;                                                                                     \
+		volatile bool did = true;                                                                            \
 		expects_panic = true;                                                                                \
 		if (setjmp(panicked) == 0) {                                                                         \
 			expression;                                                                                  \

@@ -4,63 +4,70 @@
 
 #define WARM_UP 16u
 
-/* Replies as many words as came, for ever. */
-static uint64_t serve(void *argument)
-{
-	capos_handle port = cap("port");
-	struct request request = { 0 };
-	struct capos_result r = endpoint_recv(port, CAPOS_NEVER, 0, &request);
+/* Servers reply as many words as they are called with, for ever. */
+#define SERVER(words)                                                                                                \
+	static uint64_t serve_##words(void *argument)                                                                \
+	{                                                                                                            \
+		capos_handle port = cap("port");                                                                     \
+		struct request request = { 0 };                                                                      \
+		struct capos_result r = endpoint_recv(port, CAPOS_NEVER, 0, &request);                               \
+		uint64_t word[CAPOS_WORDS] = { 0 }, badge;                                                           \
+                                                                                                                     \
+		(void)argument;                                                                                      \
+		while (r.status == CAPOS_STATUS_OK)                                                                  \
+			r = endpoint_reply_recv_words(port, word, words, words, &badge);                             \
+		return r.status;                                                                                     \
+	}
+SERVER(0)
+SERVER(4)
+SERVER(8)
 
-	(void)argument;
-	while (r.status == CAPOS_STATUS_OK)
-		r = endpoint_reply_recv(port, &request.message, 0, &request);
-	return r.status;
-}
+static const struct {
+	const char *mode;
+	thread_function serve;
+	uint32_t flags;
+} servers[] = {
+	{ "0", serve_0, CAPOS_THREAD_PASSIVE },
+	{ "4", serve_4, CAPOS_THREAD_PASSIVE },
+	{ "8", serve_8, CAPOS_THREAD_PASSIVE },
+	{ "active", serve_0, 0 },
+};
 
-static void call(capos_handle port, unsigned words)
-{
-	uint64_t word[CAPOS_WORDS] = { 1, 2, 3, 4, 5, 6, 7, 8 };
-
-	(void)endpoint_call(port, COSTS_IFACE, 0, word, words, word, words);
-}
-
-static void to_server(const char *mode, bool active)
-{
-	capos_handle port = 0, server;
-
-	must(factory_endpoint(known.factory, COSTS_IFACE, &port));
-	server = costs_child(mode, port, CAPOS_RIGHT_RECV);
-	for (unsigned i = 0; i < WARM_UP; i++)
-		call(port, 8);
-	for (unsigned i = 0; active && i < COST_SAMPLES; i++)
-		COST_SAMPLE(ipc_rt_active, call(port, 0));
-	for (unsigned i = 0; !active && i < COST_SAMPLES; i++)
-		COST_SAMPLE(ipc_rt_0, call(port, 0));
-	for (unsigned i = 0; !active && i < COST_SAMPLES; i++)
-		COST_SAMPLE(ipc_rt_4, call(port, 4));
-	for (unsigned i = 0; !active && i < COST_SAMPLES; i++)
-		COST_SAMPLE(ipc_rt_8, call(port, 8));
-	costs_child_end(server);
-	must(cap_table_destroy(known.caps, port));
-	must(cap_table_release(known.caps, port));
-}
+#define CALLS(name, mode, words)                                                                                     \
+	do {                                                                                                         \
+		capos_handle port_ = 0, server_;                                                                     \
+		uint64_t word_[CAPOS_WORDS] = { 1, 2, 3, 4, 5, 6, 7, 8 };                                            \
+                                                                                                                     \
+		must(factory_endpoint(known.factory, COSTS_IFACE, &port_));                                          \
+		server_ = costs_child(mode, port_, CAPOS_RIGHT_RECV);                                                \
+		for (unsigned i_ = 0; i_ < WARM_UP; i_++)                                                            \
+			must(endpoint_call_words(port_, COSTS_IFACE, 0, word_, words, words));                       \
+		for (unsigned i_ = 0; i_ < COST_SAMPLES; i_++)                                                       \
+			COST_SAMPLE(name, (void)endpoint_call_words(port_, COSTS_IFACE, 0, word_, words, words));    \
+		costs_child_end(server_);                                                                            \
+		must(cap_table_destroy(known.caps, port_));                                                          \
+		must(cap_table_release(known.caps, port_));                                                          \
+	} while (0)
 
 /* The faulting thread executes the same bad instruction until it is not resumed any more: from fault to fault is one
  * round trip. */
 static uint64_t handle_faults(void *argument)
 {
 	capos_handle port = *(capos_handle *)argument;
-	struct message resume = { .word = { CAPOS_FAULT_RESUME }, .words = 1 };
+	struct message kill = { .word = { CAPOS_FAULT_KILL }, .words = 1 };
 	struct request request;
-	uint64_t last;
+	uint64_t word[CAPOS_WORDS], last, badge;
 
 	must(endpoint_recv(port, CAPOS_NEVER, 0, &request));
-	for (unsigned i = 0; i < WARM_UP; i++)
-		must(endpoint_reply_recv(port, &resume, 0, &request));
+	for (unsigned i = 0; i < WARM_UP; i++) {
+		word[0] = CAPOS_FAULT_RESUME;
+		must(endpoint_reply_recv_words(port, word, 1, 8, &badge));
+	}
 	last = instructions();
 	COST_MARK(2 * COST_fault_rt);
 	for (unsigned i = 0; i < COST_SAMPLES; i++) {
-		(void)endpoint_reply_recv(port, &resume, 0, &request);
+		word[0] = CAPOS_FAULT_RESUME;
+		(void)endpoint_reply_recv_words(port, word, 1, 8, &badge);
 
 		uint64_t now = instructions();
 
@@ -69,8 +76,7 @@ static uint64_t handle_faults(void *argument)
 		COST_MARK(2 * COST_fault_rt);
 		last = instructions();
 	}
-	resume.word[0] = CAPOS_FAULT_KILL;
-	return endpoint_reply(&resume).status;
+	return endpoint_reply(&kill).status;
 }
 
 static void faults(void)
@@ -103,13 +109,12 @@ int costs_child_main(const char *mode)
 	struct thread thread;
 
 	must(thread_set_cpu(known.self, 0));
-	if (strcmp(mode, "active") == 0)
-		return (int)serve(NULL);
-	if (strcmp(mode, "passive") == 0) {
-		must(thread_start_on(&thread, serve, NULL, 0, CAPOS_THREAD_PASSIVE));
-		(void)thread_finish(&thread, CAPOS_NEVER, NULL);
-		return 0;
-	}
+	for (unsigned i = 0; i < sizeof(servers) / sizeof(servers[0]); i++)
+		if (strcmp(mode, servers[i].mode) == 0) {
+			must(thread_start_on(&thread, servers[i].serve, NULL, 0, servers[i].flags));
+			(void)thread_finish(&thread, CAPOS_NEVER, NULL);
+			return 0;
+		}
 	if (strcmp(mode, "fault") == 0) {
 		must(thread_set_fault_endpoint(known.self, cap("port")));
 		__builtin_trap();
@@ -120,8 +125,10 @@ int costs_child_main(const char *mode)
 
 void costs_ipc(void)
 {
-	to_server("passive", false);
-	to_server("active", true);
+	CALLS(ipc_rt_0, "0", 0);
+	CALLS(ipc_rt_4, "4", 4);
+	CALLS(ipc_rt_8, "8", 8);
+	CALLS(ipc_rt_active, "active", 0);
 	faults();
 	yields();
 }

@@ -12,7 +12,7 @@ void costs_timer(void)
 
 	for (unsigned i = 0; i < WAKES; i++) {
 		uint64_t before = instructions(), now = now_ns(), after = instructions();
-		uint64_t deadline = now + 60000 + i % 97 * 100;
+		uint64_t deadline = now + 60000 + (uint64_t)(i % 97) * 100;
 
 		COST_MARK(2 * COST_timer_wake_max);
 		(void)timer_sleep(known.timer, deadline);

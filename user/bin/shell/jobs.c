@@ -110,7 +110,7 @@ static int parse_options(struct capos_spawn *spawn, int argc, char **argv)
 			return 0;
 		}
 	}
-	return i < argc ? i : 0;
+	return i < argc && argv[i][0] != '-' ? i : 0;
 }
 
 static bool join_args(char *to, size_t n, int argc, char **argv)

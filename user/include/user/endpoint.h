@@ -40,6 +40,28 @@ struct capos_result endpoint_call_message(capos_handle h, uint32_t iface, uint16
 struct capos_result endpoint_call(capos_handle h, uint32_t iface, uint16_t method, const uint64_t *in, unsigned n_in,
 				  uint64_t *out, unsigned n_out);
 
+/* --- words only, inline, counts constant: the shortest way -------------------------------------------------------- */
+
+/* `word` has room for max(in, out). accept_caps of the page is 0 between the calls of this library. */
+static inline __attribute__((always_inline)) struct capos_result endpoint_call_words(capos_handle h, uint32_t iface,
+										     uint16_t method, uint64_t *word,
+										     unsigned in, unsigned out)
+{
+	return result_of(capos_call_words(CAPOS_CALL_WORD(iface, method, CAPOS_OP_CALL, in, 0), &h, word, in, out));
+}
+
+/* Replies `in` words and receives the next call: *badge, and `out` of its words. */
+static inline __attribute__((always_inline)) struct capos_result endpoint_reply_recv_words(capos_handle h,
+											   uint64_t *word,
+											   unsigned in, unsigned out,
+											   uint64_t *badge)
+{
+	uint64_t result = capos_call_words(CAPOS_CALL_WORD(0, 0, CAPOS_OP_REPLY_RECV, in, 0), &h, word, in, out);
+
+	*badge = h;
+	return result_of(result);
+}
+
 /* Receives a call; accept_caps: capabilities that it may bring. completionsPending: look at the ring first. */
 struct capos_result endpoint_recv(capos_handle h, uint64_t deadline_ns, unsigned accept_caps,
 				  struct request *request);

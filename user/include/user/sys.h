@@ -12,25 +12,8 @@
 #include <capos/iface.h>
 #include <capos/interface.h>
 #include <capos/ring.h>
-
-struct capos_regs {
-	uint64_t call;
-	uint64_t handle;
-	uint64_t word[CAPOS_WORDS];
-};
-
-void capos_syscall(struct capos_regs *regs);
-
-/*
- * The short way for calls with up to four words in and one out: arguments stand where the kernel wants them, twelve
- * instructions on x86_64. Elsewhere user/lib/fast.c does it by capos_syscall().
- */
-struct capos_short {
-	uint64_t result;
-	uint64_t word0;
-};
-struct capos_short capos_call_short(capos_handle h, uint64_t w0, uint64_t w1, uint64_t w2, uint64_t w3,
-				    uint64_t call);
+#include <user/regs.h>
+#include <user/short.h>
 
 /* A result word, taken apart. One register. */
 struct capos_result {

@@ -41,26 +41,4 @@ capos_syscall:
 	ret
 	.size capos_syscall, . - capos_syscall
 
-/*
- * struct capos_short capos_call_short(h, w0, w1, w2, w3, call): rdi, rsi, rdx, rcx, r8, r9; back in rax, rdx.
- * The words beyond come back changed: r12 to r14 are the caller's.
- */
-	.section .text.capos_call_short, "ax", @progbits
-	.balign 16
-	.globl capos_call_short
-	.type capos_call_short, @function
-capos_call_short:
-	pushq %r12
-	pushq %r13
-	pushq %r14
-	movq %r9, %rax
-	movq %rcx, %r10
-	syscall
-	movq %rsi, %rdx
-	popq %r14
-	popq %r13
-	popq %r12
-	ret
-	.size capos_call_short, . - capos_call_short
-
 	.section .note.GNU-stack, "", @progbits

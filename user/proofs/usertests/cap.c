@@ -6,7 +6,7 @@ static capos_handle one_notification(void)
 {
 	capos_handle h = 0;
 
-	must(factory_notification(known.factory, &h));
+	insist(factory_notification(known.factory, &h));
 	return h;
 }
 
@@ -16,7 +16,7 @@ static void derive_good(void)
 	uint32_t iface = 0, rights = 0;
 	uint64_t badge = 1;
 
-	must(factory_endpoint(known.factory, PROOF_IFACE, &endpoint));
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &endpoint));
 	expect_good(cap_table_nop(known.caps), "nop");
 	expect_good(cap_table_info(known.caps, endpoint, &iface, &rights, &badge), "info of a new endpoint");
 	tap_ok(iface == CAPOS_IFACE_endpoint && rights == CAPOS_RIGHTS_ALL && badge == 0,
@@ -77,9 +77,9 @@ static void release_and_revoke(void)
 	capos_handle root = one_notification(), child = 0, grandchild = 0, copy, cousin = 0;
 	struct usage before = usage_now();
 
-	must(cap_table_derive(known.caps, root, CAPOS_RIGHTS_ALL, 0, &child));
-	must(cap_table_derive(known.caps, child, CAPOS_RIGHTS_ALL, 0, &grandchild));
-	must(cap_table_derive(known.caps, root, CAPOS_RIGHTS_ALL, 0, &cousin));
+	insist(cap_table_derive(known.caps, root, CAPOS_RIGHTS_ALL, 0, &child));
+	insist(cap_table_derive(known.caps, child, CAPOS_RIGHTS_ALL, 0, &grandchild));
+	insist(cap_table_derive(known.caps, root, CAPOS_RIGHTS_ALL, 0, &cousin));
 	copy = with_rights(grandchild, CAPOS_RIGHT_SIGNAL);
 	expect_good(cap_table_revoke(known.caps, child), "revoke");
 	expect_good(notification_signal(child, 1), "it does not end what it is called on");
@@ -104,7 +104,7 @@ static void destroys(void)
 	capos_handle root = one_notification(), weak, derived = 0;
 
 	weak = with_rights(root, CAPOS_RIGHTS_ALL & ~(uint32_t)CAPOS_RIGHT_DESTROY);
-	must(cap_table_derive(known.caps, weak, CAPOS_RIGHT_WAIT, 0, &derived));
+	insist(cap_table_derive(known.caps, weak, CAPOS_RIGHT_WAIT, 0, &derived));
 	expect_detail(cap_table_destroy(known.caps, weak), MISSING_RIGHTS, 1, "destroy without the right");
 	expect_good(notification_poll(root, NULL), "changed nothing");
 	expect_good(cap_table_destroy(known.caps, root), "destroy");
@@ -126,7 +126,8 @@ static void deep(void)
 
 	chain[0] = one_notification();
 	for (unsigned i = 1; i < COUNT_OF(chain); i++)
-		good = good && result_ok(cap_table_derive(known.caps, chain[i - 1], CAPOS_RIGHTS_ALL, 0, &chain[i]));
+		good = good && result_ok(insist_on(
+				       cap_table_derive(known.caps, chain[i - 1], CAPOS_RIGHTS_ALL, 0, &chain[i])));
 	tap_ok(good && result_ok(notification_signal(chain[COUNT_OF(chain) - 1], 1)), "40 derivations deep");
 	expect_good(cap_table_revoke(known.caps, chain[0]), "revoke at the top");
 	for (unsigned i = 1; i < COUNT_OF(chain); i++)
@@ -147,7 +148,7 @@ static void exhaustion(void)
 	unsigned count = 0, again = 0;
 
 	while (count < COUNT_OF(handle)) {
-		r = cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[count]);
+		r = insist_on(cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[count]));
 		if (!result_ok(r))
 			break;
 		count++;
@@ -164,7 +165,8 @@ static void exhaustion(void)
 	for (unsigned i = 0; i < count; i++)
 		drop(handle[i]);
 	tap_unchanged(before, "released: all slots are back");
-	while (again < count && result_ok(cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[again])))
+	while (again < count &&
+	       result_ok(insist_on(cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[again]))))
 		again++;
 	tap_ok(again == count, "as many fit again");
 	for (unsigned i = 0; i < again; i++)

@@ -20,9 +20,9 @@ static void console_readers(void)
 	capos_handle middle = 0;
 	uint64_t code = 0;
 
-	must(cap_table_derive(known.caps, known.console, CAPOS_RIGHT_READ | CAPOS_RIGHT_GRANT, 0, &middle));
-	must(cap_table_derive(known.caps, middle, CAPOS_RIGHT_READ, 0, &reader_console));
-	must(thread_start(&threads[0], read_long, NULL));
+	insist(cap_table_derive(known.caps, known.console, CAPOS_RIGHT_READ | CAPOS_RIGHT_GRANT, 0, &middle));
+	insist(cap_table_derive(known.caps, middle, CAPOS_RIGHT_READ, 0, &reader_console));
+	insist(thread_start(&threads[0], read_long, NULL));
 	tap_ok(becomes_true(waits_on(threads[0].handle) == CAPOS_WAIT_CONSOLE), "a thread reads");
 	expect_good(cap_table_revoke(known.caps, middle), "revoke what it reads through");
 	expect_good(thread_finish(&threads[0], now_ns() + 5 * SECOND, &code), "ends the read");
@@ -31,7 +31,7 @@ static void console_readers(void)
 	drop(middle);
 	reader_console = known.console;
 	for (unsigned i = 0; i < 2; i++) {
-		must(thread_start(&threads[i], read_long, NULL));
+		insist(thread_start(&threads[i], read_long, NULL));
 		tap_ok(becomes_true(waits_on(threads[i].handle) == CAPOS_WAIT_CONSOLE), "another thread reads");
 	}
 	expect_good(console_give(known.console), "give");

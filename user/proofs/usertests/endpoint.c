@@ -121,7 +121,7 @@ static void rights_and_badges(void)
 	uint64_t word[2] = { 3 };
 	struct capos_result r;
 
-	must(cap_table_derive(known.caps, port, CAPOS_RIGHT_CALL, 4711, &client));
+	insist(cap_table_derive(known.caps, port, CAPOS_RIGHT_CALL, 4711, &client));
 	expect_good(endpoint_call(client, PROOF_IFACE, PROOF_SUM, word, 1, word, 2), "a call through a badged one");
 	tap_ok(word[0] == 4711, "brings the badge");
 	expect_status(endpoint_call(receiver, PROOF_IFACE, PROOF_SUM, word, 1, word, 2), MISSING_RIGHTS,
@@ -160,7 +160,7 @@ static void replies(void)
 		      "reply to an unknown token");
 	expect_status(reply_by_token(sample[CAPOS_IFACE_endpoint], 0, 0), NOT_SERVING, "reply to token 0");
 	expect_status(endpoint_exception(1), NOT_SERVING, "an exception with nothing to reply to");
-	must(factory_endpoint(known.factory, 0, &other));
+	insist(factory_endpoint(known.factory, 0, &other));
 	expect_status(endpoint_reply_recv(other, NULL, 0, &request), NOT_SERVING, "reply-and-receive with no call");
 	destroy(other);
 }
@@ -171,8 +171,8 @@ void test_endpoint(void)
 	uint64_t code = 1;
 	struct endpoint_info info = { 0 };
 
-	must(factory_endpoint(known.factory, PROOF_IFACE, &port));
-	must(thread_start(&server, serve, NULL));
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
+	insist(thread_start(&server, serve, NULL));
 	words_and_bytes();
 	capabilities();
 	rights_and_badges();

@@ -142,9 +142,9 @@ static void try_revoked(const struct method_row *row, capos_handle good)
 {
 	capos_handle middle = 0, leaf = 0;
 
-	if (!result_ok(cap_table_derive(known.caps, good, CAPOS_RIGHT_GRANT | row->rights, 0, &middle)))
+	if (!result_ok(insist_on(cap_table_derive(known.caps, good, CAPOS_RIGHT_GRANT | row->rights, 0, &middle))))
 		return; /* no right to derive */
-	if (result_ok(cap_table_derive(known.caps, middle, CAPOS_RIGHT_GRANT | row->rights, 0, &leaf)) &&
+	if (result_ok(insist_on(cap_table_derive(known.caps, middle, CAPOS_RIGHT_GRANT | row->rights, 0, &leaf))) &&
 	    result_ok(cap_table_revoke(known.caps, middle)))
 		WANT(by_handle(row, leaf), REVOKED, "a revoked handle");
 	else

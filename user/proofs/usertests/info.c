@@ -30,7 +30,7 @@ static void memory(void)
 	expect_good(system_info_memory(known.system_info, &info), "memory");
 	tap_ok(info.total_bytes > 0 && info.free_bytes < info.total_bytes && info.frames_free <= info.frames_total,
 	       "%lu MiB, %lu free", (unsigned long)(info.total_bytes >> 20), (unsigned long)(info.free_bytes >> 20));
-	must(block_map(&block, 1 << 20));
+	insist(block_map(&block, 1 << 20));
 	(void)system_info_memory(known.system_info, &after);
 	tap_ok(after.frames_free + 256 <= info.frames_free, "a megabyte less when it is allocated");
 	block_unmap(&block);

@@ -25,12 +25,12 @@ static void make_samples(void)
 	struct capos_spawn spawn;
 
 	child_init(&spawn, "sleep");
-	must(spawn_start(&spawn, &sample[CAPOS_IFACE_process], NULL));
-	must(factory_notification(known.factory, &sample[CAPOS_IFACE_notification]));
-	must(factory_endpoint(known.factory, PROOF_IFACE, &sample[CAPOS_IFACE_endpoint]));
-	must(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &sample[CAPOS_IFACE_memory_object]));
-	must(factory_park_space(known.factory, &sample[CAPOS_IFACE_park_space]));
-	must(session_manager_create(known.session_manager, 7, "tester", &sample[CAPOS_IFACE_user_session], NULL));
+	insist(spawn_start(&spawn, &sample[CAPOS_IFACE_process], NULL));
+	insist(factory_notification(known.factory, &sample[CAPOS_IFACE_notification]));
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &sample[CAPOS_IFACE_endpoint]));
+	insist(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &sample[CAPOS_IFACE_memory_object]));
+	insist(factory_park_space(known.factory, &sample[CAPOS_IFACE_park_space]));
+	insist(session_manager_create(known.session_manager, 7, "tester", &sample[CAPOS_IFACE_user_session], NULL));
 	sample[CAPOS_IFACE_cap_table] = known.caps;
 	sample[CAPOS_IFACE_process_spawner] = known.process_spawner;
 	sample[CAPOS_IFACE_thread] = known.self;
@@ -55,11 +55,11 @@ static void warm_up(void)
 	unsigned count = 0;
 	struct thread thread;
 
-	while (count < COUNT_OF(handle) && result_ok(factory_notification(known.factory, &handle[count])))
+	while (count < COUNT_OF(handle) && result_ok(insist_on(factory_notification(known.factory, &handle[count]))))
 		count++;
 	while (count > 0)
 		destroy(handle[--count]);
-	must(thread_start(&thread, (thread_function)(void *)yield, NULL));
+	insist(thread_start(&thread, (thread_function)(void *)yield, NULL));
 	must(thread_finish(&thread, CAPOS_NEVER, NULL));
 }
 

@@ -2,7 +2,7 @@
 /* Memory objects: making, copying to and from them, every kind of bad address, and the memory quota. */
 #include "usertests.h"
 
-static uint8_t buffer[2 * CAPOS_PAGE_BYTES];
+static uint8_t buffer[2 * PAGE];
 
 static bool filled(const uint8_t *bytes, size_t n, uint8_t value)
 {
@@ -18,9 +18,9 @@ static void copies(void)
 	uint64_t bytes = 0;
 	bool same = true;
 
-	expect_good(factory_memory(known.factory, 3 * CAPOS_PAGE_BYTES, 0, &memory), "a memory object");
+	expect_good(factory_memory(known.factory, 3 * PAGE, 0, &memory), "a memory object");
 	expect_good(memory_object_info(memory, &bytes), "its info");
-	tap_ok(bytes == 3 * CAPOS_PAGE_BYTES, "its size");
+	tap_ok(bytes == 3 * PAGE, "its size");
 	memset(buffer, 0xaa, sizeof(buffer));
 	expect_good(memory_object_read(memory, 4096, buffer, 4096), "read");
 	tap_ok(filled(buffer, 4096, 0), "it begins zeroed");
@@ -32,9 +32,9 @@ static void copies(void)
 	for (unsigned i = 0; i < 4000; i++)
 		same = same && buffer[4096 + i] == (uint8_t)((i + 1) * 7 + 1);
 	tap_ok(same, "the bytes are those that were written");
-	expect_good(memory_object_write(memory, 3 * 4096 - 1, buffer, 1), "write the last byte");
-	expect_detail(memory_object_write(memory, 3 * 4096, buffer, 1), BAD_ARGUMENT, 0, "write behind the end");
-	expect_status(memory_object_write(memory, 3 * 4096 - 1, buffer, 2), BAD_ARGUMENT, "write over the end");
+	expect_good(memory_object_write(memory, 3 * PAGE - 1, buffer, 1), "write the last byte");
+	expect_detail(memory_object_write(memory, 3 * PAGE, buffer, 1), BAD_ARGUMENT, 0, "write behind the end");
+	expect_status(memory_object_write(memory, 3 * PAGE - 1, buffer, 2), BAD_ARGUMENT, "write over the end");
 	expect_status(memory_object_read(memory, ~0ull - 1, buffer, 4), BAD_ARGUMENT, "an offset that overflows");
 	expect_detail(memory_object_read(memory, 0, buffer, 4097), BAD_ARGUMENT, 2, "more than a page at once");
 	expect_detail(memory_object_read(memory, 0, buffer, ~0ull), BAD_ARGUMENT, 2, "2^64 bytes at once");
@@ -49,7 +49,7 @@ static void addresses(void)
 	struct block block, gap;
 	uint8_t *edge;
 
-	must(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &memory));
+	insist(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &memory));
 	for (unsigned i = 0; i < COUNT_OF(bad); i++) {
 		struct capos_result r = memory_object_read(memory, 0, (void *)bad[i], 64);
 
@@ -57,11 +57,11 @@ static void addresses(void)
 		r = memory_object_write(memory, 0, (const void *)bad[i], 64);
 		tap_ok(IS(r, BAD_ADDRESS), "write from a %s address: %s", names[i], status_name(r.status));
 	}
-	must(block_map(&block, 4 * CAPOS_PAGE_BYTES));
+	insist(block_map(&block, 4 * PAGE));
 	gap = block;
-	must(address_space_unmap(known.space, (uintptr_t)block.address + 2 * CAPOS_PAGE_BYTES, 2 * CAPOS_PAGE_BYTES));
-	edge = (uint8_t *)block.address + 2 * CAPOS_PAGE_BYTES;
-	memset(block.address, 0x55, 2 * CAPOS_PAGE_BYTES);
+	insist(address_space_unmap(known.space, (uintptr_t)block.address + 2 * PAGE, 2 * PAGE));
+	edge = (uint8_t *)block.address + 2 * PAGE;
+	memset(block.address, 0x55, 2 * PAGE);
 	expect_status(memory_object_write(memory, 0, edge - 32, 64), BAD_ADDRESS, "write from a half-mapped buffer");
 	memset(buffer, 0xaa, 64);
 	expect_good(memory_object_read(memory, 0, buffer, 64), "the object");
@@ -69,14 +69,14 @@ static void addresses(void)
 	expect_status(memory_object_read(memory, 0, edge - 32, 64), BAD_ADDRESS, "read to a half-mapped buffer");
 	tap_ok(filled(edge - 32, 32, 0x55), "its mapped half is unchanged");
 	expect_good(memory_object_read(memory, 0, edge - 64, 64), "a buffer that ends at the edge is good");
-	must(address_space_protect(known.space, (uintptr_t)block.address, CAPOS_PAGE_BYTES, 0));
+	insist(address_space_protect(known.space, (uintptr_t)block.address, CAPOS_PAGE_BYTES, 0));
 	expect_status(memory_object_read(memory, 0, block.address, 64), BAD_ADDRESS, "read to read-only memory");
 	expect_good(memory_object_write(memory, 0, block.address, 64), "write from read-only memory");
 	expect_status(memory_object_read(memory, 0, (void *)(uintptr_t)test_memory, 64), BAD_ADDRESS,
 		      "read to program text");
 	expect_status(memory_object_read(memory, 0, (void *)(uintptr_t)startup(), 64), BAD_ADDRESS,
 		      "read to the start-up record");
-	must(address_space_unmap(known.space, (uintptr_t)block.address, 2 * CAPOS_PAGE_BYTES));
+	insist(address_space_unmap(known.space, (uintptr_t)block.address, 2 * PAGE));
 	destroy(gap.memory);
 	destroy(memory);
 }
@@ -111,7 +111,7 @@ static void exhaustion(void)
 	(void)own_info(&info);
 	bytes = (info.memory_limit - info.memory_used) / 64 & ~4095ull;
 	for (; count < COUNT_OF(handle); count++) {
-		r = factory_memory(known.factory, bytes, 0, &handle[count]);
+		r = insist_on(factory_memory(known.factory, bytes, 0, &handle[count]));
 		if (!result_ok(r))
 			break;
 	}
@@ -119,14 +119,15 @@ static void exhaustion(void)
 	       "memory: quotaExceeded after %u objects of %lu KiB", count, (unsigned long)(bytes >> 10));
 	(void)own_info(&info);
 	tap_ok(info.memory_used <= info.memory_limit, "used is within the limit");
-	while (result_ok(factory_memory(known.factory, 4096, 0, &handle[count])) && count + 1 < COUNT_OF(handle))
+	while (result_ok(insist_on(factory_memory(known.factory, 4096, 0, &handle[count]))) &&
+	       count + 1 < COUNT_OF(handle))
 		count++;
 	expect_detail(factory_memory(known.factory, 4096, 0, &small), QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY,
 		      "not even one page more");
 	for (unsigned i = 0; i < count; i++)
 		destroy(handle[i]);
 	tap_unchanged(before, "destroyed: all memory is back");
-	while (again < 32 && result_ok(factory_memory(known.factory, bytes, 0, &handle[again])))
+	while (again < 32 && result_ok(insist_on(factory_memory(known.factory, bytes, 0, &handle[again]))))
 		again++;
 	tap_ok(again == 32, "and can be had again");
 	for (unsigned i = 0; i < again; i++)
@@ -137,7 +138,7 @@ static void rights(void)
 {
 	capos_handle memory = 0, reader, writer;
 
-	must(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &memory));
+	insist(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &memory));
 	reader = with_rights(memory, CAPOS_RIGHT_READ);
 	writer = with_rights(memory, CAPOS_RIGHT_WRITE);
 	expect_good(memory_object_read(reader, 0, buffer, 16), "read with the read right");
@@ -148,7 +149,7 @@ static void rights(void)
 	drop(writer);
 	destroy(memory);
 	memory = 0;
-	must(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &memory));
+	insist(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &memory));
 	(void)cap_table_destroy(known.caps, memory);
 	expect_status(memory_object_read(memory, 0, buffer, 16), REVOKED, "read of a destroyed object");
 	drop(memory);

@@ -32,7 +32,7 @@ static void several_waiters(void)
 
 	for (unsigned i = 0; i < 4; i++) {
 		taken[i] = 0;
-		must(thread_start(&threads[i], wait_one, (void *)&taken[i]));
+		insist(thread_start(&threads[i], wait_one, (void *)&taken[i]));
 	}
 	tap_ok(becomes_true(waiting(threads, 4) == 4), "four threads wait");
 	for (unsigned i = 0; i < 3; i++) {
@@ -56,9 +56,9 @@ static void revoked_waiter(void)
 	capos_handle root = 0;
 	uint64_t code = 0;
 
-	must(factory_notification(known.factory, &root));
-	must(cap_table_derive(known.caps, root, CAPOS_RIGHT_WAIT, 0, &bell));
-	must(thread_start(&thread, wait_one, (void *)&taken[0]));
+	insist(factory_notification(known.factory, &root));
+	insist(cap_table_derive(known.caps, root, CAPOS_RIGHT_WAIT, 0, &bell));
+	insist(thread_start(&thread, wait_one, (void *)&taken[0]));
 	tap_ok(becomes_true(waiting(&thread, 1) == 1), "a thread waits through a derived capability");
 	expect_good(cap_table_revoke(known.caps, root), "revoke");
 	expect_good(thread_finish(&thread, now_ns() + 5 * SECOND, &code), "ends the wait");
@@ -71,7 +71,7 @@ void test_notification(void)
 {
 	uint64_t bits = 99, deadline;
 
-	must(factory_notification(known.factory, &bell));
+	insist(factory_notification(known.factory, &bell));
 	expect_detail(notification_signal(bell, 0), BAD_ARGUMENT, 0, "signal no bits");
 	expect_good(notification_poll(bell, &bits), "poll");
 	tap_ok(bits == 0, "nothing is there");

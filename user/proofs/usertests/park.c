@@ -29,7 +29,7 @@ static void wakes(void)
 	expect_good(park_space_wake(space, &word, 5, 0, &woken), "wake");
 	tap_ok(woken == 0, "wakes nobody when nobody waits");
 	for (unsigned i = 0; i < 6; i++)
-		must(thread_start(&threads[i], wait_word, NULL));
+		insist(thread_start(&threads[i], wait_word, NULL));
 	tap_ok(becomes_true(parked(threads, 6) == 6), "six threads are parked");
 	(void)park_space_wake(space, &word, 0, 0, &woken);
 	tap_ok(woken == 0 && parked(threads, 6) == 6, "wake 0 wakes none");
@@ -71,7 +71,7 @@ static void bad_addresses(void)
 	expect_detail(park_space_wake(space, &word, 1, 4, NULL), BAD_ARGUMENT, 2, "wake with unknown flags");
 	expect_status(park_space_wait(space, &word, 0, 0, CAPOS_PARK_SHARED), BAD_ADDRESS,
 		      "a shared wait on private memory");
-	must(block_map(&block, CAPOS_PAGE_BYTES));
+	insist(block_map(&block, CAPOS_PAGE_BYTES));
 	expect_status(park_space_wait(space, block.address, 0, 0, CAPOS_PARK_SHARED), WOULD_BLOCK,
 		      "a shared wait on a memory object");
 	block_unmap(&block);
@@ -83,16 +83,16 @@ static void ends(void)
 	capos_handle root = 0;
 	uint64_t code = 0;
 
-	must(factory_park_space(known.factory, &space));
-	must(thread_start(&threads[0], wait_word, NULL));
+	insist(factory_park_space(known.factory, &space));
+	insist(thread_start(&threads[0], wait_word, NULL));
 	tap_ok(becomes_true(parked(threads, 1) == 1), "a thread waits in a park space of its own");
 	expect_good(cap_table_destroy(known.caps, space), "destroy the park space");
 	expect_good(thread_finish(&threads[0], now_ns() + 5 * SECOND, &code), "ends the wait");
 	tap_ok(code == CAPOS_STATUS_REVOKED, "with `revoked`");
 	drop(space);
-	must(factory_park_space(known.factory, &root));
-	must(cap_table_derive(known.caps, root, CAPOS_RIGHT_WAIT, 0, &space));
-	must(thread_start(&threads[0], wait_word, NULL));
+	insist(factory_park_space(known.factory, &root));
+	insist(cap_table_derive(known.caps, root, CAPOS_RIGHT_WAIT, 0, &space));
+	insist(thread_start(&threads[0], wait_word, NULL));
 	tap_ok(becomes_true(parked(threads, 1) == 1), "a thread waits through a derived capability");
 	expect_good(cap_table_revoke(known.caps, root), "revoke");
 	expect_good(thread_finish(&threads[0], now_ns() + 5 * SECOND, &code), "ends the wait");

@@ -54,7 +54,7 @@ static void requests(void)
 	expect_iresult(spawn_start(&spawn, NULL, NULL), CAPOS_SPAWN_UNKNOWN_PROGRAM, "an unknown program");
 	spawn = good;
 	memset(spawn.program, 'x', sizeof(spawn.program));
-	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "a name without an end");
+	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "a name without an end");
 	spawn = good;
 	memset(spawn.args, 'x', sizeof(spawn.args));
 	expect_status(spawn_start(&spawn, NULL, NULL), BAD_ARGUMENT, "arguments without an end");
@@ -75,10 +75,10 @@ static void requests(void)
 	tap_ok(!result_ok(raw_spawn(&spawn, sizeof(spawn))), "4 billion grants");
 	spawn = good;
 	spawn.session = FORGED_HANDLE;
-	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "a forged session");
+	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "a forged session");
 	spawn = good;
 	spawn.session = known.timer;
-	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "a timer as session");
+	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "a timer as session");
 	tap_unchanged(before, "refused requests change nothing");
 }
 
@@ -107,7 +107,7 @@ static void grants(void)
 			(struct capos_grant){ .name = "x", .handle = bad[i].handle, .rights = bad[i].rights };
 		spawn.grant_count = 2;
 
-		struct capos_result r = spawn_start(&spawn, NULL, NULL);
+		struct capos_result r = insist_on(spawn_start(&spawn, NULL, NULL));
 
 		tap_ok(r.status == CAPOS_STATUS_OK && r.iresult == CAPOS_SPAWN_BAD_GRANT && r.detail == 1,
 		       "grant of %s: status %s, result %u, detail %u", bad[i].what, status_name(r.status), r.iresult,
@@ -115,10 +115,10 @@ static void grants(void)
 	}
 	spawn = good;
 	spawn.grants[0].flags = 1;
-	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "a grant with unknown flags");
+	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "a grant with unknown flags");
 	spawn = good;
 	memset(spawn.grants[0].name, 'y', sizeof(spawn.grants[0].name));
-	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "a grant whose name has no end");
+	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "a grant whose name has no end");
 	drop(ungrantable);
 	tap_unchanged(before, "refused grants change nothing");
 }
@@ -150,7 +150,7 @@ static void quotas(void)
 	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS, "a billion threads");
 	spawn = good;
 	spawn.threads = 0;
-	tap_ok(!result_ok(spawn_start(&spawn, NULL, NULL)), "no thread at all");
+	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "no thread at all");
 	spawn = good;
 	spawn.processes = 1u << 30;
 	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_PROCESSES, "a billion children");
@@ -173,7 +173,7 @@ static void exhaustion(void)
 	spawn.slots = 16;
 	spawn.threads = 1;
 	for (; count < COUNT_OF(process); count++) {
-		r = spawn_start(&spawn, &process[count], NULL);
+		r = insist_on(spawn_start(&spawn, &process[count], NULL));
 		if (!result_ok(r))
 			break;
 	}

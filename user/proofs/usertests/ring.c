@@ -32,7 +32,7 @@ static void good_entries(void)
 	tap_ok(completion.word[0] >= now, "brings the time");
 	entry = RING_CALL(3, timer, sleep, known.timer, now_ns() + MS, now_ns() + MS, 0, 0, 0);
 	expect_good(one(&entry, NULL), "timer.sleep");
-	must(factory_notification(known.factory, &bell));
+	insist(factory_notification(known.factory, &bell));
 	entry = RING_CALL(4, notification, signal, bell, CAPOS_NEVER, 6, 0, 0, 0);
 	expect_good(one(&entry, NULL), "notification.signal");
 	entry = RING_CALL(5, notification, wait, bell, CAPOS_NEVER, CAPOS_NEVER, 0, 0, 0);

@@ -2,8 +2,6 @@
 /* The address space: map, unmap, protect, what is pinned, what is refused, and revocation of what is mapped. */
 #include "usertests.h"
 
-#define PAGE CAPOS_PAGE_BYTES
-
 static struct capos_result map(capos_handle memory, uint64_t offset, uint64_t address, uint64_t bytes, uint64_t prot,
 			       uint64_t *out)
 {
@@ -27,7 +25,7 @@ static void mapping(void)
 	uint64_t one = 0, two = 0, mapped[2] = { 0 }, regions[2] = { 0 }, tables = 0;
 	struct usage before = usage_now();
 
-	must(factory_memory(known.factory, 4 * PAGE, 0, &memory));
+	insist(factory_memory(known.factory, 4 * PAGE, 0, &memory));
 	expect_good(address_space_info(known.space, &mapped[0], &tables, &regions[0]), "info");
 	expect_good(map(memory, 0, 0, 4 * PAGE, CAPOS_MAP_WRITE, &one), "map where the kernel chooses");
 	tap_ok(one != 0 && one % PAGE == 0, "the address is a page's");
@@ -61,7 +59,7 @@ static void arguments(void)
 	uint64_t at = 0;
 	struct usage before;
 
-	must(factory_memory(known.factory, 4 * PAGE, 0, &memory));
+	insist(factory_memory(known.factory, 4 * PAGE, 0, &memory));
 	before = usage_now();
 	expect_status(map(0, 0, 0, PAGE, 0, NULL), INVALID_HANDLE, "map handle 0");
 	expect_status(map(FORGED_HANDLE, 0, 0, PAGE, 0, NULL), INVALID_HANDLE, "map a forged handle");
@@ -96,9 +94,9 @@ static void arguments(void)
 	expect_detail(address_space_unmap(known.space, at + 1, PAGE), BAD_ARGUMENT, 0, "unmap an unaligned address");
 	expect_detail(address_space_unmap(known.space, at, 5), BAD_ARGUMENT, 1, "unmap unaligned bytes");
 	expect_detail(address_space_unmap(known.space, at, 0), BAD_ARGUMENT, 1, "unmap no bytes");
-	tap_ok(!result_ok(address_space_unmap(known.space, BAD_KERNEL, PAGE)) &&
-		       !result_ok(address_space_unmap(known.space, at, ~0ull & ~4095ull)) &&
-		       !result_ok(address_space_unmap(known.space, BAD_WILD & ~4095ull, PAGE)),
+	tap_ok(!result_ok(insist_on(address_space_unmap(known.space, BAD_KERNEL, PAGE))) &&
+		       !result_ok(insist_on(address_space_unmap(known.space, at, ~0ull & ~4095ull))) &&
+		       !result_ok(insist_on(address_space_unmap(known.space, BAD_WILD & ~4095ull, PAGE))),
 	       "unmap kernel, overflowing and unmapped addresses is refused");
 	tap_unchanged(before, "refused requests change nothing");
 	destroy(memory);
@@ -108,7 +106,7 @@ static void protection(void)
 {
 	struct block block;
 
-	must(block_map(&block, 3 * PAGE));
+	insist(block_map(&block, 3 * PAGE));
 
 	uint64_t at = (uintptr_t)block.address;
 
@@ -121,7 +119,7 @@ static void protection(void)
 	expect_iresult(address_space_protect(known.space, at, PAGE, CAPOS_MAP_WRITE | CAPOS_MAP_EXEC),
 		       CAPOS_MAP_WRITE_EXEC, "writable and executable");
 	expect_detail(address_space_protect(known.space, at, PAGE, 8), BAD_ARGUMENT, 2, "an unknown protection");
-	expect_iresult(address_space_protect(known.space, at + 64 * 1024 * 1024, PAGE, 0), CAPOS_MAP_NOT_MAPPED,
+	expect_iresult(address_space_protect(known.space, at + 64ull * 1024 * 1024, PAGE, 0), CAPOS_MAP_NOT_MAPPED,
 		       "protect what is not mapped");
 	block_unmap(&block);
 }
@@ -146,8 +144,8 @@ static void revoking(void)
 	capos_handle memory = 0, derived = 0;
 	uint64_t own = 0, through = 0;
 
-	must(factory_memory(known.factory, PAGE, 0, &memory));
-	must(cap_table_derive(known.caps, memory, CAPOS_RIGHT_READ | CAPOS_RIGHT_WRITE, 0, &derived));
+	insist(factory_memory(known.factory, PAGE, 0, &memory));
+	insist(cap_table_derive(known.caps, memory, CAPOS_RIGHT_READ | CAPOS_RIGHT_WRITE, 0, &derived));
 	must(map(memory, 0, 0, PAGE, CAPOS_MAP_WRITE, &own));
 	must(map(derived, 0, 0, PAGE, CAPOS_MAP_WRITE, &through));
 	*(volatile uint32_t *)through = 9;
@@ -168,7 +166,7 @@ static void outlives_handle(void)
 	capos_handle memory = 0;
 	uint64_t at = 0;
 
-	must(factory_memory(known.factory, PAGE, 0, &memory));
+	insist(factory_memory(known.factory, PAGE, 0, &memory));
 	must(map(memory, 0, 0, PAGE, CAPOS_MAP_WRITE, &at));
 
 	capos_handle keep = with_rights(memory, CAPOS_RIGHT_DESTROY);

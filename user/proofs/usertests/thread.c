@@ -70,12 +70,12 @@ static void join(void)
 	struct thread thread;
 	uint64_t code = 0, cause = 0, before;
 
-	must(thread_start(&thread, give_back, (void *)12345));
+	insist(thread_start(&thread, give_back, (void *)12345));
 	expect_good(thread_join(thread.handle, CAPOS_NEVER, &code, &cause), "join");
 	tap_ok(code == 12345 && cause == CAPOS_EXIT_NORMAL, "exit code and cause");
 	expect_good(thread_join(thread.handle, 0, &code, NULL), "join what has ended, without waiting");
 	expect_good(thread_finish(&thread, CAPOS_NEVER, &code), "finish");
-	must(thread_start(&thread, sleep_long, NULL));
+	insist(thread_start(&thread, sleep_long, NULL));
 	expect_status(thread_join(thread.handle, 0, NULL, NULL), WOULD_BLOCK, "join with deadline 0");
 	expect_status(thread_join(thread.handle, 1, NULL, NULL), TIMED_OUT, "join with a deadline in the past");
 	before = now_ns() + 3 * MS;
@@ -110,9 +110,9 @@ static void many_joins(void)
 	capos_handle derived = 0;
 	bool good = true;
 
-	must(thread_start(&thread, sleep_long, NULL));
-	must(cap_table_derive(known.caps, thread.handle, CAPOS_RIGHT_WAIT, 0, &derived));
-	for (uint64_t i = 0; i < 2 * JOINS; i++) {
+	insist(thread_start(&thread, sleep_long, NULL));
+	insist(cap_table_derive(known.caps, thread.handle, CAPOS_RIGHT_WAIT, 0, &derived));
+	for (uint64_t i = 0; i < 2ull * JOINS; i++) {
 		struct capos_sqe entry =
 			RING_CALL(i % 2, thread, join, i % 2 ? derived : thread.handle, CAPOS_NEVER, 0, 0, 0, 0);
 
@@ -150,7 +150,7 @@ static void terminate_everywhere(void)
 		struct usage before = usage_now();
 		char name[80];
 
-		must(thread_start(&thread, kinds[i].function, NULL));
+		insist(thread_start(&thread, kinds[i].function, NULL));
 		if (kinds[i].wait >= 0)
 			tap_ok(becomes_true(waits_on(thread.handle) == kinds[i].wait), "a thread %s: %s",
 			       kinds[i].name, wait_name((uint32_t)kinds[i].wait));
@@ -187,7 +187,7 @@ static void bad_arguments(void)
 						NULL, NULL)),
 	       "create with a non-canonical entry");
 	tap_unchanged(before, "refused threads cost nothing");
-	must(thread_start(&thread, sleep_long, NULL));
+	insist(thread_start(&thread, sleep_long, NULL));
 	expect_iresult(thread_exit(thread.handle, 1), CAPOS_THREAD_NOT_SELF, "exit through another's handle");
 	expect_iresult(thread_set_cpu(thread.handle, 1u << 20), CAPOS_THREAD_BAD_CPU, "set_cpu: no such CPU");
 	expect_good(thread_set_cpu(thread.handle, startup()->cpu_count - 1), "set_cpu of a sleeping thread");
@@ -234,7 +234,7 @@ static void information(void)
 		       info.state == CAPOS_THREAD_RUNNING,
 	       "it names this thread, running (state %u)", info.state);
 	drop(me);
-	must(thread_start(&thread, moves, NULL));
+	insist(thread_start(&thread, moves, NULL));
 	expect_good(thread_finish(&thread, CAPOS_NEVER, &code), "a thread that moves itself over the CPUs");
 	tap_ok(code == 0, "is on each after the call (%lu times not)", (unsigned long)code);
 }
@@ -248,7 +248,7 @@ static void exhaustion(void)
 	bool good = true;
 
 	for (; count < COUNT_OF(threads); count++) {
-		r = thread_start(&threads[count], sleep_long, NULL);
+		r = insist_on(thread_start(&threads[count], sleep_long, NULL));
 		if (!result_ok(r))
 			break;
 	}
@@ -264,7 +264,7 @@ static void exhaustion(void)
 	for (unsigned i = 0; i < 200; i++) {
 		uint64_t code = 0;
 
-		good = good && result_ok(thread_start(&threads[0], give_back, (void *)(uintptr_t)i)) &&
+		good = good && result_ok(insist_on(thread_start(&threads[0], give_back, (void *)(uintptr_t)i))) &&
 		       result_ok(thread_finish(&threads[0], CAPOS_NEVER, &code)) && code == i;
 	}
 	tap_ok(good && runs == 200, "200 threads, one after the other");

@@ -15,7 +15,7 @@ void test_timer(void)
 	expect_good(timer_sleep(known.timer, 0), "sleep until 0 is over at once");
 	expect_good(timer_sleep(known.timer, 1), "so is one until a past instant");
 	for (unsigned i = 0; i < 20; i++) {
-		uint64_t deadline = now_ns() + i * 100000;
+		uint64_t deadline = now_ns() + i * 100000ull;
 
 		early = !result_ok(timer_sleep(known.timer, deadline)) || now_ns() < deadline || early;
 	}

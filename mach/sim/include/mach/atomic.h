@@ -33,7 +33,8 @@
 struct sim_store {
 	u64 addr;
 	u64 bytes;
-	u64 old; /* what other CPUs still see */
+	u64 old;     /* what other CPUs still see */
+	bool shared; /* the word may lie in a program's memory */
 };
 
 /* head .. head+count-1, oldest first; indices modulo SIM_STORES_MAX. */
@@ -58,6 +59,9 @@ static inline bool sim_is_pending(const volatile void *word)
 void sim_stores_drain(void);
 /* Store through the buffer. */
 void sim_stores_push(volatile void *word, u64 bytes, u64 value);
+/* A program enters the kernel: its loads are not modelled, and may have seen any shared word; so these stores, and what
+ * stands before them, are over. */
+void sim_stores_seen_by_user(void);
 /* What the running CPU sees of a word that may be pending. */
 u64 sim_stores_load(const volatile void *word, u64 bytes);
 /* What other CPUs see of a word that has a pending store of another CPU; NULL when there is none. */
@@ -115,6 +119,14 @@ static inline void sim_store(volatile void *word, u64 bytes, u64 value)
 		sim_stores_push(word, bytes, value);
 	else
 		sim_word_set(word, bytes, value);
+}
+
+/* The same, of a word that programs may read: their loads see it at once (sim_stores_seen_by_user). */
+static inline void sim_store_shared(volatile void *word, u64 bytes, u64 value)
+{
+	sim_store(word, bytes, value);
+	if (sim_tso)
+		sim_stores->entry[(sim_stores->head + sim_stores->count - 1) % SIM_STORES_MAX].shared = true;
 }
 
 /* Full barrier. */
@@ -199,7 +211,7 @@ static inline bool sim_cas(volatile void *word, u64 bytes, u64 expected, u64 des
 /* The same on words that lie in memory shared with a program (rings, park words): p points to the plain integer. */
 #define shared_load_relaxed(p) ((SIM_TYPE(*(p)))sim_load((p), sizeof(*(p))))
 #define shared_load_acquire(p) shared_load_relaxed(p)
-#define shared_store_relaxed(p, v) sim_store((p), sizeof(*(p)), SIM_WIDE(*(p), v))
+#define shared_store_relaxed(p, v) sim_store_shared((p), sizeof(*(p)), SIM_WIDE(*(p), v))
 #define shared_store_release(p, v) shared_store_relaxed(p, v)
 #define shared_fetch_or(p, v) ({ (SIM_TYPE(*(p))) sim_fetch_or((p), sizeof(*(p)), SIM_WIDE(*(p), v)); })
 

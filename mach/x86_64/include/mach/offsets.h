@@ -34,6 +34,11 @@
 #define CPU_STACK_TOP 24
 #define CPU_FPU_LIVE 32
 
+/* kernel_syscall_fast, as an immediate operand (mach.h has it as u64). */
+#define CALL_NOT_FAST_IMMEDIATE -1
+/* CAPOS_IFACE_COUNT - 1 */
+#define IFACE_KERNEL_LAST 21
+
 /* Selectors: order fixed by SYSRET (SS = base + 8, CS = base + 16). */
 #define SEL_KERNEL_CODE 0x08
 #define SEL_KERNEL_DATA 0x10

@@ -269,11 +269,6 @@ void waiter_arm(struct cpu *cpu, struct waiter *waiter, enum capos_wait wait, co
 	fake.armed++;
 }
 
-bool waiter_claim(struct waiter *waiter)
-{
-	return atomic_cas(&waiter->state, (u32)WAITER_ARMED, (u32)WAITER_CLAIMED);
-}
-
 void waiter_finish(struct cpu *cpu, struct waiter *waiter, u64 result, const u64 *words, unsigned word_count)
 {
 	(void)cpu, (void)result, (void)words, (void)word_count;

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""Canaries of the simulator's checkers (tests/sim): each finds what it is told to spoil."""
+import os
+import re
+import subprocess
+
+import pytest
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+SIM = os.path.join(ROOT, "build", "sim", "debug")
+PLANTS = {
+    "lost-wake": "checker dispatch: lost wake-up",
+    "two-owners": "checker dispatch: entity",
+    "wrong-queue": "checker dispatch: thread .* not once in the queue",
+    "stolen-entity": "checker dispatch: thread .* entity that is another's",
+    "slot-leak": "checker conserve: process .* slots",
+    "process-leak": "checker conserve: process .* processes",
+    "free-thread": "checker conserve: process .* less threads",
+    "ring-leak": "checker conserve: thread .* ring operations",
+    "lost-time": "checker conserve: AC1",
+}
+
+
+def run(plant):
+    return subprocess.run([os.path.join(SIM, "capos-sim"), "--archive", os.path.join(SIM, "boot-tour.cpio"), "--cpus",
+                           "2", "--seed", "3", "--quiet"], env={**os.environ, "CAPOS_SIM_PLANT": plant}, text=True,
+                          errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def simulator():
+    subprocess.run(["make", "-s", "-C", ROOT, "build/sim/debug/capos-sim", "build/sim/debug/boot-tour.cpio"], check=True)
+
+
+def test_nothing_planted_nothing_found():
+    assert run("none").returncode == 0
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_found(plant):
+    done = run(plant)
+    assert done.returncode == 2
+    assert re.search(PLANTS[plant], done.stdout)

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT */
+/* LINK: kernel/sched/account.c kernel/sched/activity.c kernel/sched/dispatch.c kernel/sched/entry.c kernel/sched/lend.c kernel/sched/lock.c kernel/sched/place.c kernel/sched/policy_fair.c kernel/sched/wake.c kernel/time/timer.c kernel/task/wait.c */
+/* Wake, inbox, placement, dispatch, idle, activities, on four CPUs by hand: B1, SC1 to SC5, AC1, AC2. */
+#include "tests/unit/sched/fakes.h"
+
+#define SLICE (4 * MS)
+#define TICK (10 * MS)
+
+/* A new thread that may run on CPU `id` only, ready there. */
+static struct thread *pinned_on(u32 id)
+{
+	struct thread *thread = thread_new(false);
+
+	thread->own->pinned_cpu = id;
+	thread_ready(on(id), thread);
+	return thread;
+}
+
+/* --- wake and inbox ------------------------------------------------------------------------------------------------------ */
+
+static void inbox_keeps_the_order_and_sends_one_ipi(void **state)
+{
+	struct thread *t[3];
+
+	(void)state;
+	on(1);
+	for (u32 i = 0; i < 3; i++) {
+		t[i] = thread_new(false);
+		t[i]->own->pinned_cpu = 0;
+		thread_ready(cpus[1], t[i]);
+		assert_int_equal(owner_of(t[i]->own), OWNER_INBOX);
+		now_ns += 1000;
+	}
+	assert_int_equal(ipis[0], 1); /* SC3 */
+	assert_int_equal(atomic_load_relaxed(&cpus[0]->runq.count), 0);
+	assert_ptr_equal(interrupted(0, IRQ_IPI), t[0]);
+	assert_int_equal(owner_of(t[0]->own), OWNER_CURRENT);
+	assert_int_equal(owner_of(t[1]->own), OWNER_QUEUE);
+	assert_int_equal(t[0]->account.runnable_ns, 3000); /* waiting starts at the push */
+	/* The next push needs an IPI again. */
+	blocks(t[0], CAPOS_WAIT_JOIN, INSTANT_NEVER);
+	assert_ptr_equal(exits(0), t[1]);
+	assert_true(wakes(1, t[0]));
+	assert_int_equal(ipis[0], 2);
+	assert_int_equal(owner_of(t[0]->own), OWNER_INBOX);
+}
+
+static void two_owners_are_found(void **state)
+{
+	struct thread *thread = pinned_on(0);
+
+	(void)state;
+	assert_true(PANICS(sched_wake(on(0), thread->own)));
+	spin_unlock(&cpus[0]->runq.lock);
+	assert_true(PANICS(sched_wake(on(1), thread->own)));
+}
+
+static void woken_goes_home_or_to_an_idle_cpu(void **state)
+{
+	struct thread *a, *b = thread_new(false), *c = thread_new(false);
+
+	(void)state;
+	assert_null(exits(2));
+	a = pinned_on(1);
+	assert_ptr_equal(exits(1), a);
+	/* b was on CPU 1, which is busy: the idle one gets it, and only one of two. */
+	atomic_store_relaxed(&b->own->cpu, cpus[1]);
+	atomic_store_relaxed(&c->own->cpu, cpus[1]);
+	thread_ready(on(1), b);
+	assert_ptr_equal(atomic_load_relaxed(&b->own->cpu), cpus[2]);
+	assert_int_equal(ipis[2], 1);
+	thread_ready(on(1), c);
+	assert_ptr_equal(atomic_load_relaxed(&c->own->cpu), cpus[1]);
+	assert_ptr_equal(interrupted(2, IRQ_IPI), b);
+	assert_int_equal(b->account.migrations, 1);
+}
+
+static void its_own_idle_cpu_before_others(void **state)
+{
+	struct thread *thread = thread_new(false);
+
+	(void)state;
+	atomic_store_relaxed(&thread->own->cpu, cpus[2]);
+	for (u32 id = 1; id < CPUS; id++)
+		assert_null(exits(id));
+	thread_ready(on(0), thread);
+	assert_ptr_equal(interrupted(2, IRQ_IPI), thread);
+	assert_int_equal(thread->account.migrations, 0);
+}
+
+static void a_pinning_to_an_offline_cpu_binds_nowhere(void **state)
+{
+	struct thread *thread = thread_new(false);
+
+	(void)state;
+	atomic_store_relaxed(&cpus[3]->online, 0u);
+	thread->own->pinned_cpu = 3;
+	thread_ready(on(0), thread);
+	assert_ptr_equal(exits(0), thread);
+	sched_request(on(0), cpus[0], REQUEST_RESCHEDULE);
+	assert_ptr_equal(exits(0), thread);
+	assert_int_equal(thread->account.preemptions, 0);
+}
+
+/* --- dispatch ---------------------------------------------------------------------------------------------------------------- */
+
+static void slices_of_two(void **state)
+{
+	struct thread *a = pinned_on(0), *b;
+	u64 began;
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	assert_int_equal(armed_at[0], now_ns + TICK); /* alone: the tick only */
+	now_ns += MS;
+	began = now_ns - MS;
+	b = pinned_on(0);
+	assert_int_equal(armed_at[0], began + SLICE); /* SC5: a second one came */
+	assert_ptr_equal(exits(0), a);
+	assert_ptr_equal(fires(0), b);
+	assert_int_equal(a->account.preemptions, 1);
+	assert_int_equal(armed_at[0], now_ns + SLICE);
+	assert_ptr_equal(fires(0), a);
+	/* AC2, AC1 */
+	assert_int_equal(a->account.runtime_ns + b->account.runtime_ns, cpus[0]->busy_ns);
+	assert_int_equal(cpus[0]->busy_ns + cpus[0]->idle_ns + cpus[0]->irq_ns, now_ns - 1000 * MS);
+}
+
+static void an_arrival_from_afar_is_armed_for(void **state)
+{
+	struct thread *a = pinned_on(0), *b = thread_new(false);
+	u64 began = now_ns;
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	b->own->pinned_cpu = 0;
+	thread_ready(on(1), b);
+	/* A thief drained it before the target came to look. */
+	assert_null(exits(2));
+	assert_int_equal(owner_of(b->own), OWNER_QUEUE);
+	now_ns += 1000;
+	assert_ptr_equal(interrupted(0, IRQ_IPI), a);
+	assert_int_equal(armed_at[0], began + SLICE);
+}
+
+static void an_early_expiry_arms_again(void **state)
+{
+	struct thread *a = pinned_on(0);
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	now_ns += MS;
+	armed_at[0] = INSTANT_NEVER.ns;
+	assert_ptr_equal(interrupted(0, IRQ_TIMER), a);
+	assert_int_equal(armed_at[0], 1000 * MS + TICK);
+	assert_int_equal(cpus[0]->ticks, 0);
+	assert_ptr_equal(fires(0), a);
+	assert_int_equal(cpus[0]->ticks, 1);
+	assert_int_equal(armed_at[0], now_ns + TICK);
+}
+
+/* The end of a slice in which it still is behind the others is no switch. */
+static void the_best_goes_on_after_its_slice(void **state)
+{
+	struct thread *a = pinned_on(0), *b = pinned_on(0);
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	b->own->vruntime = 0;
+	policy_dequeue(&cpus[0]->runq, b->own);
+	b->own->vruntime = 100 * MS;
+	policy_enqueue(&cpus[0]->runq, b->own, false, false);
+	assert_ptr_equal(fires(0), a);
+	assert_int_equal(a->account.switches, 1);
+	assert_int_equal(cpus[0]->slice_end_ns, now_ns + SLICE);
+}
+
+static void yield_lets_the_other_run(void **state)
+{
+	struct thread *a = pinned_on(0), *b = pinned_on(0);
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	sched_yield_current(on(0));
+	assert_ptr_equal(exits(0), b);
+	sched_yield_current(on(0));
+	assert_ptr_equal(exits(0), a);
+	blocks(a, CAPOS_WAIT_JOIN, INSTANT_NEVER);
+	assert_ptr_equal(exits(0), b);
+	sched_yield_current(on(0)); /* alone */
+	assert_ptr_equal(exits(0), b);
+}
+
+static void handoff_skips_the_queue_within_the_slice(void **state)
+{
+	struct thread *a = pinned_on(0), *b = thread_new(false), *c;
+
+	(void)state;
+	/* b runs once, on CPU 1, for long: its virtual time is another queue's. */
+	thread_ready(on(1), b);
+	assert_ptr_equal(exits(1), b);
+	blocks(b, CAPOS_WAIT_RECV, INSTANT_NEVER);
+	b->entity->vruntime = 5000 * MS;
+	assert_null(exits(1));
+	assert_ptr_equal(exits(0), a);
+	c = pinned_on(0);
+	now_ns += MS;
+	assert_true(waiter_claim(&b->wait));
+	on(0);
+	waiter_deliver(cpus[0], &b->wait, STATUS(OK), NULL, 0);
+	assert_false(sched_handoff(cpus[0], b)); /* a is current */
+	blocks(a, CAPOS_WAIT_REPLY, INSTANT_NEVER);
+	assert_true(sched_handoff(cpus[0], b));
+	assert_int_equal(owner_of(b->entity), OWNER_HANDOFF);
+	assert_false(sched_handoff(cpus[0], c)); /* the place is taken */
+	assert_ptr_equal(exits(0), b);
+	assert_true(b->entity->vruntime <= 4 * MS);		    /* this queue's time */
+	assert_int_equal(cpus[0]->slice_end_ns, 1000 * MS + SLICE); /* a's slice */
+	assert_ptr_equal(fires(0), c);
+}
+
+/* A hand-off after the slice goes through the queue: two that hand each other the CPU do not keep it. */
+static void handoffs_do_not_starve(void **state)
+{
+	struct thread *a = pinned_on(0), *b = pinned_on(0), *c, *runs;
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	sched_yield_current(on(0));
+	assert_ptr_equal(exits(0), b);
+	blocks(b, CAPOS_WAIT_RECV, INSTANT_NEVER);
+	assert_ptr_equal(exits(0), a);
+	c = pinned_on(0);
+	for (unsigned i = 0; i < 12; i++) {
+		runs = cpus[0]->current;
+		if (runs == c)
+			return;
+		now_ns += MS;
+		blocks(runs, CAPOS_WAIT_RECV, INSTANT_NEVER);
+		runs = runs == a ? b : a;
+		assert_true(waiter_claim(&runs->wait));
+		waiter_deliver(cpus[0], &runs->wait, STATUS(OK), NULL, 0);
+		if (!sched_handoff(cpus[0], runs))
+			thread_ready(cpus[0], runs);
+		(void)exits(0);
+	}
+	fail_msg("c never ran");
+}
+
+static void a_long_sleep_handed_off_is_no_monopoly(void **state)
+{
+	struct thread *a = pinned_on(0), *b = pinned_on(0);
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	blocks(a, CAPOS_WAIT_RECV, INSTANT_NEVER);
+	assert_ptr_equal(exits(0), b);
+	for (unsigned i = 0; i < 100; i++)
+		assert_ptr_equal(fires(0), b); /* a second of ticks */
+	assert_true(waiter_claim(&a->wait));
+	waiter_deliver(cpus[0], &a->wait, STATUS(OK), NULL, 0);
+	blocks(b, CAPOS_WAIT_REPLY, INSTANT_NEVER);
+	assert_true(sched_handoff(cpus[0], a));
+	assert_true(a->entity->vruntime + SLICE >= cpus[0]->runq.min_vruntime);
+	assert_ptr_equal(exits(0), a);
+}
+
+/* --- kill, pinning -------------------------------------------------------------------------------------------------------------- */
+
+static void a_killed_thread_dies_on_dispatch(void **state)
+{
+	struct thread *a = pinned_on(0), *b = pinned_on(0);
+
+	(void)state;
+	atomic_fetch_or(&a->attention, ATTENTION_KILL | ATTENTION_OPERATION);
+	assert_ptr_equal(exits(0), b);
+	assert_int_equal(operations, 1); /* the operation first */
+	assert_int_equal(deaths, 1);
+	assert_int_equal(owner_of(a->own), OWNER_NONE);
+}
+
+static void pinning_moves_who_runs_and_who_waits(void **state)
+{
+	struct thread *a = thread_new(false), *b = thread_new(false);
+
+	(void)state;
+	atomic_store_relaxed(&b->own->cpu, cpus[0]);
+	thread_ready(on(0), a);
+	assert_ptr_equal(exits(0), a);
+	thread_ready(on(0), b);
+	sched_set_pinned(on(1), a, 2);
+	assert_int_equal(ipis[0], 1);
+	sched_set_pinned(on(1), b, 3);
+	assert_null(interrupted(0, IRQ_IPI));
+	assert_ptr_equal(interrupted(2, IRQ_IPI), a);
+	assert_ptr_equal(interrupted(3, IRQ_IPI), b);
+}
+
+/* The pinning came after the thief looked and before its CPU shows the entity: nobody asks the thief, so it looks itself. */
+static void pinning_races_with_a_thief(void **state)
+{
+	struct thread *a = pinned_on(0), *b = thread_new(false);
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	atomic_store_relaxed(&b->own->cpu, cpus[0]);
+	b->own->pinned_cpu = 0;
+	thread_ready(on(0), b);
+	policy_dequeue(&cpus[0]->runq, b->own);
+	atomic_store_relaxed(&b->own->owner, (u32)OWNER_NONE);
+	b->own->pinned_cpu = CAPOS_CPU_ANY;
+	b->entity = b->own;
+	assert_true(sched_handoff(on(1), b)); /* as good as stolen */
+	b->own->pinned_cpu = 2;		      /* asked the CPU where it was */
+	assert_null(exits(1));
+	assert_ptr_equal(interrupted(2, IRQ_IPI), b);
+}
+
+/* --- idle and steal --------------------------------------------------------------------------------------------------------------- */
+
+static void steals_what_may_run_here(void **state)
+{
+	struct thread *a = pinned_on(0), *b = pinned_on(0), *c = thread_new(false);
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	atomic_store_relaxed(&c->own->cpu, cpus[0]);
+	thread_ready(on(0), c);
+	assert_ptr_equal(exits(1), c);
+	assert_int_equal(cpus[1]->steals, 1);
+	assert_null(exits(2)); /* b stays */
+	assert_int_equal(owner_of(b->own), OWNER_QUEUE);
+}
+
+static void steals_from_an_inbox_too(void **state)
+{
+	struct thread *a = pinned_on(0), *c = thread_new(false);
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	atomic_store_relaxed(&c->own->cpu, cpus[0]);
+	thread_ready(on(1), c);
+	assert_int_equal(owner_of(c->own), OWNER_INBOX);
+	assert_ptr_equal(exits(2), c);
+	assert_ptr_equal(interrupted(0, IRQ_IPI), a); /* the IPI finds nothing */
+}
+
+/* It looked a moment too early; the tick of the busy one tells it. */
+static void an_idle_cpu_is_told_of_those_who_wait(void **state)
+{
+	struct thread *a = pinned_on(0), *b = thread_new(false);
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	atomic_store_relaxed(&b->own->cpu, cpus[0]);
+	thread_ready(on(0), b);
+	assert_true(spin_trylock(&cpus[0]->runq.lock));
+	assert_null(exits(1)); /* found the lock taken */
+	on(0);
+	spin_unlock(&cpus[0]->runq.lock);
+	for (unsigned i = 0; i < 5 && ipis[1] == 0; i++)
+		assert_non_null(fires(0));
+	assert_int_equal(ipis[1], 1);
+	assert_non_null(interrupted(1, IRQ_IPI));
+	/* Who may not move disturbs nobody. */
+	assert_null(exits(2));
+	(void)pinned_on(0);
+	(void)pinned_on(0);
+	for (unsigned i = 0; i < 10; i++)
+		assert_non_null(fires(0));
+	assert_int_equal(ipis[2], 0);
+}
+
+static void idle_with_work_for_reclaim_keeps_a_tick(void **state)
+{
+	struct reclaim_node node = { 0 };
+
+	(void)state;
+	assert_null(exits(0));
+	assert_int_equal(armed_at[0], INSTANT_NEVER.ns);
+	assert_int_equal(atomic_load_relaxed(&cpus[0]->idling), 1);
+	assert_int_equal(atomic_load_relaxed(&cpus[0]->epoch), 0); /* idle is a quiescent point */
+	cpus[0]->deferred_first = &node;
+	assert_null(exits(0));
+	assert_int_equal(armed_at[0], now_ns + TICK);
+	cpus[0]->deferred_first = NULL;
+	assert_null(fires(0));
+	assert_int_equal(armed_at[0], INSTANT_NEVER.ns);
+}
+
+/* --- activities ---------------------------------------------------------------------------------------------------------------------- */
+
+static enum activity_result count_steps(struct cpu *cpu, struct activity *activity)
+{
+	assert_ptr_equal(cpu->current_entity, &activity->entity);
+	assert_null(cpu->current);
+	now_ns += 500000;
+	return ++steps % 4 == 0 ? step_result : ACTIVITY_AGAIN;
+}
+
+static void activities_step_sleep_and_end(void **state)
+{
+	struct activity activity;
+
+	(void)state;
+	activity_init(&activity, "test", NULL, count_steps);
+	step_result = ACTIVITY_SLEEP;
+	activity_start(on(0), &activity);
+	assert_null(exits(0));
+	assert_int_equal(steps, 4);
+	assert_int_equal(armed_at[0], now_ns + ACTIVITY_SLEEP_NS);
+	step_result = ACTIVITY_DONE;
+	assert_null(fires(0));
+	assert_int_equal(steps, 8);
+	assert_int_equal(activity.account.runtime_ns, cpus[0]->busy_ns); /* AC2 */
+	assert_null(cpus[0]->current_entity);
+}
+
+static void an_activity_shares_with_threads(void **state)
+{
+	static struct activity activity;
+	struct thread *a = pinned_on(0);
+
+	(void)state;
+	activity_init(&activity, "test", NULL, count_steps);
+	activity.entity.pinned_cpu = 0;
+	step_result = ACTIVITY_AGAIN;
+	activity_start(on(0), &activity);
+	assert_ptr_equal(exits(0), a);
+	assert_ptr_equal(fires(0), a); /* the activity had its turn in between */
+	assert_in_range(steps, 1, 9);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(inbox_keeps_the_order_and_sends_one_ipi),
+		TEST(two_owners_are_found),
+		TEST(woken_goes_home_or_to_an_idle_cpu),
+		TEST(its_own_idle_cpu_before_others),
+		TEST(a_pinning_to_an_offline_cpu_binds_nowhere),
+		TEST(slices_of_two),
+		TEST(an_arrival_from_afar_is_armed_for),
+		TEST(an_early_expiry_arms_again),
+		TEST(the_best_goes_on_after_its_slice),
+		TEST(yield_lets_the_other_run),
+		TEST(handoff_skips_the_queue_within_the_slice),
+		TEST(handoffs_do_not_starve),
+		TEST(a_long_sleep_handed_off_is_no_monopoly),
+		TEST(a_killed_thread_dies_on_dispatch),
+		TEST(pinning_moves_who_runs_and_who_waits),
+		TEST(pinning_races_with_a_thief),
+		TEST(steals_what_may_run_here),
+		TEST(steals_from_an_inbox_too),
+		TEST(an_idle_cpu_is_told_of_those_who_wait),
+		TEST(idle_with_work_for_reclaim_keeps_a_tick),
+		TEST(activities_step_sleep_and_end),
+		TEST(an_activity_shares_with_threads),
+	};
+	fakes_used();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
