@@ -57,6 +57,11 @@ static inline u64 set_leaf(struct mach_space *space, u64 va, u64 pte, bool tell)
 }
 
 #define NO_ENTRIES                                                                                                   \
+	u64 kernel_syscall_fast(u64 handle, u64 call_word, struct thread *thread, struct cpu *cpu)                   \
+	{                                                                                                            \
+		(void)handle, (void)call_word, (void)thread, (void)cpu;                                              \
+		return CALL_NOT_FAST;                                                                                \
+	}                                                                                                            \
 	struct thread *kernel_syscall(struct cpu *cpu)                                                               \
 	{                                                                                                            \
 		return cpu->current;                                                                                 \
