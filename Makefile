@@ -106,7 +106,7 @@ unit_cc_clang := $(CLANG)
 
 # --- commands -------------------------------------------------------------------------------------------------------
 
-.PHONY: all image sim-image run test help iso gdb check format sim soak clean setup-run setup-test setup-gdb \
+.PHONY: all image sim-image run test help iso gdb check format sim soak clean bench-costs setup-run setup-test setup-gdb \
 	unit unit-gcc unit-clang FORCE
 
 all: image ## build the kernel, the programs and every manifest's archive
@@ -133,6 +133,9 @@ sim-%: FORCE | setup-run ## manifest NAME in the simulator (SEED, SEEDS, CPUS)
 
 soak: sim-image ## fresh seeds for SECONDS=n; every failing one with the command that replays it
 	@tools/sim --no-build --build $(SIM_BUILD) --soak $(SECONDS) $(if $(CPUS),--cpus $(CPUS))
+
+bench-costs: | setup-run ## instructions per operation, against Linux: build/bench/costs.csv (PROFILE=op: by function)
+	@tools/bench-costs $(if $(PROFILE),--profile $(PROFILE))
 
 check: | setup-test ## format, static checks, header levels, globals
 	@tools/check

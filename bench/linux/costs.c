@@ -124,10 +124,20 @@ static void futexes(void)
 	report("futex_rt", 1);
 }
 
+static void set_fifo(int priority)
+{
+	struct sched_param param = { .sched_priority = priority };
+
+	must(sched_setscheduler(0, priority ? SCHED_FIFO : SCHED_OTHER, &param) == 0, "sched_setscheduler");
+}
+
+/* Two of equal real-time priority, so that every yield is a switch. */
 static void yields(void)
 {
-	pid_t child = fork();
+	pid_t child;
 
+	set_fifo(50);
+	child = fork();
 	if (child == 0)
 		for (;;)
 			sched_yield();
@@ -138,6 +148,7 @@ static void yields(void)
 	report("yield_switch", 2);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
+	set_fifo(0);
 }
 
 static void *nothing(void *argument)
@@ -256,10 +267,10 @@ static void rings(void)
 
 static void wakes(void)
 {
-	struct sched_param fifo = { .sched_priority = 50 };
 	struct timespec now;
 
-	sched_setscheduler(0, SCHED_FIFO, &fifo);
+	set_fifo(50);
+	usleep(100000); /* the console's work is done by then */
 	for (unsigned i = 0; i < SAMPLES; i++) {
 		uint64_t before = __rdtsc(), after, span = 60000 + i % 97 * 100;
 
@@ -272,8 +283,7 @@ static void wakes(void)
 		add(__rdtsc() - (before + (after - before) / 2 + span) + overhead);
 	}
 	report("timer_wake_max", 1);
-	fifo.sched_priority = 0;
-	sched_setscheduler(0, SCHED_OTHER, &fifo);
+	set_fifo(0);
 }
 
 static void ticks(void)

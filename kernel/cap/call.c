@@ -236,50 +236,48 @@ void call_syscall(struct cpu *cpu)
 		call_general(cpu, thread);
 }
 
-#define OP_AND_FLAGS CAPOS_CALL_WORD(0, 0, 15, 0, 255)
-
-/* A plain call (no flags) that the look-up refused. */
-static inline u64 refuse_fast(struct cpu *cpu, u64 call_word, u64 result)
+/* A plain call of a METHOD_FAST, from look-up to result; CALL_NOT_FAST: something else, or an endpoint. The interface is that of
+ * a kernel object. */
+static inline __attribute__((always_inline)) u64 run_fast(struct thread *thread, u64 handle, u64 call_word, u64 *word)
 {
-	if ((call_word & OP_AND_FLAGS) != CAPOS_CALL_WORD(0, 0, CAPOS_OP_CALL, 0, 0))
-		return CALL_NOT_FAST;
-	reclaim_kernel_exit_inline(cpu);
-	return result;
-}
-
-/*
- * The shortest way: a whole call whose frame holds five words only, and no scheduling at its end. Whatever is not a plain
- * call of a METHOD_FAST, or one that ends at its handle, is left to kernel_syscall, which finds the same and goes on.
- */
-u64 kernel_syscall_fast(u64 handle, u64 call_word, struct thread *thread, struct cpu *cpu)
-{
-	const struct object_type *type;
-	const struct method *method;
+	const struct object_type *type = object_types[CAPOS_CALL_IFACE(call_word)];
+	const struct method *method = &type->methods[CAPOS_CALL_METHOD(call_word)];
 	struct call call;
 	struct cap cap;
-	u64 result;
 	u16 status;
+
+	/* Equal call words: op, word count and flags are all as they should be. */
+	if (CAPOS_CALL_METHOD(call_word) >= type->method_count || method->fast_word != call_word)
+		return CALL_NOT_FAST;
+	status = cap_lookup_inline(thread->process, handle, &cap);
+	if (unlikely(status != CAPOS_STATUS_OK))
+		return CAPOS_RESULT(status, 0, 0);
+	if (unlikely(cap.object->type != CAPOS_CALL_IFACE(call_word)))
+		return cap.object->type == CAPOS_IFACE_endpoint ? CALL_NOT_FAST : STATUS(WRONG_INTERFACE);
+	if (unlikely((~cap.rights & method->rights) != 0))
+		return STATUS(MISSING_RIGHTS);
+	call.cap.object = cap.object;
+	call.thread = thread;
+	call.word = word;
+	return method->fn(&call);
+}
+
+u64 call_fast(struct thread *thread, u64 handle, u64 call_word, u64 word[4])
+{
+	if (CAPOS_CALL_IFACE(call_word) - 1 >= CAPOS_IFACE_COUNT - 1)
+		return CALL_NOT_FAST;
+	return run_fast(thread, handle, call_word, word);
+}
+
+/* The shortest way: no scheduling at the end, and a frame that holds five words only. */
+u64 kernel_syscall_fast(u64 handle, u64 call_word, struct thread *thread, struct cpu *cpu)
+{
+	u64 result;
 
 	if (unlikely((trace_mask() & (1u << CAPOS_TRACE_CALL | 1u << CAPOS_TRACE_RETURN)) != 0))
 		return CALL_NOT_FAST;
 	reclaim_kernel_enter_inline(cpu);
-	status = cap_lookup_inline(thread->process, handle, &cap);
-	if (unlikely(status != CAPOS_STATUS_OK))
-		return refuse_fast(cpu, call_word, CAPOS_RESULT(status, 0, 0));
-	if (unlikely(cap.object->type != CAPOS_CALL_IFACE(call_word)))
-		return cap.object->type == CAPOS_IFACE_endpoint ? CALL_NOT_FAST :
-								  refuse_fast(cpu, call_word, STATUS(WRONG_INTERFACE));
-	type = object_types[CAPOS_CALL_IFACE(call_word)];
-	if (unlikely(CAPOS_CALL_METHOD(call_word) >= type->method_count))
-		return CALL_NOT_FAST;
-	/* Equal call words: op, word count and flags are all as they should be. */
-	method = &type->methods[CAPOS_CALL_METHOD(call_word)];
-	if (unlikely(method->fast_word != call_word || (~cap.rights & method->rights) != 0))
-		return CALL_NOT_FAST;
-	call.cap.object = cap.object;
-	call.thread = thread;
-	call.word = thread->mach.frame.word;
-	result = method->fn(&call);
+	result = run_fast(thread, handle, call_word, thread->mach.frame.word);
 	reclaim_kernel_exit_inline(cpu);
 	return result;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The synchronous fast path: a call by words alone to a passive server that waits, and its reply-and-receive. The caller's
- * entity goes with the call and comes back with the reply: no queue operation, no timer write, no allocation. Whatever is
- * not exactly this case returns false before anything is changed.
+ * The synchronous fast path: a call by words alone to a server that waits, and its reply-and-receive. With a passive server the
+ * caller's entity goes with the call and comes back with the reply; an active one goes on with its own, in the caller's slice:
+ * no queue operation, no timer write, no allocation. Whatever is not exactly this case returns false before anything is changed.
  */
 #include <kernel/fastpath.h>
 #include <kernel/trace.h>
@@ -15,7 +15,22 @@ static inline void copy_words(u64 *to, const u64 *from, unsigned count)
 		to[i] = from[i];
 }
 
-static inline bool call_fast(struct cpu *cpu, struct thread *caller, u64 call_word)
+/* The current thread gives its CPU to `to`. False: it has only left it, and `to` is to go_on() when the former is armed. */
+static inline bool switch_or_detach(struct cpu *cpu, struct thread *to)
+{
+	if (likely(sched_switch_to(cpu, to)))
+		return true;
+	sched_detach_current(cpu);
+	return false;
+}
+
+static void go_on(struct cpu *cpu, struct thread *thread)
+{
+	if (!sched_handoff(cpu, thread))
+		thread_ready(cpu, thread);
+}
+
+static __attribute__((noinline)) bool deliver_call(struct cpu *cpu, struct thread *caller, u64 call_word)
 {
 	unsigned words = CAPOS_CALL_WORD_COUNT(call_word);
 	struct endpoint *endpoint;
@@ -23,20 +38,21 @@ static inline bool call_fast(struct cpu *cpu, struct thread *caller, u64 call_wo
 	struct thread *server;
 	struct mach_frame *frame;
 	struct cap cap;
-	bool same;
+	bool same, switched = true;
 	u64 token;
 
 	if (cap_lookup_inline(caller->process, caller->mach.frame.handle, &cap) != CAPOS_STATUS_OK)
 		return false;
 	endpoint = endpoint_of(cap.object);
 	if (cap.object->type != CAPOS_IFACE_endpoint || !(cap.rights & CAPOS_RIGHT_CALL) ||
-	    (endpoint->iface != CAPOS_CALL_IFACE(call_word) && endpoint->iface != 0) || words > CAPOS_WORDS ||
-	    (caller->entity == caller->own && caller->spare == NULL))
+	    (endpoint->iface != CAPOS_CALL_IFACE(call_word) && endpoint->iface != 0) || words > CAPOS_WORDS)
 		return false;
 	spin_lock(&endpoint->object.lock);
 	receiver = waiter_of(list_first(&endpoint->receivers));
-	if (receiver == NULL || receiver->kind != WAITER_THREAD || !receiver->thread->passive ||
-	    !may_wait(cap.object, cap.grant))
+	if (receiver == NULL || receiver->kind != WAITER_THREAD || !may_wait(cap.object, cap.grant))
+		goto no;
+	server = receiver->thread;
+	if (server->passive && caller->spare == NULL && caller->entity == caller->own)
 		goto no;
 	/* IP1: the receiver leaves, the caller enters. */
 	same = receiver->grant == cap.grant;
@@ -50,7 +66,6 @@ static inline bool call_fast(struct cpu *cpu, struct thread *caller, u64 call_wo
 	}
 	if (!same)
 		grant_put_later(receiver->grant);
-	server = receiver->thread;
 	list_remove(&receiver->link);
 	frame = &server->mach.frame;
 	copy_words(frame->word, caller->mach.frame.word, words);
@@ -67,8 +82,13 @@ static inline bool call_fast(struct cpu *cpu, struct thread *caller, u64 call_wo
 	list_push_back(endpoint_bucket(endpoint, token), &caller->wait.link);
 	shared_store_relaxed(&server->serving, &caller->wait);
 	server->serving_at = endpoint;
-	sched_lend(cpu, caller, server);
+	if (server->passive)
+		sched_lend(cpu, caller, server);
+	else
+		switched = switch_or_detach(cpu, server);
 	waiter_arm_untimed(cpu, &caller->wait, CAPOS_WAIT_REPLY, &endpoint_caller_ops);
+	if (unlikely(!switched))
+		go_on(cpu, server);
 	spin_unlock(&endpoint->object.lock);
 	return true;
 no:
@@ -76,7 +96,7 @@ no:
 	return false;
 }
 
-static inline bool reply_fast(struct cpu *cpu, struct thread *server, u64 reply_word)
+static __attribute__((noinline)) bool deliver_reply(struct cpu *cpu, struct thread *server, u64 reply_word)
 {
 	unsigned words = CAPOS_CALL_WORD_COUNT(reply_word);
 	u32 completed = shared_load_relaxed(&server->ring_cq_tail);
@@ -84,21 +104,23 @@ static inline bool reply_fast(struct cpu *cpu, struct thread *server, u64 reply_
 	struct waiter *call;
 	struct thread *caller;
 	struct cap cap;
-	bool same;
+	bool same, switched = true;
 
 	if (cap_lookup_inline(server->process, server->mach.frame.handle, &cap) != CAPOS_STATUS_OK)
 		return false;
 	endpoint = endpoint_of(cap.object);
 	if (cap.object->type != CAPOS_IFACE_endpoint || !(cap.rights & CAPOS_RIGHT_RECV) || words > CAPOS_WORDS ||
-	    !server->passive || server->serving_at != endpoint ||
-	    completed != shared_load_relaxed(&server->page->cq_head))
+	    server->serving_at != endpoint || completed != shared_load_relaxed(&server->page->cq_head))
 		return false;
 	spin_lock(&endpoint->object.lock);
 	call = shared_load_relaxed(&server->serving);
-	/* Of those in service only a call that lent its entity here comes back by the fast path. */
 	if (call == NULL || call->kind != WAITER_THREAD || call->wait != CAPOS_WAIT_REPLY ||
-	    server->borrowed_from_id != call->thread->object.id || !list_is_empty(&endpoint->callers) ||
-	    !may_wait(cap.object, cap.grant))
+	    !list_is_empty(&endpoint->callers) || !may_wait(cap.object, cap.grant))
+		goto no;
+	caller = call->thread;
+	/* Of a passive server's calls only one that lent its entity here comes back by the fast path. */
+	if ((caller->entity == NULL) != server->passive ||
+	    (server->passive && server->borrowed_from_id != caller->object.id))
 		goto no;
 	/* IP1: the caller leaves, the receiver enters. */
 	same = call->grant == cap.grant;
@@ -112,7 +134,6 @@ static inline bool reply_fast(struct cpu *cpu, struct thread *server, u64 reply_
 	}
 	if (!same)
 		grant_put_later(call->grant);
-	caller = call->thread;
 	list_remove(&call->link);
 	call->key[1] = 0;
 	shared_store_relaxed(&server->serving, NULL);
@@ -122,9 +143,13 @@ static inline bool reply_fast(struct cpu *cpu, struct thread *server, u64 reply_
 	server->wait.object = cap.object;
 	server->wait.grant = cap.grant;
 	list_push_back(&endpoint->receivers, &server->wait.link);
-	if (!sched_return(cpu, server, caller))
+	if (!server->passive)
+		switched = switch_or_detach(cpu, caller);
+	else if (!sched_return(cpu, server, caller))
 		panic("entity of a call is not with its server");
 	waiter_arm_untimed(cpu, &server->wait, CAPOS_WAIT_RECV, &endpoint_receiver_ops);
+	if (unlikely(!switched))
+		go_on(cpu, caller);
 	/* Order with ring_post: arm is a full barrier, and so is the fence there. Either the poster sees the armed receive,
 	 * or its tail is seen here; the claim inside has one winner. */
 	if (unlikely(shared_load_relaxed(&server->ring_cq_tail) != completed))
@@ -145,9 +170,9 @@ bool endpoint_syscall_fast(struct cpu *cpu, struct thread *thread)
 	if (unlikely((trace_mask() & (1u << CAPOS_TRACE_CALL | 1u << CAPOS_TRACE_RETURN)) != 0))
 		return false;
 	if ((call_word & OP_AND_FLAGS) == CAPOS_CALL_WORD(0, 0, CAPOS_OP_REPLY_RECV, 0, 0))
-		return reply_fast(cpu, thread, call_word);
+		return deliver_reply(cpu, thread, call_word);
 	if ((call_word & OP_AND_FLAGS) == CAPOS_CALL_WORD(0, 0, CAPOS_OP_CALL, 0, 0) &&
 	    CAPOS_CALL_IFACE(call_word) >= CAPOS_IFACE_COUNT)
-		return call_fast(cpu, thread, call_word);
+		return deliver_call(cpu, thread, call_word);
 	return false;
 }

@@ -143,15 +143,14 @@ static __attribute__((noinline)) enum entry_state run_general(struct call *call,
 }
 
 /* Dispatch one entry. ENTRY_DONE: *done is its completion. */
-static inline enum entry_state run_entry(struct cpu *cpu, struct thread *thread, const struct capos_sqe *entry,
-					 struct capos_cqe *done)
+static __attribute__((noinline)) enum entry_state run_entry(struct cpu *cpu, struct thread *thread,
+							    const struct capos_sqe *entry, struct capos_cqe *done)
 {
 	const struct method *method;
 	struct call call;
 	u64 word[CAPOS_WORDS];
 	enum entry_state state = ENTRY_DONE;
 
-	done->user_data = entry->user_data;
 	done->word[0] = done->word[1] = 0;
 	done->result = check_entry(entry);
 	if (unlikely(done->result != STATUS(OK)))
@@ -222,12 +221,23 @@ static u64 consume(struct cpu *cpu, struct thread *thread, bool *more, bool *ope
 	*more = n > ENTRIES_PER_STEP;
 	n = MIN(n, ENTRIES_PER_STEP);
 	while (taken < n && !*operation) {
+		struct capos_cqe *completion = &done[done_count];
 		struct capos_sqe entry;
 
 		load_entry(&page->sq[head % CAPOS_SQ_ENTRIES], &entry);
 		head++;
 		taken++;
-		switch (run_entry(cpu, thread, &entry, &done[done_count])) {
+		completion->user_data = entry.user_data;
+		completion->result = call_fast(thread, entry.handle, entry.call, entry.word);
+		if (completion->result != CALL_NOT_FAST) {
+			bool ok = CAPOS_RESULT_STATUS(completion->result) == CAPOS_STATUS_OK;
+
+			completion->word[0] = ok ? entry.word[0] : 0;
+			completion->word[1] = ok ? entry.word[1] : 0;
+			done_count++;
+			continue;
+		}
+		switch (run_entry(cpu, thread, &entry, completion)) {
 		case ENTRY_DONE:
 			done_count++;
 			break;

@@ -127,6 +127,27 @@ static void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
 	}
 }
 
+bool sched_switch_to(struct cpu *cpu, struct thread *to)
+{
+	struct thread *from = cpu->current;
+	struct entity *entity = to->entity;
+
+	KASSERT(from != NULL && cpu->current_entity->thread == from);
+	sched_charge(cpu, mach_clock());
+	if (entity == NULL || cpu->handoff != NULL || cpu->resched || cpu->account_ns >= cpu->slice_end_ns ||
+	    !place_allows(cpu, entity))
+		return false;
+	from->account.blocks++;
+	mach_thread_leave(from);
+	owner_change(cpu->current_entity, OWNER_CURRENT, OWNER_NONE);
+	entity->thread = to;
+	entity->enqueued_ns = cpu->account_ns;
+	policy_place(&cpu->runq, entity, atomic_load_relaxed(&entity->cpu) != cpu);
+	owner_change(entity, OWNER_NONE, OWNER_HANDOFF);
+	set_current(cpu, entity, true);
+	return true;
+}
+
 /* Take the best of another CPU's queue: bounded, local-first, never waits for its lock. */
 static struct entity *steal(struct cpu *cpu)
 {

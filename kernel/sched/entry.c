@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The entries by which a machine calls the core: from an event to the next thread. */
 #include <kernel/call.h>
+#include <kernel/fastpath.h>
 #include <kernel/ipc.h>
 #include <kernel/process.h>
 
@@ -8,7 +9,7 @@
 
 struct thread *kernel_syscall(struct cpu *cpu)
 {
-	reclaim_kernel_enter(cpu);
+	reclaim_kernel_enter_inline(cpu);
 	call_syscall(cpu);
 	return sched_exit(cpu);
 }
@@ -17,7 +18,7 @@ struct thread *kernel_fault(struct cpu *cpu, const struct fault *fault)
 {
 	struct thread *thread = cpu->current;
 
-	reclaim_kernel_enter(cpu);
+	reclaim_kernel_enter_inline(cpu);
 	TRACE(cpu, FAULT, thread->object.id, fault->cause, fault->addr);
 	if (!endpoint_fault(cpu, thread, fault))
 		process_fault(cpu, thread, fault);
@@ -88,7 +89,7 @@ void sched_irq(struct cpu *cpu, u32 bits)
 
 struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 {
-	reclaim_kernel_enter(cpu);
+	reclaim_kernel_enter_inline(cpu);
 	sched_charge(cpu, mach_clock());
 	sched_irq(cpu, bits);
 	account_irq(cpu, mach_clock());
@@ -98,7 +99,7 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 struct thread *kernel_cpu_boot(struct cpu *cpu)
 {
 	cpu->account_ns = mach_clock().ns;
-	reclaim_kernel_enter(cpu);
+	reclaim_kernel_enter_inline(cpu);
 	atomic_store_release(&cpu->online, 1u); /* pairs with the boot CPU's wait in kernel_boot */
 	return sched_exit(cpu);
 }

@@ -63,13 +63,6 @@ struct cpu *place_pinned(const struct entity *entity)
 	return pinned != NULL && atomic_load_relaxed(&pinned->online) ? pinned : NULL;
 }
 
-bool place_allows(const struct cpu *cpu, const struct entity *entity)
-{
-	const struct cpu *pinned = place_pinned(entity);
-
-	return pinned == NULL || pinned == cpu;
-}
-
 struct cpu *place_woken(struct cpu *cpu, struct entity *entity)
 {
 	struct cpu *previous = atomic_load_relaxed(&entity->cpu);

@@ -34,7 +34,16 @@ struct cpu *place_take_idle(struct cpu *cpu);
 /* The CPU that it is pinned to and that is online, or NULL. */
 struct cpu *place_pinned(const struct entity *entity);
 /* Is this CPU one that its pinning allows? A pinning to a CPU that is not online binds nowhere. */
-bool place_allows(const struct cpu *cpu, const struct entity *entity);
+static inline bool place_allows(const struct cpu *cpu, const struct entity *entity)
+{
+	u32 id = shared_load_relaxed(&entity->pinned_cpu);
+	const struct cpu *pinned;
+
+	if (likely(id == CAPOS_CPU_ANY || id == cpu->id))
+		return true;
+	pinned = place_pinned(entity);
+	return pinned == NULL || pinned == cpu;
+}
 
 /* dispatch.c */
 /* Arm the one-shot for this CPU's next event if that is earlier than what is armed. */

@@ -7,6 +7,8 @@
  */
 #include "sim.h"
 
+#include <capos/iface.h>
+
 #include <string.h>
 
 #ifdef SIM_ASAN
@@ -91,7 +93,9 @@ static struct thread *enter_syscall(struct vcpu *cpu)
 	sim_trace(EVENT_SYSCALL, frame->call, frame->ip);
 	vcpu_enter_kernel(cpu);
 	sim_point(ENTRY_NS);
-	result = kernel_syscall_fast(frame->handle, frame->call, cpu->thread, cpu->cpu);
+	result = CALL_NOT_FAST;
+	if (CAPOS_CALL_IFACE(frame->call) - 1 < CAPOS_IFACE_COUNT - 1)
+		result = kernel_syscall_fast(frame->handle, frame->call, cpu->thread, cpu->cpu);
 	if (result == CALL_NOT_FAST)
 		return kernel_syscall(cpu->cpu);
 	frame->call = result;

@@ -56,7 +56,7 @@ struct method {
 _Static_assert(sizeof(struct method) == 32, "a shift finds it");
 #define METHOD_BLOCKS 1u    /* may return CALL_BLOCKED: through the ring it gets a ring operation */
 #define METHOD_OPERATION 2u /* may return CALL_OPERATION */
-/* Done at once, with at most five words in and out and no message; wakes nobody, makes nothing die; and all that it uses of
+/* Done at once, with at most four words in and out and no message; wakes nobody, makes nothing die; and all that it uses of
  * its call is thread, word and cap.object: call_fast fills in no more. */
 #define METHOD_FAST 4u
 
@@ -105,6 +105,8 @@ static inline struct instant call_deadline(const struct call *call, unsigned ind
  * Returns what the method returned. Results: call->word[0 .. words_out), call->out[0 .. out_bytes).
  */
 u64 call_dispatch(struct call *call, u64 call_word, u64 handle);
+/* The whole of it for a plain call of a METHOD_FAST, whose words are private. CALL_NOT_FAST: nothing happened, call_dispatch. */
+u64 call_fast(struct thread *thread, u64 handle, u64 call_word, u64 word[4]);
 /* Method that a call word names on a kernel object type, or NULL: for the ring, which looks at its flags. */
 const struct method *call_method(u32 iface, u16 method);
 

@@ -138,6 +138,9 @@ void sched_detach_current(struct cpu *cpu);
  * within the slice of the one that blocked. False: not possible here (it holds none, place taken, current not detached, pinned
  * elsewhere); nothing changed. */
 MUST_CHECK bool sched_handoff(struct cpu *cpu, struct thread *thread);
+/* sched_detach_current and sched_handoff of `to` in one: `to` is current after this, the former current thread blocked data. The
+ * slice goes on, so the one-shot stays. False: not possible here, nothing but a charge happened. */
+MUST_CHECK bool sched_switch_to(struct cpu *cpu, struct thread *to);
 /* The current entity goes on with another thread: no queue operation, no timer write. The former current thread is blocked
  * data after this (FPU stored) and has no entity; the caller arms its waiter afterwards. See kernel/sched/lend.c.
  * sched_lend: caller -> passive server (which holds no entity); sched_lend_reserve must have said yes in decode.

@@ -9,6 +9,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* A node that is linked twice, or taken out of a list that does not have it, makes a loop somewhere else: caught here. */
+#if defined(CAPOS_DEBUG) && CAPOS_DEBUG
+#define LIST_CHECK_(condition) ((condition) ? (void)0 : __builtin_trap())
+#else
+#define LIST_CHECK_(condition) ((void)0)
+#endif
+
 struct list_node {
 	struct list_node *next;
 	struct list_node *prev;
@@ -35,6 +42,7 @@ static inline bool list_is_linked(const struct list_node *node)
 
 static inline void list_insert_before_(struct list_node *at, struct list_node *node)
 {
+	LIST_CHECK_(node->next == NULL && at->prev->next == at);
 	node->next = at;
 	node->prev = at->prev;
 	at->prev->next = node;
@@ -53,6 +61,7 @@ static inline void list_push_front(struct list *list, struct list_node *node)
 
 static inline void list_remove(struct list_node *node)
 {
+	LIST_CHECK_(node->next != NULL && node->next->prev == node && node->prev->next == node);
 	node->prev->next = node->next;
 	node->next->prev = node->prev;
 	node->next = node->prev = NULL;

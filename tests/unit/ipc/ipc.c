@@ -200,6 +200,12 @@ const struct method *call_method(u32 iface, u16 method)
 	(void)method;
 	return iface == CAPOS_IFACE_cap_table ? &nop_method : NULL;
 }
+u64 call_fast(struct thread *thread, u64 handle, u64 call_word, u64 word[4])
+{
+	(void)thread, (void)handle, (void)call_word, (void)word;
+	return CALL_NOT_FAST;
+}
+
 u64 call_dispatch(struct call *call, u64 call_word, u64 handle)
 {
 	if (CAPOS_CALL_IFACE(call_word) == CAPOS_IFACE_cap_table && handle != PROXY)
@@ -240,6 +246,12 @@ bool sched_handoff(struct cpu *c, struct thread *thread)
 		return false;
 	sched_wake(c, thread->entity);
 	return true;
+}
+/* The general way is tried: the caller detaches and hands off itself. */
+bool sched_switch_to(struct cpu *c, struct thread *thread)
+{
+	(void)c, (void)thread;
+	return false;
 }
 
 /* --- the world --------------------------------------------------------------------------------------------------------- */
