@@ -22,4 +22,7 @@ void boot_start_cpus(void);
 /* A line or two: packages, cores, threads, last-level caches. */
 void boot_print_topology(void);
 
+/* options.c: act on the command line. */
+void boot_options(const char *cmdline);
+
 #endif

@@ -52,6 +52,7 @@ struct thread *kernel_boot(const struct boot_info *info)
 	manifest = boot_read_manifest(info->cpu_count);
 	boot_start_cpus();
 	banner();
+	boot_options(kernel_state.boot.cmdline);
 	log_set_console_level((enum log_level)manifest->log_level);
 
 	atomic_store_relaxed(&boot->live, 1u); /* ourselves: the last process has not ended before all have begun */

@@ -274,6 +274,7 @@ bool frame_alloc(struct paddr *out)
 {
 	u64 frame;
 
+	no_alloc_check();
 	if (mm()->inject && fault_inject_alloc != NULL && fault_inject_alloc())
 		return false;
 	frame = take(magazine_here());

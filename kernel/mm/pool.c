@@ -122,6 +122,7 @@ u16 pool_alloc(enum pool_id id, struct process *process, void **out)
 	struct pool *pool = pool_of(id);
 	void *object = NULL;
 
+	no_alloc_check();
 	if (!quota_charge(process, CAPOS_QUOTA_MEMORY, pool->object_bytes))
 		return CAPOS_STATUS_QUOTA_EXCEEDED;
 	spin_lock(&pool->lock);

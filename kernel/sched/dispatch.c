@@ -375,7 +375,9 @@ static __attribute__((noinline)) struct thread *exit_general(struct cpu *cpu)
 		if (unlikely(cpu->armed_waiter != NULL))
 			check_armed(cpu);
 		if (unlikely(cpu->resched || cpu->current_entity == NULL)) {
+			no_alloc_begin(cpu);
 			choose(cpu);
+			no_alloc_end(cpu);
 			continue;
 		}
 		if (unlikely(thread == NULL)) {

@@ -52,6 +52,7 @@ void sched_irq(struct cpu *cpu, u32 bits)
 {
 	struct instant now = mach_clock();
 
+	no_alloc_begin(cpu);
 	TRACE(cpu, IRQ, cpu->current ? cpu->current->object.id : 0, bits, 0);
 	if (bits & IRQ_TIMER) {
 		cpu->armed_ns = INSTANT_NEVER.ns;
@@ -85,6 +86,7 @@ void sched_irq(struct cpu *cpu, u32 bits)
 	/* Else a slice that is over would be armed for, and expire once more: sched_exit chooses, and arms. */
 	if (!cpu->resched)
 		dispatch_arm(cpu);
+	no_alloc_end(cpu);
 }
 
 struct thread *kernel_irq(struct cpu *cpu, u32 bits)

@@ -100,6 +100,7 @@ void sched_wake(struct cpu *cpu, struct entity *entity)
 	struct cpu *previous = atomic_load_relaxed(&entity->cpu);
 	struct cpu *target = place_woken(cpu, entity);
 
+	no_alloc_begin(cpu);
 	entity->enqueued_ns = mach_clock().ns;
 	if (entity->kind == ENTITY_THREAD) {
 		TRACE(cpu, WAKE, entity->thread->object.id, target->id, cpu->current ? cpu->current->object.id : 0);
@@ -109,6 +110,7 @@ void sched_wake(struct cpu *cpu, struct entity *entity)
 		}
 	}
 	wake_push(cpu, target, entity, OWNER_NONE, true);
+	no_alloc_end(cpu);
 }
 
 void sched_request(struct cpu *cpu, struct cpu *target, u32 request)

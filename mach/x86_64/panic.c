@@ -60,7 +60,8 @@ static size_t walk_frames(u64 frame, u64 *pcs, size_t max, bool *whole)
 	return n;
 }
 
-/* Without frame pointers: every word that points behind a call instruction. Some may be left-overs. */
+/* Without frame pointers: every word that points behind a call instruction. Some may be left-overs. `pcs` may itself lie on
+ * the stack that is looked at: what was found is not found again there. */
 static size_t scan_stack(u64 address, u64 *pcs, size_t max)
 {
 	u64 end = stack_end(address);
@@ -72,7 +73,8 @@ static size_t scan_stack(u64 address, u64 *pcs, size_t max)
 		end = stack_end(address);
 	}
 	for (; n < max && address < end; address += 8) {
-		u64 pc = *(const u64 *)address;
+		bool own = address >= (u64)pcs && address < (u64)(pcs + max);
+		u64 pc = own ? 0 : *(const u64 *)address;
 		const u8 *code = (const u8 *)pc;
 
 		if (in_text(pc) && (code[-5] == 0xe8 || (code[-2] == 0xff && (code[-1] & 0x38) == 0x10) ||
@@ -109,7 +111,13 @@ void mach_panic_registers(void)
 {
 	const struct trap_regs *r = this_machine()->trap;
 
-	if (r != NULL) {
+	if (r == NULL) {
+		u64 rsp, rflags;
+
+		__asm__ volatile("movq %%rsp, %0; pushfq; popq %1" : "=r"(rsp), "=r"(rflags));
+		say_register("rsp ", rsp, false), say_register("rbp ", (u64)__builtin_frame_address(0), false),
+			say_register("fl  ", rflags, true);
+	} else {
 		say_register("rip ", r->rip, false), say_register("rsp ", r->rsp, false),
 			say_register("fl  ", r->rflags, true);
 		say_register("rax ", r->rax, false), say_register("rbx ", r->rbx, false),

@@ -5,7 +5,7 @@
  */
 #include "proof.h"
 
-#define CPUS_MAX 64u
+#define CPUS_MAX 255u
 #define ROUNDS 30u
 #define MANY 150u
 

@@ -3,6 +3,7 @@
 #ifndef KERNEL_CPU_H
 #define KERNEL_CPU_H
 
+#include <kernel/debug.h>
 #include <kernel/object.h>
 #include <kernel/sched.h>
 #include <kernel/timer.h>
@@ -51,7 +52,27 @@ struct CACHELINE cpu {
 	u32 lock_rank[16];	  /* (o) debug: held ranks */
 	u64 lock_order[16];
 	u32 lock_depth;
+	u32 no_alloc;		      /* (o) debug: depth of paths that must not allocate (SC4) */
 };
+
+/* SC4: between these, on this CPU, an allocation is a bug; checked in debug and simulation builds. They nest. */
+static inline void no_alloc_begin(struct cpu *cpu)
+{
+	if (CAPOS_DEBUG)
+		cpu->no_alloc++;
+}
+
+static inline void no_alloc_end(struct cpu *cpu)
+{
+	if (CAPOS_DEBUG)
+		cpu->no_alloc--;
+}
+
+/* The trap: called by every allocator. */
+static inline void no_alloc_check(void)
+{
+	KVERIFY(mach_this_cpu() == NULL || mach_this_cpu()->no_alloc == 0);
+}
 
 /* By index; panics by name for an id that does not exist. */
 struct cpu *cpu_get(u32 id);
