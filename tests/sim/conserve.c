@@ -111,6 +111,9 @@ static void spoil(u32 walks)
 		process->quota.used[CAPOS_QUOTA_THREADS] = 0;
 	if (thread != NULL && plant("ring-leak", walks))
 		thread->ring_in_flight += 2;
+	/* The allocation trap (no_alloc_check): the next allocation on CPU 0 seems to be on a path that must not. */
+	if (plant("alloc", walks))
+		no_alloc_begin(cpu_get(0));
 	if (plant("lost-time", walks))
 		cpu_get(0)->busy_ns -= MIN(cpu_get(0)->busy_ns, 1000ull);
 }

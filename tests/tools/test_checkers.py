@@ -18,6 +18,7 @@ PLANTS = {
     "free-thread": "checker conserve: process .* less threads",
     "ring-leak": "checker conserve: thread .* ring operations",
     "lost-time": "checker conserve: AC1",
+    "alloc": r"panic\+\w+\n  #\d+ (pool|frame)_alloc\+",
 }
 
 

@@ -52,7 +52,7 @@ struct CACHELINE cpu {
 	u32 lock_rank[16];	  /* (o) debug: held ranks */
 	u64 lock_order[16];
 	u32 lock_depth;
-	u32 no_alloc;		      /* (o) debug: depth of paths that must not allocate (SC4) */
+	u32 no_alloc; /* (o) debug: depth of paths that must not allocate (SC4) */
 };
 
 /* SC4: between these, on this CPU, an allocation is a bug; checked in debug and simulation builds. They nest. */
