@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the operations of issue 3 cost, in guest instructions: `make bench-costs` boots this under -icount shift=0, where
+ * What single operations cost, in guest instructions: `make bench-costs` boots this under -icount shift=0, where
  * the TSC counts instructions. Not for the simulator, whose time is not the TSC's.
  *
  * A sample is the difference of two readings around one operation, less that around nothing. The marks are no-operations
