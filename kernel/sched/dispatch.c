@@ -211,7 +211,9 @@ static void idle(struct cpu *cpu)
 	place_set_idle(cpu);
 	atomic_store_relaxed(&cpu->idling, 1u);
 	atomic_fence(); /* the store before the check of the inbox: pairs with the push in wake.c */
-	if (wake_inbox_is_empty(cpu) && atomic_load_relaxed(&cpu->requests) == 0) {
+	/* The queue too: leaving the last space and giving memory back above may have woken a thread here. */
+	if (wake_inbox_is_empty(cpu) && atomic_load_relaxed(&cpu->runq.count) == 0 &&
+	    atomic_load_relaxed(&cpu->requests) == 0) {
 		u64 next_ns = MIN(timer_next(cpu).ns, cpu->tick_ns);
 
 		if (next_ns != cpu->armed_ns) {

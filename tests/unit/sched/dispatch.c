@@ -388,6 +388,17 @@ static void idle_with_work_for_reclaim_keeps_a_tick(void **state)
 	assert_int_equal(armed_at[0], INSTANT_NEVER.ns);
 }
 
+/* Going idle leaves the last space, which wakes a thread here: it must run, not wait for an interrupt. */
+static void woken_while_going_idle(void **state)
+{
+	struct thread *a = thread_new(false);
+
+	(void)state;
+	atomic_store_relaxed(&a->own->cpu, cpus[0]);
+	woken_by_leaving = a;
+	assert_ptr_equal(exits(0), a);
+}
+
 /* --- activities ---------------------------------------------------------------------------------------------------------------------- */
 
 static enum activity_result count_steps(struct cpu *cpu, struct activity *activity)
@@ -454,6 +465,7 @@ int main(void)
 		TEST(steals_from_an_inbox_too),
 		TEST(an_idle_cpu_is_told_of_those_who_wait),
 		TEST(idle_with_work_for_reclaim_keeps_a_tick),
+		TEST(woken_while_going_idle),
 		TEST(activities_step_sleep_and_end),
 		TEST(an_activity_shares_with_threads),
 	};

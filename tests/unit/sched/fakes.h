@@ -118,9 +118,18 @@ void trace_record(struct cpu *cpu, enum capos_trace_event event, u64 thread_id, 
 {
 	(void)cpu, (void)event, (void)thread_id, (void)arg0, (void)arg1;
 }
+/* A flush that is acknowledged by leaving the space may wake who waited for it: this one. */
+static struct thread *woken_by_leaving;
+
 void space_switch(struct cpu *cpu, struct space *space)
 {
+	struct thread *thread = woken_by_leaving;
+
 	cpu->loaded_space = space;
+	if (space == NULL && thread != NULL) {
+		woken_by_leaving = NULL;
+		thread_ready(cpu, thread);
+	}
 }
 void space_handle_flush_requests(struct cpu *cpu)
 {
