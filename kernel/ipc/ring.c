@@ -30,11 +30,6 @@ void ring_init(struct thread *thread)
 	list_init(&thread->served);
 }
 
-bool ring_has_completions(struct thread *thread)
-{
-	return shared_load_relaxed(&thread->ring_cq_tail) != shared_load_relaxed(&thread->page->cq_head);
-}
-
 /* One entry consumed and not yet completed. */
 enum entry_state { ENTRY_DONE, ENTRY_IN_FLIGHT, ENTRY_OPERATION };
 

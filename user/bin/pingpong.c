@@ -6,15 +6,6 @@
 
 static capos_handle endpoint;
 
-static uint64_t number(const char *text)
-{
-	uint64_t value = 0;
-
-	for (; *text >= '0' && *text <= '9'; text++)
-		value = value * 10 + (uint64_t)(*text - '0');
-	return value;
-}
-
 /* Method 0 adds one; method 1 ends the server. */
 static uint64_t serve(void *argument)
 {
@@ -58,7 +49,7 @@ static int measure(const char *where, uint32_t server_cpu, uint64_t rounds)
 
 int main(int argc, char **argv)
 {
-	uint64_t rounds = argc > 1 ? number(argv[1]) : 10000;
+	uint64_t rounds = argc > 1 ? leading_number(argv[1]) : 10000;
 	int failed = 0;
 
 	cap_need("timer");

@@ -14,15 +14,6 @@ struct sleeper {
 static struct sleeper sleepers[THREADS_MAX];
 static uint64_t end_ns;
 
-static uint64_t number(const char *text)
-{
-	uint64_t value = 0;
-
-	for (; *text >= '0' && *text <= '9'; text++)
-		value = value * 10 + (uint64_t)(*text - '0');
-	return value;
-}
-
 static uint64_t sleep_often(void *argument)
 {
 	struct sleeper *sleeper = argument;
@@ -46,7 +37,7 @@ static uint64_t sleep_often(void *argument)
 
 int main(int argc, char **argv)
 {
-	uint64_t count = argc > 1 ? number(argv[1]) : 7, seconds = argc > 2 ? number(argv[2]) : 5;
+	uint64_t count = argc > 1 ? leading_number(argv[1]) : 7, seconds = argc > 2 ? leading_number(argv[2]) : 5;
 	uint64_t sleeps = 0, late_sum = 0, late_max = 0;
 	unsigned started = 0;
 

@@ -7,15 +7,6 @@
 
 static uint64_t end_ns;
 
-static uint64_t number(const char *text)
-{
-	uint64_t value = 0;
-
-	for (; *text >= '0' && *text <= '9'; text++)
-		value = value * 10 + (uint64_t)(*text - '0');
-	return value;
-}
-
 static uint64_t spin(void *argument)
 {
 	uint64_t rounds = 0;
@@ -31,7 +22,7 @@ static uint64_t spin(void *argument)
 
 int main(int argc, char **argv)
 {
-	uint64_t seconds = argc > 1 ? number(argv[1]) : 5, count = argc > 2 ? number(argv[2]) : 1;
+	uint64_t seconds = argc > 1 ? leading_number(argv[1]) : 5, count = argc > 2 ? leading_number(argv[2]) : 1;
 	struct thread threads[THREADS_MAX];
 	uint64_t rounds = 0, started = 0;
 

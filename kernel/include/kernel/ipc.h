@@ -84,6 +84,5 @@ void ring_op_finish(struct cpu *cpu, struct ring_op *op, u64 result, const u64 *
 void ring_operation_done(struct cpu *cpu, struct thread *thread);
 /* The thread dies: cancel operations in flight, in bounded steps; true when none is left. */
 MUST_CHECK bool ring_teardown_step(struct cpu *cpu, struct thread *thread);
-bool ring_has_completions(struct thread *thread);
 
 #endif

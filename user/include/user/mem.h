@@ -7,6 +7,7 @@
 #define USER_MEM_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 void *memchr(const void *s, int c, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
@@ -28,6 +29,16 @@ static inline void copy_name(char *to, size_t n, const char *from)
 
 	memcpy(to, from, length);
 	memset(to + length, 0, n - length);
+}
+
+/* The decimal number that `text` begins with; 0 when it begins with none. For the arguments of small programs. */
+static inline uint64_t leading_number(const char *text)
+{
+	uint64_t value = 0;
+
+	for (; *text >= '0' && *text <= '9'; text++)
+		value = value * 10 + (uint64_t)(*text - '0');
+	return value;
 }
 
 #endif
