@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""The benchmarks' own tests: what guests print, the csv, the stretches, the choice of Linux's package."""
+import importlib.machinery
+import importlib.util
+import os
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+from capos import bench  # noqa: E402
+
+
+def script(name):
+    """A tool without .py as a module."""
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), os.path.join(ROOT, "tools", name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    sys.dont_write_bytecode = True
+    loader.exec_module(module)
+    return module
+
+
+costs, irq_off = script("bench-costs"), script("bench-irq-off")
+
+
+def sample(median, low=None, high=None):
+    return {"samples": 9, "median": median, "min": low or median, "max": high or median}
+
+
+def test_costs_are_parsed_between_other_lines():
+    text = "boot\ncost name=null_call samples=9 median=80 min=79 max=90\nx cost name=no samples=1 median=1\ncost-done\n"
+    assert costs.parse(text) == {"null_call": sample(80, 79, 90)}
+
+
+def test_every_row_of_the_issue_has_its_target():
+    table = {"null_call": 80, "ipc_rt_0": 420, "ipc_rt_4": 450, "ipc_rt_8": 500, "ipc_rt_active": 900, "stale_call": 150,
+             "fault_rt": 1000, "park_rt": 1000, "yield_switch": 300, "ring_nop_32": 70, "ring_nop_1": 250,
+             "thread_create_join": 5000, "process_spawn_wait": 45000, "timer_wake_max": 1500,
+             "timer_wake_storm_max": 6000, "timer_irq": 180, "irq_off_max": 4000}
+    assert {name: costs.TARGETS[name][0] for name in table} == table
+
+
+def test_csv(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(costs, "OUT", str(tmp_path))
+    costs.report({"null_call": sample(100, 90, 110), "timer_wake_max": sample(1000, 900, 1501), "irq_off_max": sample(4000)},
+                 {"null_call": sample(300), "timer_wake_max": sample(1, 1, 3002)}, "6.12")
+    assert (tmp_path / "costs.csv").read_text() == (
+        "operation,instructions_median,instructions_min,instructions_max,linux,ratio\n"
+        "null_call,100,90,110,300,3.0\n"
+        "timer_wake_max,1000,900,1501,3002,2.0\n"
+        "irq_off_max,4000,4000,4000,,\n")
+    table = capsys.readouterr().out
+    assert "2 over target: null_call, timer_wake_max" in table and table.count("missed") == 2 and table.count(" met") == 1
+
+
+def test_stretches_are_parsed():
+    assert irq_off.parse("stretches 12 longest 300\nkind 300 2 f=200 g.part.0=100\nkind 250 1 f=250\n") == (
+        12, 300, [(300, 2, {"f": 200, "g.part.0": 100}), (250, 1, {"f": 250})])
+
+
+@pytest.mark.parametrize("names, best", [
+    (["linux-image-6.12.9+deb12-cloud-amd64", "linux-image-6.12.117+deb12-cloud-amd64", "linux-image-6.12-cloud-amd64",
+      "linux-image-6.12.200+deb12-amd64"], "linux-image-6.12.117+deb12-cloud-amd64"),
+    (["linux-image-6.1.0-9-cloud-amd64", "linux-image-6.1.0-56-cloud-amd64"], "linux-image-6.1.0-56-cloud-amd64"),
+    ([], None),
+])
+def test_the_newest_kernel_package(names, best):
+    assert bench.newest(names) == best
+
+
+def test_linux_boots_on_our_machine():
+    command = bench.linux_command("vmlinuz", [("init", b"x")], bench.qemu.Machine(cpus=1, icount=True))
+    ours = bench.qemu.Machine(cpus=1, icount=True).command("")
+    for option in ("-machine", "-cpu", "-accel", "-smp", "-m", "-icount"):
+        assert command[command.index(option) + 1] == ours[ours.index(option) + 1]
+    assert "tsc=reliable" in command[-1] and "mitigations=off" in command[-1]

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""What the benchmarks share: the folder, QEMU plugins, symbols, Debian's kernel image."""
+import glob
+import os
+import re
+import subprocess
+import sys
+
+from . import make, path, qemu
+
+OUT = path("build", "bench")
+
+
+def fail(text, output=""):
+    print(output[-3000:])
+    sys.exit(f"{os.path.basename(sys.argv[0])}: {text}")
+
+
+def build(machine):
+    code, output = make("-s", *machine.needs())
+    if code:
+        fail("capOS does not build", output)
+
+
+def boot(machine, timeout, done=None):
+    """Builds and runs a machine of ours to its end (and the text `done`)."""
+    build(machine)
+    run = qemu.run(machine, timeout)
+    if run.code != qemu.PASS if done is None else done not in run.output:
+        fail(f"capOS: {qemu.MEANING[run.code]}", run.output)
+    return run
+
+
+def plugin(name):
+    """bench/NAME.c as a QEMU plugin."""
+    os.makedirs(OUT, exist_ok=True)
+    built = os.path.join(OUT, f"{name}.so")
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", built, path("bench", f"{name}.c")],
+                   check=True)
+    return built
+
+
+def symbols(elf, base=0):
+    """Ascending (address, name) of an ELF file's functions."""
+    listed = subprocess.run(["nm", "-n", elf], text=True, capture_output=True, check=True).stdout
+    return [(int(address, 16) + base, name) for address, kind, name in
+            (line.split() for line in listed.splitlines() if len(line.split()) == 3) if kind in "tTwW"]
+
+
+def newest(packages):
+    """The cloud kernel package of the highest version among apt's names."""
+    found = [p for p in packages if re.fullmatch(r"linux-image-\d[\w.+~-]*-cloud-amd64", p)
+             and re.search(r"-\d+\.\d+\.\d+", p)]
+    return max(found, key=lambda p: [int(n) for n in re.findall(r"\d+", p)], default=None)
+
+
+def linux_kernel(version):
+    """Debian's cloud kernel image of a version like 6.12, fetched once as a package; apt must have it (backports have 6.12)."""
+    folder = os.path.join(OUT, f"linux-{version}")
+    os.makedirs(folder, exist_ok=True)
+    found = sorted(glob.glob(os.path.join(folder, "boot", "vmlinuz-*")))
+    if not found:
+        known = subprocess.run(["apt-cache", "pkgnames", f"linux-image-{version}."], text=True, capture_output=True, check=False)
+        package = newest(known.stdout.split())
+        if package is None:
+            fail(f"apt knows no linux-image-{version}.*-cloud-amd64 (apt-get update; or --linux 6.1)")
+        subprocess.run(["apt-get", "-q", "download", package], cwd=folder, check=True, capture_output=True)
+        deb = sorted(glob.glob(os.path.join(folder, f"{package}_*.deb")))[-1]
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as unpack:
+            subprocess.run(["tar", "-x", "-C", folder, "--wildcards", "./boot/vmlinuz-*"], stdin=unpack.stdout, check=True)
+        os.remove(deb)
+        found = sorted(glob.glob(os.path.join(folder, "boot", "vmlinuz-*")))
+    return found[-1]
+
+
+def cpio(files):
+    """A newc archive of executables."""
+    out = b""
+    for i, (name, data) in enumerate([*files, ("TRAILER!!!", b"")]):
+        head = [i + 1, 0o100755, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
+        out += b"070701" + b"".join(b"%08X" % v for v in head) + name.encode() + b"\0"
+        out += b"\0" * (-len(out) % 4) + data
+        out += b"\0" * (-len(out) % 4)
+    return out
+
+
+def linux_program(name, *flags):
+    """bench/linux/NAME.c as a static program: its bytes."""
+    os.makedirs(os.path.join(OUT, "linux"), exist_ok=True)
+    program = os.path.join(OUT, "linux", name)
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", *flags, "-o", program,
+                    path("bench", "linux", f"{name}.c")], check=True)
+    subprocess.run(["strip", program], check=True)
+    with open(program, "rb") as f:
+        return f.read()
+
+
+def linux_command(kernel, programs, machine, *, quiet=True):
+    """The command line for Debian's kernel with an initrd of (name, bytes): CPU, memory and clock of our machine."""
+    os.makedirs(os.path.join(OUT, "linux"), exist_ok=True)
+    initrd = os.path.join(OUT, "linux", "initrd-" + "-".join(name for name, _ in programs))
+    with open(initrd, "wb") as f:
+        f.write(cpio(programs))
+    ours = machine.command("")
+    shared = [ours[0], "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio", "-monitor", "none"]
+    for option in ("-machine", "-accel", "-cpu", "-smp", "-m", "-nic", "-icount"):
+        if option in ours:
+            shared += [option, ours[ours.index(option) + 1]]
+    words = "console=ttyS0 tsc=reliable panic=-1 mitigations=off cryptomgr.notests" + (" quiet" if quiet else "")
+    return [*shared, "-kernel", kernel, "-initrd", initrd, "-append", words]
