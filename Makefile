@@ -106,7 +106,7 @@ unit_cc_clang := $(CLANG)
 
 # --- commands -------------------------------------------------------------------------------------------------------
 
-.PHONY: all image sim-image run test help iso gdb check format sim soak clean bench-costs setup-run setup-test setup-gdb \
+.PHONY: all image sim-image run test help iso gdb check format sim soak clean bench-costs bench-boot setup-run setup-test setup-gdb \
 	unit unit-gcc unit-clang FORCE
 
 all: image ## build the kernel, the programs and every manifest's archive
@@ -136,6 +136,9 @@ soak: sim-image ## fresh seeds for SECONDS=n; every failing one with the command
 
 bench-costs: | setup-run ## instructions per operation, against Linux: build/bench/costs.csv (PROFILE=op: by function)
 	@tools/bench-costs $(if $(PROFILE),--profile $(PROFILE))
+
+bench-boot: | setup-run ## QEMU start to prompt, against Linux with a static init (TIMES=n)
+	@tools/bench-boot $(if $(TIMES),--times $(TIMES))
 
 check: | setup-test ## format, static checks, header levels, globals
 	@tools/check

@@ -265,7 +265,7 @@ static void rings(void)
 
 /* --- time --------------------------------------------------------------------------------------------------------------- */
 
-static void wakes(void)
+static void wakes(const char *name)
 {
 	struct timespec now;
 
@@ -282,8 +282,28 @@ static void wakes(void)
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &now, NULL);
 		add(__rdtsc() - (before + (after - before) / 2 + span) + overhead);
 	}
-	report("timer_wake_max", 1);
+	report(name, 1);
 	set_fifo(0);
+}
+
+/* Beside a process that spawns, starts threads and unmaps without end, at ordinary priority. */
+static void storm(void)
+{
+	pid_t child = fork();
+
+	while (child == 0) {
+		char *at = mmap(NULL, 16 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		for (unsigned i = 0; i < 16; i++)
+			at[i * 4096] = 1;
+		munmap(at, 16 * 4096);
+		process_round();
+		thread_round();
+	}
+	wakes("timer_wake_storm_max");
+	must(waitpid(child, NULL, WNOHANG) == 0, "storm");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
 }
 
 static void ticks(void)
@@ -330,7 +350,8 @@ int main(void)
 	for (unsigned i = 0; i < 200; i++)
 		SAMPLE(process_round());
 	report("process_spawn_wait", 1);
-	wakes();
+	wakes("timer_wake_max");
+	storm();
 	ticks();
 	printf("cost-done\n");
 	fflush(stdout);

@@ -29,6 +29,7 @@
 	X(thread_create_join, 1)                                                                                     \
 	X(process_spawn_wait, 1)                                                                                     \
 	X(timer_wake_max, 1)                                                                                         \
+	X(timer_wake_storm_max, 1)                                                                                   \
 	X(timer_irq, 1)
 
 enum cost_operation {
@@ -70,7 +71,10 @@ void costs_ipc(void);
 void costs_threads(void);
 void costs_timer(void);
 
-/* A child process: this program in another mode, with a capability "port" (0: none). */
+/* Spawns, threads and unmaps without end (a child's mode). */
+_Noreturn void costs_storm(void);
+
+/* A child process: this program in another mode, with a capability "port" (0: none). "storm" may have children itself. */
 capos_handle costs_child(const char *mode, capos_handle port, uint32_t rights);
 void costs_child_end(capos_handle process);
 int costs_child_main(const char *mode);

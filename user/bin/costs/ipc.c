@@ -119,6 +119,8 @@ int costs_child_main(const char *mode)
 		must(thread_set_fault_endpoint(known.self, cap("port")));
 		__builtin_trap();
 	}
+	if (strcmp(mode, "storm") == 0)
+		costs_storm();
 	for (;;)
 		yield();
 }

@@ -80,6 +80,13 @@ capos_handle costs_child(const char *mode, capos_handle port, uint32_t rights)
 	(void)spawn_grant_own(&spawn, "console");
 	if (port)
 		(void)spawn_grant(&spawn, "port", port, rights);
+	if (strcmp(mode, "storm") == 0) {
+		(void)spawn_grant_own(&spawn, "process_spawner");
+		spawn.memory_bytes = 4u << 20;
+		spawn.slots = 256;
+		spawn.threads = 32;
+		spawn.processes = 2;
+	}
 	must(spawn_start(&spawn, &process, NULL));
 	return process;
 }

@@ -42,6 +42,31 @@ static void process_round(void)
 	must(spawn_finish(process, CAPOS_NEVER, &end));
 }
 
+/* Memory of several pages, touched, and given back. */
+static void unmap_round(void)
+{
+	const uint64_t pages = 16;
+	capos_handle memory = 0;
+	uint64_t at = 0;
+
+	must(factory_memory(known.factory, pages * CAPOS_PAGE_BYTES, 0, &memory));
+	must(address_space_map(known.space, memory, 0, 0, pages * CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE, &at));
+	for (uint64_t i = 0; i < pages; i++)
+		((volatile uint8_t *)at)[i * CAPOS_PAGE_BYTES] = 1;
+	must(address_space_unmap(known.space, at, pages * CAPOS_PAGE_BYTES));
+	must(cap_table_destroy(known.caps, memory));
+	must(cap_table_release(known.caps, memory));
+}
+
+void costs_storm(void)
+{
+	for (;;) {
+		process_round();
+		thread_round();
+		unmap_round();
+	}
+}
+
 /* --- two threads that wake each other -------------------------------------------------------------------------------- */
 
 static uint32_t ball[2];
