@@ -108,6 +108,7 @@ static __attribute__((noinline)) u64 call_with_message(struct call *call, const 
 	u64 result;
 
 	call->in_bytes = (flags & CAPOS_CALL_MESSAGE) != 0 ? shared_load_relaxed(&page->send_bytes) : 0;
+	call->out_bytes = 0;
 	result = call_check_message(method, flags, call->in_bytes);
 	if (result != STATUS(OK))
 		return result;
@@ -176,26 +177,15 @@ static __attribute__((noinline)) void call_other_op(struct cpu *cpu, struct thre
 	}
 }
 
-/*
- * The fast path is a call of a method without message, and is straight: look-up, compare, method, result. What is rare
- * stands behind one test of op and flags together.
- */
-static __attribute__((noinline)) void call_general(struct cpu *cpu, struct thread *thread)
+/* A call of a method that is not fast, or of an endpoint. */
+static __attribute__((noinline)) void call_general(struct cpu *cpu, struct thread *thread, u64 call_word)
 {
 	struct mach_frame *frame = &thread->mach.frame;
-	u64 call_word = frame->call, result;
+	u64 result;
 	const struct method *method = NULL;
 	struct call call;
 	unsigned flags = CAPOS_CALL_FLAGS(call_word);
 
-	TRACE(cpu, CALL, thread->object.id, call_word, frame->handle);
-	/* Who makes things die helps to reclaim them. */
-	if (unlikely(cpu->deferred_first != NULL))
-		(void)reclaim_poll(cpu);
-	if (unlikely(CAPOS_CALL_OP(call_word) != CAPOS_OP_CALL)) {
-		call_other_op(cpu, thread, call_word);
-		return;
-	}
 	if (unlikely(!call_flags_ok(flags))) {
 		call_return(cpu, thread, STATUS_DETAIL(BAD_ARGUMENT, CALL_WORD_INDEX));
 		return;
@@ -212,13 +202,8 @@ static __attribute__((noinline)) void call_general(struct cpu *cpu, struct threa
 	call.cpu = cpu;
 	call.thread = thread;
 	call.word = frame->word;
-	call.in = NULL;
-	call.in_bytes = 0;
-	call.out_bytes = 0;
-	call.out = NULL;
 	call.waiter = &thread->wait;
-	call.deadline = INSTANT_NEVER;
-	call.ring = false;
+	call.ring = false; /* no deadline but in a word; `in` and `out` only with a message */
 	if (unlikely((flags | method->bytes_in_max | method->bytes_out_max) != 0))
 		result = call_with_message(&call, method, flags);
 	else
@@ -231,9 +216,23 @@ static __attribute__((noinline)) void call_general(struct cpu *cpu, struct threa
 void call_syscall(struct cpu *cpu)
 {
 	struct thread *thread = cpu->current;
+	u64 call_word;
 
-	if (!endpoint_syscall_fast(cpu, thread))
-		call_general(cpu, thread);
+	if (endpoint_syscall_fast(cpu, thread))
+		return;
+	call_word = thread->mach.frame.call;
+	TRACE(cpu, CALL, thread->object.id, call_word, thread->mach.frame.handle);
+	/* Who makes things die helps to reclaim them. */
+	if (unlikely(cpu->deferred_first != NULL))
+		(void)reclaim_poll(cpu);
+	if (CAPOS_CALL_OP(call_word) == CAPOS_OP_CALL) {
+		call_general(cpu, thread, call_word);
+	} else if (call_word == CAPOS_CALL_WORD(0, 0, CAPOS_OP_YIELD, 0, 0)) {
+		call_return(cpu, thread, STATUS(OK));
+		sched_yield_current(cpu);
+	} else {
+		call_other_op(cpu, thread, call_word);
+	}
 }
 
 /* A plain call of a METHOD_FAST, from look-up to result; CALL_NOT_FAST: something else, or an endpoint. The interface is that of

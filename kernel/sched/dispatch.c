@@ -33,21 +33,6 @@ void sched_init_cpu(struct cpu *cpu)
 	}
 }
 
-void dispatch_arm(struct cpu *cpu)
-{
-	u64 next_ns = timer_next(cpu).ns;
-
-	if (cpu->current_entity != NULL) {
-		next_ns = MIN(next_ns, cpu->tick_ns);
-		if (atomic_load_relaxed(&cpu->runq.count) > 0)
-			next_ns = MIN(next_ns, cpu->slice_end_ns);
-	}
-	if (next_ns < cpu->armed_ns) {
-		cpu->armed_ns = next_ns;
-		mach_timer_arm((struct instant){ next_ns });
-	}
-}
-
 /* --- leaving --------------------------------------------------------------------------------------------------------- */
 
 void sched_detach_current(struct cpu *cpu)
@@ -56,7 +41,7 @@ void sched_detach_current(struct cpu *cpu)
 	struct entity *entity = cpu->current_entity;
 
 	KASSERT(thread != NULL && entity->thread == thread && thread->entity == entity);
-	sched_charge(cpu, mach_clock());
+	account_current(cpu, entity, mach_clock());
 	thread->account.blocks++;
 	mach_thread_leave(thread);
 	owner_change(entity, OWNER_CURRENT, OWNER_NONE);
@@ -80,7 +65,7 @@ bool sched_handoff(struct cpu *cpu, struct thread *thread)
 }
 
 /* The current entity goes back to a queue: preempted, or it yields. */
-static void requeue_current(struct cpu *cpu) REQUIRES(cpu->runq.lock)
+static inline void requeue_current(struct cpu *cpu) REQUIRES(cpu->runq.lock)
 {
 	struct entity *entity = cpu->current_entity;
 
@@ -96,11 +81,11 @@ static void requeue_current(struct cpu *cpu) REQUIRES(cpu->runq.lock)
 /* --- choosing -------------------------------------------------------------------------------------------------------- */
 
 /* keep_slice: a hand-off goes on within the slice of the one that blocked. */
-static void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
+static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
 {
 	u64 now_ns = cpu->account_ns;
-	struct cpu_account *account;
-
+	struct thread *thread = entity->thread;
+	struct cpu_account *account = thread != NULL ? &thread->account : &entity->activity->account;
 	u32 owner;
 
 	atomic_store_relaxed(&entity->cpu, cpu);
@@ -109,8 +94,7 @@ static void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
 	owner = atomic_xchg(&entity->owner, (u32)OWNER_CURRENT);
 	KASSERT(owner == OWNER_HANDOFF);
 	cpu->current_entity = entity;
-	cpu->current = entity->kind == ENTITY_THREAD ? entity->thread : NULL;
-	account = account_of(entity);
+	cpu->current = thread;
 	account->switches++;
 	if (now_ns > entity->enqueued_ns)
 		account->runnable_ns += now_ns - entity->enqueued_ns;
@@ -120,10 +104,10 @@ static void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
 		cpu->slice_end_ns = now_ns + policy_slice_ns(&cpu->runq, entity);
 	if (cpu->tick_ns == INSTANT_NEVER.ns)
 		cpu->tick_ns = now_ns + TICK_NS;
-	if (cpu->current != NULL) {
-		KASSERT(cpu->current->entity == entity);
-		space_switch(cpu, &cpu->current->process->space);
-		TRACE(cpu, SWITCH, cpu->current->object.id, cpu->current->object.id, 0);
+	if (likely(thread != NULL)) {
+		KASSERT(thread->entity == entity);
+		space_switch(cpu, &thread->process->space);
+		TRACE(cpu, SWITCH, thread->object.id, thread->object.id, 0);
 	}
 }
 
@@ -178,30 +162,53 @@ static struct entity *steal(struct cpu *cpu)
 	return NULL;
 }
 
-/* The best of our own queue; what may not run here (its pinning changed) is sent where it may. */
+/* The best of our own queue. */
+static struct entity *take_best(struct cpu *cpu) REQUIRES(cpu->runq.lock)
+{
+	struct entity *entity = policy_pick(&cpu->runq);
+
+	if (entity != NULL)
+		owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
+	return entity;
+}
+
+/* What was taken from the queue and may not run here (its pinning changed) is sent where it may: true. */
+static __attribute__((noinline)) bool send_away(struct cpu *cpu, struct entity *entity)
+{
+	struct cpu *pinned = place_pinned(entity);
+
+	if (pinned == NULL || pinned == cpu)
+		return false;
+	account_of(entity)->migrations++;
+	wake_push(cpu, pinned, entity, OWNER_HANDOFF, false);
+	return true;
+}
+
+static inline bool sent_away(struct cpu *cpu, struct entity *entity)
+{
+	u32 id = shared_load_relaxed(&entity->pinned_cpu);
+
+	return unlikely(id != CAPOS_CPU_ANY && id != cpu->id) && send_away(cpu, entity);
+}
+
 static struct entity *pick(struct cpu *cpu)
 {
-	for (;;) {
-		struct entity *entity;
-		struct cpu *pinned;
+	struct entity *entity;
 
+	do {
+		/* Without a look first: a thief that moves the inbox to the queue holds the lock, and tells nobody. */
 		spin_lock(&cpu->runq.lock);
 		wake_drain_locked(cpu);
-		entity = policy_pick(&cpu->runq);
-		if (entity != NULL)
-			owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
+		entity = take_best(cpu);
 		spin_unlock(&cpu->runq.lock);
-		pinned = entity != NULL ? place_pinned(entity) : NULL;
-		if (pinned == NULL || pinned == cpu)
-			return entity;
-		account_of(entity)->migrations++;
-		wake_push(cpu, pinned, entity, OWNER_HANDOFF, false);
-	}
+	} while (unlikely(entity != NULL && sent_away(cpu, entity)));
+	return entity;
 }
 
 /* Nothing to run: wait for an interrupt. */
 static void idle(struct cpu *cpu)
 {
+	struct instant now;
 	u32 bits = 0;
 	bool deferred;
 
@@ -226,22 +233,28 @@ static void idle(struct cpu *cpu)
 	}
 	atomic_store_relaxed(&cpu->idling, 0u);
 	place_clear_idle(cpu);
-	account_idle(cpu, mach_clock());
-	sched_irq(cpu, bits);
+	now = mach_clock();
+	account_idle(cpu, now);
+	(void)sched_irq(cpu, bits, now);
 	cpu->tick_ns = INSTANT_NEVER.ns;
 }
 
-/* Current gives way to the queue's best, or is where it may not be any more: false: it goes on. */
-static bool preempt(struct cpu *cpu)
+/* Current gives way to the queue's best, which is *next now, or is where it may not be any more. False: it goes on. */
+static bool preempt(struct cpu *cpu, struct entity **next)
 {
 	struct entity *entity = cpu->current_entity;
 	bool slice_over = cpu->account_ns >= cpu->slice_end_ns;
 	bool gives_way;
 
+	*next = NULL;
 	spin_lock(&cpu->runq.lock);
 	wake_drain_locked(cpu);
-	gives_way = policy_preempts(&cpu->runq, entity, slice_over) || !place_allows(cpu, entity);
-	if (gives_way) {
+	policy_advance(&cpu->runq, entity);
+	gives_way = policy_preempts(&cpu->runq, entity, slice_over);
+	if (gives_way)
+		*next = take_best(cpu);
+	if (gives_way || !place_allows(cpu, entity)) {
+		gives_way = true;
 		account_of(entity)->preemptions++;
 		requeue_current(cpu);
 	} else if (slice_over) {
@@ -251,6 +264,18 @@ static bool preempt(struct cpu *cpu)
 	return gives_way;
 }
 
+/* The place of a hand-off is filled: that one, unless hand-offs would keep others from running. */
+static struct entity *take_handoff(struct cpu *cpu)
+{
+	struct entity *entity = cpu->handoff->entity;
+
+	cpu->handoff = NULL;
+	if (likely(cpu->account_ns < cpu->slice_end_ns || atomic_load_relaxed(&cpu->runq.count) == 0))
+		return entity;
+	wake_push(cpu, cpu, entity, OWNER_HANDOFF, true);
+	return NULL;
+}
+
 /* Choose what runs next; returns with current_entity set, or after an idle wait. */
 static void choose(struct cpu *cpu)
 {
@@ -258,29 +283,24 @@ static void choose(struct cpu *cpu)
 	bool handed = false;
 
 	cpu->resched = false;
-	sched_charge(cpu, mach_clock());
+	/* Without a current entity the time is accounted for up to where that left. */
 	if (cpu->current_entity != NULL) {
-		if (!preempt(cpu)) {
+		KASSERT(cpu->handoff == NULL);
+		account_current(cpu, cpu->current_entity, mach_clock());
+		if (!preempt(cpu, &entity)) {
 			dispatch_arm(cpu);
 			return;
 		}
-	}
-	if (cpu->handoff != NULL) {
-		entity = cpu->handoff->entity;
-		cpu->handoff = NULL;
-		handed = true;
-		if (cpu->account_ns >= cpu->slice_end_ns && atomic_load_relaxed(&cpu->runq.count) > 0) {
-			/* The slice is over: hand-offs must not keep others from running. */
-			wake_push(cpu, cpu, entity, OWNER_HANDOFF, true);
+		if (entity != NULL && sent_away(cpu, entity))
 			entity = NULL;
-		}
+	} else if (cpu->handoff != NULL) {
+		entity = take_handoff(cpu);
+		handed = entity != NULL;
 	}
-	if (entity == NULL) {
-		handed = false;
+	if (entity == NULL)
 		entity = pick(cpu);
-		if (entity == NULL)
-			entity = steal(cpu);
-	}
+	if (entity == NULL)
+		entity = steal(cpu);
 	if (entity == NULL) {
 		idle(cpu);
 		return;
@@ -291,17 +311,28 @@ static void choose(struct cpu *cpu)
 
 void sched_yield_current(struct cpu *cpu)
 {
-	struct entity *entity = cpu->current_entity;
+	struct entity *entity = cpu->current_entity, *next = NULL;
 
-	sched_charge(cpu, mach_clock());
+	if (runq_looks_empty(cpu))
+		return;
+	no_alloc_begin(cpu);
+	account_current(cpu, entity, mach_clock());
 	spin_lock(&cpu->runq.lock);
 	wake_drain_locked(cpu);
-	if (atomic_load_relaxed(&cpu->runq.count) > 0) {
+	if (likely(atomic_load_relaxed(&cpu->runq.count) > 0)) {
 		policy_yield(&cpu->runq, entity);
 		cpu->current->account.blocks++;
+		/* First: the queue is shorter by one when current enters it. */
+		next = take_best(cpu);
 		requeue_current(cpu);
 	}
 	spin_unlock(&cpu->runq.lock);
+	/* Else sched_exit chooses. */
+	if (likely(next != NULL && !sent_away(cpu, next))) {
+		set_current(cpu, next, false);
+		dispatch_arm(cpu);
+	}
+	no_alloc_end(cpu);
 }
 
 /* --- attention, activities, exit --------------------------------------------------------------------------------------- */
@@ -330,7 +361,7 @@ static void window(struct cpu *cpu)
 	bits = mach_irq_window(cpu);
 	reclaim_kernel_enter(cpu);
 	if (bits != 0 || cpu->resched)
-		sched_irq(cpu, bits);
+		(void)sched_irq(cpu, bits, mach_clock());
 }
 
 /* The current thread has something to do before it may return to user mode. */

@@ -38,7 +38,10 @@ static void tick(struct cpu *cpu, struct instant now)
 	(void)reclaim_poll(cpu);
 	spin_lock(&cpu->runq.lock);
 	wake_drain_locked(cpu);
-	may_move = cpu->current_entity != NULL && policy_may_move(&cpu->runq);
+	if (cpu->current_entity != NULL)
+		policy_advance(&cpu->runq, cpu->current_entity);
+	may_move = atomic_load_relaxed(&cpu->runq.count) > 0 && cpu->current_entity != NULL &&
+		   policy_may_move(&cpu->runq);
 	spin_unlock(&cpu->runq.lock);
 	if (may_move) {
 		struct cpu *idle = place_take_idle(cpu);
@@ -48,15 +51,18 @@ static void tick(struct cpu *cpu, struct instant now)
 	}
 }
 
-void sched_irq(struct cpu *cpu, u32 bits)
+bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 {
-	struct instant now = mach_clock();
+	bool worked = (bits & ~IRQ_TIMER) != 0;
 
 	no_alloc_begin(cpu);
 	TRACE(cpu, IRQ, cpu->current ? cpu->current->object.id : 0, bits, 0);
 	if (bits & IRQ_TIMER) {
 		cpu->armed_ns = INSTANT_NEVER.ns;
-		timer_run_due(cpu, now);
+		if (atomic_load_relaxed(&cpu->timers.first_ns) <= now.ns) {
+			timer_run_due(cpu, now);
+			worked = true;
+		}
 		if (now.ns >= cpu->tick_ns)
 			tick(cpu, now);
 	}
@@ -76,7 +82,8 @@ void sched_irq(struct cpu *cpu, u32 bits)
 		if (requests & REQUEST_RESCHEDULE)
 			cpu->resched = true;
 	}
-	if (!wake_inbox_is_empty(cpu)) {
+	if (unlikely(!wake_inbox_is_empty(cpu))) {
+		worked = true;
 		spin_lock(&cpu->runq.lock);
 		wake_drain_locked(cpu);
 		if (cpu->current_entity != NULL && policy_preempts(&cpu->runq, cpu->current_entity, false))
@@ -87,14 +94,40 @@ void sched_irq(struct cpu *cpu, u32 bits)
 	if (!cpu->resched)
 		dispatch_arm(cpu);
 	no_alloc_end(cpu);
+	return worked;
+}
+
+/* The timer's interrupt came for the tick alone, and there is nothing that the tick would change. */
+static inline bool tick_is_quiet(struct cpu *cpu, struct instant now)
+{
+	return now.ns >= cpu->tick_ns && atomic_load_relaxed(&cpu->timers.first_ns) > now.ns &&
+	       runq_looks_empty(cpu) && atomic_load_relaxed(&cpu->ipi_pending) == 0 &&
+	       atomic_load_relaxed(&cpu->requests) == 0 && cpu->deferred_first == NULL;
+}
+
+/* What sched_irq does then. */
+static inline void quiet_tick(struct cpu *cpu, struct instant now)
+{
+	TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
+	cpu->ticks++;
+	cpu->tick_ns = now.ns + TICK_NS;
+	spin_lock(&cpu->runq.lock);
+	policy_advance(&cpu->runq, cpu->current_entity);
+	spin_unlock(&cpu->runq.lock);
+	cpu->armed_ns = MIN(cpu->tick_ns, atomic_load_relaxed(&cpu->timers.first_ns));
+	mach_timer_arm((struct instant){ cpu->armed_ns });
 }
 
 struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 {
+	struct instant now = mach_clock();
+
 	reclaim_kernel_enter_inline(cpu);
-	sched_charge(cpu, mach_clock());
-	sched_irq(cpu, bits);
-	account_irq(cpu, mach_clock());
+	account_current(cpu, cpu->current_entity, now);
+	if (likely(bits == IRQ_TIMER && tick_is_quiet(cpu, now)))
+		quiet_tick(cpu, now);
+	else if (unlikely(sched_irq(cpu, bits, now)))
+		account_irq(cpu, mach_clock());
 	return sched_exit(cpu);
 }
 

@@ -72,7 +72,10 @@ void policy_enqueue(struct runq *runq, struct entity *entity, bool woken, bool m
 
 void policy_dequeue(struct runq *runq, struct entity *entity)
 {
-	RB_REMOVE(entity_tree, &runq->tree, entity);
+	if (atomic_load_relaxed(&runq->count) == 1)
+		RB_INIT(&runq->tree);
+	else
+		RB_REMOVE(entity_tree, &runq->tree, entity);
 	note_lead(runq, entity);
 	atomic_store_relaxed(&runq->count, atomic_load_relaxed(&runq->count) - 1);
 }

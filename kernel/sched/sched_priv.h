@@ -21,9 +21,23 @@ static inline void owner_change(struct entity *entity, enum dispatch_owner from,
 /* wake.c */
 /* Put a runnable entity (owner `from`) into the queue of `target`: directly when it is this CPU, else by its inbox. */
 void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum dispatch_owner from, bool woken);
+static inline bool wake_inbox_is_empty(struct cpu *cpu)
+{
+	return atomic_load_acquire(&cpu->inbox) == NULL; /* pairs with the compare-and-swap in inbox_push */
+}
+void wake_take_inbox_locked(struct cpu *owner) REQUIRES(owner->runq.lock);
 /* Move what was pushed to `owner`'s inbox into its queue. */
-void wake_drain_locked(struct cpu *owner) REQUIRES(owner->runq.lock);
-bool wake_inbox_is_empty(struct cpu *cpu);
+static inline void wake_drain_locked(struct cpu *owner) REQUIRES(owner->runq.lock)
+{
+	if (unlikely(!wake_inbox_is_empty(owner)))
+		wake_take_inbox_locked(owner);
+}
+/* For who has something else to run: what comes too late for this look, or is being moved from inbox to queue by a thief in
+ * this moment, waits for the next tick at most. */
+static inline bool runq_looks_empty(struct cpu *cpu)
+{
+	return atomic_load_relaxed(&cpu->runq.count) == 0 && wake_inbox_is_empty(cpu);
+}
 
 /* place.c */
 struct cpu *place_woken(struct cpu *cpu, struct entity *entity);
@@ -47,7 +61,20 @@ static inline bool place_allows(const struct cpu *cpu, const struct entity *enti
 
 /* dispatch.c */
 /* Arm the one-shot for this CPU's next event if that is earlier than what is armed. */
-void dispatch_arm(struct cpu *cpu);
+static inline void dispatch_arm(struct cpu *cpu)
+{
+	u64 next_ns = atomic_load_relaxed(&cpu->timers.first_ns);
+
+	if (cpu->current_entity != NULL) {
+		next_ns = MIN(next_ns, cpu->tick_ns);
+		if (atomic_load_relaxed(&cpu->runq.count) > 0)
+			next_ns = MIN(next_ns, cpu->slice_end_ns);
+	}
+	if (unlikely(next_ns < cpu->armed_ns)) {
+		cpu->armed_ns = next_ns;
+		mach_timer_arm((struct instant){ next_ns });
+	}
+}
 
 /* activity.c */
 void activity_sleep(struct cpu *cpu, struct activity *activity);
@@ -56,7 +83,10 @@ void activity_sleep(struct cpu *cpu, struct activity *activity);
 /* Time since the last account goes to interrupts and picking. */
 void account_irq(struct cpu *cpu, struct instant now);
 void account_idle(struct cpu *cpu, struct instant now);
-struct cpu_account *account_of(struct entity *entity);
+static inline struct cpu_account *account_of(struct entity *entity)
+{
+	return likely(entity->kind == ENTITY_THREAD) ? &entity->thread->account : &entity->activity->account;
+}
 
 /* The span since the last account. */
 static inline u64 account_elapsed_ns(struct cpu *cpu, struct instant now)
@@ -66,6 +96,17 @@ static inline u64 account_elapsed_ns(struct cpu *cpu, struct instant now)
 	KASSERT(now.ns >= cpu->account_ns);
 	cpu->account_ns = now.ns;
 	return delta_ns;
+}
+
+/* sched_charge where there is a current entity. */
+static inline void account_current(struct cpu *cpu, struct entity *entity, struct instant now)
+{
+	u64 delta_ns = account_elapsed_ns(cpu, now);
+
+	cpu->busy_ns += delta_ns;
+	account_of(entity)->runtime_ns += delta_ns;
+	policy_charge(&cpu->runq, entity, delta_ns + entity->uncharged_ns);
+	entity->uncharged_ns = 0;
 }
 
 /* sched_charge where the current entity goes on, with another thread: the policy is told with the next sched_charge. */

@@ -21,11 +21,6 @@ void entity_init(struct entity *entity, enum entity_kind kind, u32 pinned_cpu)
 	*entity = (struct entity){ .kind = (u8)kind, .weight = WEIGHT_DEFAULT, .pinned_cpu = pinned_cpu };
 }
 
-bool wake_inbox_is_empty(struct cpu *cpu)
-{
-	return atomic_load_acquire(&cpu->inbox) == NULL; /* pairs with the compare-and-swap in inbox_push */
-}
-
 static void inbox_push(struct cpu *target, struct entity *entity)
 {
 	struct entity *head;
@@ -45,17 +40,14 @@ static void send_ipi(struct cpu *cpu, struct cpu *target, u32 reason)
 	mach_ipi_send(target);
 }
 
-void wake_drain_locked(struct cpu *owner)
+void wake_take_inbox_locked(struct cpu *owner)
 {
-	struct entity *entity = atomic_load_relaxed(&owner->inbox);
+	struct entity *entity = atomic_xchg(&owner->inbox, NULL); /* acquire: pairs with inbox_push */
 	struct entity *ordered = NULL;
 
 	/* Only the owner knows its current. */
 	if (owner == mach_this_cpu() && owner->current_entity != NULL)
 		policy_advance(&owner->runq, owner->current_entity);
-	if (entity == NULL)
-		return;
-	entity = atomic_xchg(&owner->inbox, NULL); /* acquire: pairs with inbox_push */
 	while (entity != NULL) {
 		struct entity *next = entity->inbox_next;
 

@@ -90,8 +90,12 @@ struct thread *trap_user(struct cpu *cpu, u64 vector, u64 error)
 {
 	struct mach_cpu *m = (struct mach_cpu *)cpu;
 	struct mach_thread *thread = (struct mach_thread *)m->current;
-	struct fault fault = { .ip = thread->frame.ip };
+	struct fault fault;
 
+	if (likely(vector == VECTOR_TIMER)) {
+		apic_eoi();
+		return kernel_irq(cpu, IRQ_TIMER);
+	}
 	if (vector >= ARRAY_COUNT(exception_causes)) {
 		u32 bits = irq_acknowledge(vector);
 
@@ -101,6 +105,7 @@ struct thread *trap_user(struct cpu *cpu, u64 vector, u64 error)
 		fpu_trap(m, thread);
 		return m->current;
 	}
+	fault = (struct fault){ .ip = thread->frame.ip };
 	fault.cause = exception_causes[vector] != 0 ? exception_causes[vector] : FAULT_OTHER;
 	if (vector == VECTOR_PAGE_FAULT) {
 		fault.addr = read_cr2();

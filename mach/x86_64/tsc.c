@@ -144,7 +144,7 @@ void tsc_init(void)
 	apic_hz = MAX(median(apic), 1000ull);
 	ns_mul = multiply_divide(NS_PER_S, 1ull << NS_SHIFT, hz);
 	count_mul = multiply_divide(deadline_mode ? hz : apic_hz, 1ull << 32, NS_PER_S);
-	count_ns_max = deadline_mode ? ~0ull >> 2 : 0xfffffff0ull * NS_PER_S / apic_hz;
+	count_ns_max = deadline_mode ? ~0ull >> 2 : 0xf0000000ull * NS_PER_S / apic_hz;
 	base = rdtsc_ordered();
 }
 
@@ -182,5 +182,5 @@ void mach_timer_arm(struct instant deadline)
 	if (deadline_mode)
 		wrmsr(MSR_TSC_DEADLINE, now_tsc + count);
 	else
-		apic_timer_set((u32)MIN(count, 0xffffffffull));
+		apic_timer_set((u32)count); /* count_ns_max keeps it below 2^32 */
 }

@@ -26,11 +26,8 @@ uint32_t ring_ready(void)
 
 struct capos_result ring_enter(uint64_t count, uint64_t deadline_ns)
 {
-	struct capos_regs regs = { .call = CAPOS_CALL_WORD(0, 0, CAPOS_OP_ENTER, 2, 0),
-				   .word = { count, deadline_ns } };
-
-	capos_syscall(&regs);
-	return result_of(regs.call);
+	return result_of(
+		capos_call_short(0, count, deadline_ns, 0, 0, CAPOS_CALL_WORD(0, 0, CAPOS_OP_ENTER, 2, 0)).result);
 }
 
 struct capos_result ring_submit_wait(const struct capos_sqe *entry)

@@ -160,8 +160,8 @@ void sched_drop_entity(struct thread *thread);
 void sched_yield_current(struct cpu *cpu);
 /* End of every kernel entry: the thread to resume. Handles attention (kill, operations), picks, runs activities, idles. */
 MUST_CHECK struct thread *sched_exit(struct cpu *cpu);
-/* Interrupt bits, in user mode or from a window. */
-void sched_irq(struct cpu *cpu, u32 bits);
+/* Interrupt bits, in user mode or from a window; `now`: read after them. False: there was nothing to do but to look, for a tick. */
+bool sched_irq(struct cpu *cpu, u32 bits, struct instant now);
 /* Ask a CPU to look (REQUEST_*); sends one IPI unless one is pending. Full barrier before the IPI. */
 void sched_request(struct cpu *cpu, struct cpu *target, u32 request);
 /* Bring the running interval of current up to now. */

@@ -263,7 +263,8 @@ static struct thread *interrupted(u32 id, u32 bits)
 	if (cpu->current != NULL)
 		return kernel_irq(cpu, bits);
 	atomic_store_relaxed(&cpu->idling, 0u);
-	sched_irq(cpu, bits);
+	sched_charge(cpu, (struct instant){ now_ns });
+	(void)sched_irq(cpu, bits, (struct instant){ now_ns });
 	return sched_exit(cpu);
 }
 

@@ -82,7 +82,7 @@ static void sixteen_at_a_time(void **state)
 	now_ns += 1000;
 	armed_at[0] = INSTANT_NEVER.ns;
 	for (unsigned round = 1; fired_count < TIMERS; round++) {
-		sched_irq(cpus[0], IRQ_TIMER);
+		(void)sched_irq(cpus[0], IRQ_TIMER, (struct instant){ now_ns });
 		assert_int_equal(fired_count, MIN(16 * round, TIMERS));
 		/* The rest is armed for now (SC5). */
 		assert_true(fired_count == TIMERS || armed_at[0] <= now_ns);

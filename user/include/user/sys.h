@@ -73,9 +73,7 @@ static inline struct capos_result call_words(capos_handle h, uint64_t call, uint
 /* Lets others of the queue go first. */
 static inline void yield(void)
 {
-	struct capos_regs regs = { .call = CAPOS_CALL_WORD(0, 0, CAPOS_OP_YIELD, 0, 0) };
-
-	capos_syscall(&regs);
+	(void)capos_call_short(0, 0, 0, 0, 0, CAPOS_CALL_WORD(0, 0, CAPOS_OP_YIELD, 0, 0));
 }
 
 #endif
