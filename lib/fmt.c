@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Formatted text into a buffer: parse one conversion, render it, pad it. See lib/fmt.h for what is understood. */
+#define _GNU_SOURCE /* strchrnul */
 #include <lib/fmt.h>
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 struct out {
 	char *buf;
@@ -27,6 +29,16 @@ static void put(struct out *out, char c)
 	out->length++;
 }
 
+static void put_run(struct out *out, const char *text, size_t n)
+{
+	if (out->length + 1 < out->n) {
+		size_t room = out->n - 1 - out->length;
+
+		memcpy(out->buf + out->length, text, n < room ? n : room);
+	}
+	out->length += n;
+}
+
 static void pad(struct out *out, char c, int count)
 {
 	for (; count > 0; count--)
@@ -39,25 +51,24 @@ static void put_number(struct out *out, const struct spec *spec, uint64_t value,
 {
 	const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
 	char text[64];
-	int count = 0, prefix_count = 0;
+	char *first = text + sizeof(text);
+	int prefix_count = 0;
 
 	do {
-		text[count++] = digits[value % base];
+		*--first = digits[value % base];
 		value /= base;
 	} while (value);
 	while (prefix[prefix_count])
 		prefix_count++;
 
-	int padding = spec->width - count - prefix_count;
+	int count = (int)(text + sizeof(text) - first), padding = spec->width - count - prefix_count;
 
 	if (!spec->left && !spec->zero)
 		pad(out, ' ', padding);
-	for (int i = 0; i < prefix_count; i++)
-		put(out, prefix[i]);
+	put_run(out, prefix, (size_t)prefix_count);
 	if (!spec->left && spec->zero)
 		pad(out, '0', padding);
-	while (count > 0)
-		put(out, text[--count]);
+	put_run(out, first, (size_t)count);
 	if (spec->left)
 		pad(out, ' ', padding);
 }
@@ -72,8 +83,7 @@ static void put_text(struct out *out, const struct spec *spec, const char *text)
 		count++;
 	if (!spec->left)
 		pad(out, ' ', spec->width - count);
-	for (int i = 0; i < count; i++)
-		put(out, text[i]);
+	put_run(out, text, (size_t)count);
 	if (spec->left)
 		pad(out, ' ', spec->width - count);
 }
@@ -242,8 +252,11 @@ size_t fmt_vbuf(char *buf, size_t n, const char *format, va_list args)
 
 	va_copy(arguments.list, args);
 	for (const char *at = format; *at;) {
-		if (*at != '%') {
-			put(&out, *at++);
+		const char *percent = strchrnul(at, '%');
+
+		if (percent != at) {
+			put_run(&out, at, (size_t)(percent - at));
+			at = percent;
 			continue;
 		}
 
@@ -257,8 +270,7 @@ size_t fmt_vbuf(char *buf, size_t n, const char *format, va_list args)
 			at++;
 			continue;
 		}
-		while (start < at)
-			put(&out, *start++);
+		put_run(&out, start, (size_t)(at - start));
 	}
 	va_end(arguments.list);
 	if (n)

@@ -20,7 +20,7 @@ struct slot_index {
 #define INDEX_PAGES_SMALL ((INDEX_SMALL_BYTES - sizeof(struct slot_index)) / sizeof(struct slot *))
 #define INDEX_PAGES_LARGE ((PAGE_BYTES - sizeof(struct slot_index)) / sizeof(struct slot *))
 #define GENERATION_LAST 0xfffffffdu
-#define SLOTS_PER_STEP 16u
+#define SLOTS_PER_STEP 10u
 
 _Static_assert(sizeof(struct slot) * SLOTS_PER_PAGE == PAGE_BYTES, "slots fill a page");
 
@@ -254,26 +254,26 @@ u16 cap_release(struct process *process, u64 handle)
 
 /* --- the end -------------------------------------------------------------------------------------------------------- */
 
-/* Release some slots; true when all have been. */
-static bool slots_release_step(struct process *process)
+/* Release some slots of one page. No thread of the process is left, so that none gets used any more. */
+static void slots_release_step(struct process *process)
 {
 	struct cap_table *table = &process->table;
-	u32 count = atomic_load_relaxed(&table->slot_count), released = 0;
+	u32 count = atomic_load_relaxed(&table->slot_count), at = table->destroyed, released = 0;
+	u32 page_end = MIN(count, (at / SLOTS_PER_PAGE + 1) * SLOTS_PER_PAGE);
+	struct slot *slot = slot_at(table, at);
 
-	for (u32 looked = 0; table->destroyed < count && looked < SLOTS_PER_PAGE && released < SLOTS_PER_STEP;
-	     looked++, table->destroyed++) {
-		struct slot *slot = slot_at(table, table->destroyed);
+	for (; at < page_end && table->used_count != 0 && released < SLOTS_PER_STEP; at++, slot++) {
 		struct grant *grant;
 
 		if ((atomic_load_relaxed(&slot->generation) & 1u) == 0)
 			continue;
 		spin_lock(&process->lock);
-		grant = slot_empty(process, slot, table->destroyed);
+		grant = slot_empty(process, slot, at);
 		spin_unlock(&process->lock);
 		grant_put(grant);
 		released++;
 	}
-	return table->destroyed == count;
+	table->destroyed = table->used_count != 0 ? at : count;
 }
 
 bool cap_table_destroy_step(struct process *process)
@@ -284,7 +284,7 @@ bool cap_table_destroy_step(struct process *process)
 
 	if (index != NULL) {
 		if (table->destroyed < count) {
-			(void)slots_release_step(process);
+			slots_release_step(process);
 			return false;
 		}
 		KASSERT(table->used_count == 0);

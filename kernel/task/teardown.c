@@ -22,6 +22,7 @@ enum teardown_phase {
 	TEARDOWN_TABLE,
 	TEARDOWN_CHILDREN,
 	TEARDOWN_REAP,
+	TEARDOWN_DEAD,
 	TEARDOWN_TELL,
 };
 
@@ -99,13 +100,18 @@ static void reap_quota(struct process *process)
 	}
 }
 
-static void report(struct process *process)
+/* Two lines, a step each. */
+static void report_end(struct process *process)
+{
+	klog(LOG_INFO, "proc: process %llu exited with code %u", (unsigned long long)process->object.id,
+	     process->exit_code);
+}
+
+static void report_account(struct process *process)
 {
 	u64 runtime_ns, switches;
 
 	process_account(process, &runtime_ns, &switches);
-	klog(LOG_INFO, "proc: process %llu exited with code %u", (unsigned long long)process->object.id,
-	     process->exit_code);
 	klog(LOG_INFO, "sched: process_cpu_accounting pid=%llu runtime_ns=%llu context_switches=%llu",
 	     (unsigned long long)process->object.id, (unsigned long long)runtime_ns, (unsigned long long)switches);
 }
@@ -114,10 +120,8 @@ static void become_dead(struct process *process)
 {
 	struct process *parent = process->parent;
 
-	if (process->started) {
-		registry_remove_process(process);
-		report(process);
-	}
+	if (process->started)
+		report_account(process);
 	spin_lock(&process->object.lock);
 	atomic_store_release(&process->state, PROCESS_DEAD); /* under the lock: from here wait does not block */
 	spin_unlock(&process->object.lock);
@@ -148,6 +152,13 @@ enum teardown_progress process_teardown_step(struct cpu *cpu, struct process *pr
 		return TEARDOWN_AGAIN;
 	case TEARDOWN_REAP:
 		reap_quota(process);
+		if (process->started) {
+			registry_remove_process(process);
+			report_end(process);
+		}
+		process->teardown_phase = TEARDOWN_DEAD;
+		return TEARDOWN_AGAIN;
+	case TEARDOWN_DEAD:
 		become_dead(process);
 		process->teardown_phase = TEARDOWN_TELL;
 		return TEARDOWN_AGAIN;

@@ -6,6 +6,8 @@
  */
 #include "mach_priv.h"
 
+#include <string.h>
+
 #define PORT 0x3f8u
 #define REG_DATA 0u
 #define REG_IER 1u
@@ -123,6 +125,23 @@ void serial_irq(void)
 	unlock();
 }
 
+/* Bytes up to the line's end, the ring's end or `room`, whichever comes first; how many. */
+static size_t tx_run(const char *bytes, size_t n, u32 room)
+{
+	const char *line_end = memchr(bytes, '\n', n);
+	u32 at = tx_tail % TX_BYTES;
+
+	if (line_end != NULL)
+		n = (size_t)(line_end - bytes);
+	n = MIN(n, (size_t)MIN(room, TX_BYTES - at));
+	if (n != 0) {
+		memcpy(&tx[at], bytes, n);
+		tx_tail += (u32)n;
+		last_cr = bytes[n - 1] == '\r';
+	}
+	return n;
+}
+
 size_t mach_console_write(const char *bytes, size_t n)
 {
 	size_t done = 0;
@@ -130,11 +149,20 @@ size_t mach_console_write(const char *bytes, size_t n)
 	if (!present)
 		return n;
 	lock();
-	for (; done < n && TX_BYTES - (tx_tail - tx_head) >= 2; done++) {
-		if (bytes[done] == '\n' && !last_cr)
+	while (done < n) {
+		u32 room = TX_BYTES - (tx_tail - tx_head);
+
+		if (room < 2)
+			break;
+		if (bytes[done] != '\n') {
+			done += tx_run(bytes + done, n - done, room);
+			continue;
+		}
+		if (!last_cr)
 			tx[tx_tail++ % TX_BYTES] = '\r';
-		last_cr = bytes[done] == '\r';
-		tx[tx_tail++ % TX_BYTES] = (u8)bytes[done];
+		tx[tx_tail++ % TX_BYTES] = '\n';
+		last_cr = false;
+		done++;
 	}
 	tx_pump();
 	unlock();
