@@ -212,6 +212,14 @@ static const char *fault_name(u32 cause)
 	return cause < ARRAY_COUNT(names) && names[cause] != NULL ? names[cause] : "unknown fault";
 }
 
+void process_report_fault(struct process *process)
+{
+	klog(LOG_ERROR, "fault: process %s (%llu) thread %llu: %s at address 0x%llx ip 0x%llx (image+0x%llx)",
+	     process->name, (unsigned long long)process->object.id, (unsigned long long)process->fault_thread_id,
+	     fault_name(process->fault_cause), (unsigned long long)process->fault_addr,
+	     (unsigned long long)process->fault_ip, (unsigned long long)(process->fault_ip - process->image_base));
+}
+
 void process_fault(struct cpu *cpu, struct thread *thread, const struct fault *fault)
 {
 	struct process *process = thread->process;
@@ -223,12 +231,9 @@ void process_fault(struct cpu *cpu, struct thread *thread, const struct fault *f
 		process->fault_cause = fault->cause;
 		process->fault_addr = fault->addr;
 		process->fault_ip = fault->ip;
+		process->fault_thread_id = thread->object.id;
 	}
 	spin_unlock(&process->lock);
-	klog(LOG_ERROR, "fault: process %s (%llu) thread %llu: %s at address 0x%llx ip 0x%llx (image+0x%llx)",
-	     process->name, (unsigned long long)process->object.id, (unsigned long long)thread->object.id,
-	     fault_name(fault->cause), (unsigned long long)fault->addr, (unsigned long long)fault->ip,
-	     (unsigned long long)(fault->ip - process->image_base));
 	process_kill(cpu, process, CAPOS_EXIT_FAULT, fault->cause);
 	/* Whatever the process's state: this thread does not go on. */
 	thread_kill(cpu, thread, CAPOS_EXIT_FAULT, fault->cause);

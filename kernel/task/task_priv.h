@@ -16,6 +16,9 @@ MUST_CHECK u16 process_create_detail(struct process *parent, const char *name, c
 /* Kill a bounded number of the process's threads; true when all are marked. */
 bool process_kill_threads(struct cpu *cpu, struct process *process);
 
+/* The log's line about the fault that ended it. */
+void process_report_fault(struct process *process);
+
 /* Tell those in process.wait that it is dead: a batch; true when none is left. */
 bool process_tell_waiters(struct cpu *cpu, struct process *process);
 /* object_type.unreferenced: the record goes when the process is dead. */

@@ -16,6 +16,7 @@
 #include <kernel/debug.h>
 
 enum teardown_phase {
+	TEARDOWN_BEGIN,
 	TEARDOWN_THREADS,
 	TEARDOWN_SPACE,
 	TEARDOWN_OBJECTS,
@@ -133,6 +134,11 @@ static void become_dead(struct process *process)
 enum teardown_progress process_teardown_step(struct cpu *cpu, struct process *process)
 {
 	switch ((enum teardown_phase)process->teardown_phase) {
+	case TEARDOWN_BEGIN:
+		if (process->fault_thread_id != 0)
+			process_report_fault(process);
+		process->teardown_phase = TEARDOWN_THREADS;
+		return TEARDOWN_AGAIN;
 	case TEARDOWN_THREADS:
 		return end_threads(cpu, process);
 	case TEARDOWN_SPACE:

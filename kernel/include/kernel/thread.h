@@ -110,10 +110,10 @@ struct process {
 	struct activity teardown;
 	u32 teardown_phase;
 	u32 exit_cause, exit_code, fault_cause;
-	u64 fault_addr, fault_ip;
-	u64 exited_runtime_ns, exited_switches; /* (l:lock) of threads that are gone */
-	bool essential;				/* (c) of the manifest: its exit code counts for the machine's */
-	RB_ENTRY(process) registry_node;	/* (l:registry) */
+	u64 fault_addr, fault_ip, fault_thread_id; /* the first fault's; thread id 0: none */
+	u64 exited_runtime_ns, exited_switches;	   /* (l:lock) of threads that are gone */
+	bool essential;				   /* (c) of the manifest: its exit code counts for the machine's */
+	RB_ENTRY(process) registry_node;	   /* (l:registry) */
 	/* kernel/task/process.c, teardown.c, spawn.c */
 	ATOMIC(u32) children;  /* (a) processes whose parent this is, until their teardown is done */
 	ATOMIC(u32) settled;   /* (a) 1: teardown has touched it for the last time */
