@@ -3,11 +3,11 @@
  * Dispatch: what a CPU does at the end of every kernel entry.
  *
  *   sched_exit:  current thread, nothing to look at  -> back to user mode (the fast path: three loads)
- *                attention                           -> step its operation, or a piece of its death; interrupt window; again
+ *                attention                           -> interrupt window; step its operation, or a piece of its death; again
  *                resched or no current               -> choose: hand-off, else the queue's best, else steal, else idle
- *                an activity was chosen              -> step it; interrupt window; again
+ *                an activity was chosen              -> interrupt window; step it; again
  *
- * DI1  Between steps interrupts get their window; no step takes more than about 2,000 instructions.
+ * DI1  Before each step interrupts get their window; no step takes more than about 2,000 instructions.
  * DI2  The one-shot is armed for min(tick while busy, slice end while others wait, first timer) or earlier; it is moved only
  *      to an earlier instant, so an early expiry is possible and only re-arms.
  */
@@ -371,7 +371,6 @@ static void attend(struct cpu *cpu, struct thread *thread, u32 attention)
 		operation_step(cpu, thread);
 	else if (attention & ATTENTION_KILL)
 		thread_exit_step(cpu, thread);
-	window(cpu);
 }
 
 static void run_activity(struct cpu *cpu)
@@ -391,19 +390,19 @@ static void run_activity(struct cpu *cpu)
 		activity_sleep(cpu, activity);
 		break;
 	case ACTIVITY_DONE:
-		sched_charge(cpu, mach_clock()); /* its memory stays until this kernel entry ends */
+		sched_charge(cpu, mach_clock()); /* its memory stays until the next window */
 		cpu->current_entity = NULL;
 		break;
 	}
-	window(cpu);
 }
 
 /* Everything but the straight way out. */
 static __attribute__((noinline)) struct thread *exit_general(struct cpu *cpu)
 {
+	bool after_window = false;
+
 	for (;;) {
 		struct thread *thread = cpu->current;
-		u32 attention;
 
 		if (unlikely(cpu->armed_waiter != NULL))
 			check_armed(cpu);
@@ -413,17 +412,23 @@ static __attribute__((noinline)) struct thread *exit_general(struct cpu *cpu)
 			no_alloc_end(cpu);
 			continue;
 		}
-		if (unlikely(thread == NULL)) {
-			run_activity(cpu);
-			continue;
-		}
-		attention = atomic_load_relaxed(&thread->attention);
-		if (likely(attention == 0)) {
+		if (thread != NULL && likely(atomic_load_relaxed(&thread->attention) == 0)) {
 			KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
 			reclaim_kernel_exit_inline(cpu);
 			return thread;
 		}
-		attend(cpu, thread, attention);
+		if (!after_window) {
+			window(cpu);
+			if (unlikely(cpu->resched)) {
+				after_window = true;
+				continue;
+			}
+		}
+		after_window = false;
+		if (thread == NULL)
+			run_activity(cpu);
+		else
+			attend(cpu, thread, atomic_load_relaxed(&thread->attention));
 	}
 }
 
