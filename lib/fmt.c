@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Formatted text into a buffer: parse one conversion, render it, pad it. See lib/fmt.h for what is understood. */
-#define _GNU_SOURCE /* strchrnul */
 #include <lib/fmt.h>
 
 #include <stdbool.h>
@@ -37,6 +36,19 @@ static void put_run(struct out *out, const char *text, size_t n)
 		memcpy(out->buf + out->length, text, n < room ? n : room);
 	}
 	out->length += n;
+}
+
+/* The text up to its end or a conversion; returns where that is. */
+static const char *put_plain(struct out *out, const char *at)
+{
+	size_t length = out->length, last = out->n ? out->n - 1 : 0;
+	char *buf = out->buf;
+
+	for (; *at && *at != '%'; at++, length++)
+		if (length < last)
+			buf[length] = *at;
+	out->length = length;
+	return at;
 }
 
 static void pad(struct out *out, char c, int count)
@@ -252,19 +264,19 @@ size_t fmt_vbuf(char *buf, size_t n, const char *format, va_list args)
 
 	va_copy(arguments.list, args);
 	for (const char *at = format; *at;) {
-		const char *percent = strchrnul(at, '%');
-
-		if (percent != at) {
-			put_run(&out, at, (size_t)(percent - at));
-			at = percent;
+		if (*at != '%') {
+			at = put_plain(&out, at);
 			continue;
 		}
 
 		const char *start = at++;
 		struct spec spec = { 0 };
 
-		parse_flags(&at, &spec);
-		parse_width(&at, &spec, &arguments);
+		spec.precision = -1;
+		if (*at <= '9') { /* flags, widths and precisions begin below the letters */
+			parse_flags(&at, &spec);
+			parse_width(&at, &spec, &arguments);
+		}
 		parse_size(&at, &spec);
 		if (*at && convert(&out, &spec, *at, &arguments)) {
 			at++;

@@ -7,7 +7,7 @@
 
 const struct object_type type_log = OBJECT_TYPE(log, .kill_step = NULL);
 
-#define STAMP_BYTES 24u
+#define STAMP_BYTES 32u /* 14 digits of seconds at most */
 
 static struct log *the_log(void)
 {
@@ -25,13 +25,41 @@ void log_set_console_level(enum log_level level)
 	atomic_store_relaxed(&the_log()->console_level, level);
 }
 
+/* Decimal digits that end before `end`, at least `width` characters; returns where they begin. */
+static char *digits(char *end, u64 value, u32 width, char fill)
+{
+	char *at = end;
+
+	do {
+		*--at = (char)('0' + value % 10);
+		value /= 10;
+	} while (value != 0);
+	while (end - at < (ptrdiff_t)width)
+		*--at = fill;
+	return at;
+}
+
+/* `[    1.234567] `, by hand: a line of the log is one step of the kernel. Ends before `end`; returns where it begins. */
+static char *stamp(char *end, u64 now_us)
+{
+	char *at = end;
+
+	*--at = ' ';
+	*--at = ']';
+	at = digits(at, now_us % 1000000, 6, '0');
+	*--at = '.';
+	at = digits(at, now_us / 1000000, 5, ' ');
+	*--at = '[';
+	return at;
+}
+
 void log_append(enum log_level level, const char *text, size_t n)
 {
 	struct log *log = the_log();
 	u64 now_us = mach_clock().ns / 1000;
 	char out[STAMP_BYTES + LOG_LINE_BYTES + 1];
 	struct log_line *line;
-	size_t at;
+	char *at;
 
 	n = MIN(n, (size_t)LOG_LINE_BYTES);
 	if (kernel_state.dev.ready) {
@@ -46,12 +74,10 @@ void log_append(enum log_level level, const char *text, size_t n)
 		if ((u32)level > atomic_load_relaxed(&log->console_level))
 			return;
 	}
-	at = fmt_buf(out, STAMP_BYTES, "[%5lu.%06lu] ", (unsigned long)(now_us / 1000000),
-		     (unsigned long)(now_us % 1000000));
-	at = MIN(at, (size_t)STAMP_BYTES - 1);
-	memcpy(out + at, text, n);
-	out[at + n] = '\n';
-	(void)console_put(out, at + n + 1);
+	at = stamp(out + STAMP_BYTES, now_us);
+	memcpy(out + STAMP_BYTES, text, n);
+	out[STAMP_BYTES + n] = '\n';
+	(void)console_put(at, (size_t)(out + STAMP_BYTES + n + 1 - at));
 }
 
 void klog(enum log_level level, const char *format, ...)
