@@ -8,7 +8,8 @@
  *                                          global list
  *
  * The list runs through the free frames themselves. A magazine belongs to its CPU (interrupts are off), so that most
- * allocations take no lock; batches of half a magazine go to and from the global part under frame_lock.
+ * allocations take no lock; batches of half a magazine go to and from the global part under frame_lock. Beside it a CPU keeps
+ * a few frames that are known to be zero: page tables are emptied before they are freed.
  *
  * Invariant FR1: untouched + list + magazines + in use + boot == total. A frame's `used` byte is 1 iff it is in use.
  * Frame 0 is never given out: physical address 0 means none.
@@ -270,33 +271,98 @@ static void pattern_check(u64 frame)
 	}
 }
 
+static bool frame_is_zero(u64 frame)
+{
+	const u64 *word = phys_to_virt((struct paddr){ frame });
+
+	for (u32 i = 0; i < PAGE_BYTES / 8; i++) {
+		if (word[i] != 0)
+			return false;
+	}
+	return true;
+}
+
+static bool alloc_refused(void)
+{
+	no_alloc_check();
+	return mm()->inject && fault_inject_alloc != NULL && fault_inject_alloc();
+}
+
+/* One of undefined content; 0: none. */
+static u64 any_take(void)
+{
+	u64 frame = take(magazine_here());
+
+	if (frame != 0) {
+		pattern_check(frame);
+		mach_frame_reuse((struct paddr){ frame });
+	}
+	return frame;
+}
+
+/* One of those that are known to be zero; 0: none. */
+static u64 zero_take(void)
+{
+	struct magazine *magazine = magazine_here();
+	u64 frame;
+
+	if (magazine == NULL || magazine->zero_count == 0)
+		return 0;
+	frame = magazine->zero[--magazine->zero_count];
+	account(magazine, frame, true);
+	mm_unpoison(phys_to_virt((struct paddr){ frame }), PAGE_BYTES);
+	KASSERT(!CAPOS_DEBUG || frame_is_zero(frame)); /* else it was written to while free */
+	mach_frame_reuse((struct paddr){ frame });
+	return frame;
+}
+
 bool frame_alloc(struct paddr *out)
 {
 	u64 frame;
 
-	no_alloc_check();
-	if (mm()->inject && fault_inject_alloc != NULL && fault_inject_alloc())
+	if (alloc_refused())
 		return false;
-	frame = take(magazine_here());
-	if (frame == 0)
-		return false;
-	pattern_check(frame);
-	mach_frame_reuse((struct paddr){ frame });
+	frame = any_take();
+	if (unlikely(frame == 0))
+		frame = zero_take();
 	*out = (struct paddr){ frame };
-	return true;
+	return frame != 0;
 }
 
 bool frame_alloc_zeroed(struct paddr *out)
 {
-	if (!frame_alloc(out))
+	u64 frame;
+
+	if (alloc_refused())
 		return false;
-	memset(phys_to_virt(*out), 0, PAGE_BYTES);
+	frame = zero_take();
+	if (frame == 0) {
+		frame = any_take();
+		if (frame == 0)
+			return false;
+		mach_clear(phys_to_virt((struct paddr){ frame }), PAGE_BYTES);
+	}
+	*out = (struct paddr){ frame };
 	return true;
+}
+
+void frame_free_zero(struct paddr frame)
+{
+	struct magazine *magazine = magazine_here();
+
+	KASSERT(!CAPOS_DEBUG || frame_is_zero(frame.pa));
+	if (magazine == NULL || magazine->zero_count >= MIN(MAGAZINE_ZERO, mm()->magazine_max)) {
+		frame_free(frame);
+		return;
+	}
+	account(magazine, frame.pa, false);
+	mm_poison(phys_to_virt(frame), PAGE_BYTES);
+	magazine->zero[magazine->zero_count++] = frame.pa;
 }
 
 void frame_free(struct paddr frame)
 {
-	KASSERT(frame.pa % PAGE_BYTES == 0 && *used_byte(frame.pa) == 1);
+	KASSERT(frame.pa % PAGE_BYTES == 0 && (!CAPOS_DEBUG || *used_byte(frame.pa) == 1));
 	pattern_put(frame.pa);
 	give(magazine_here(), frame.pa);
 }
@@ -313,7 +379,7 @@ static u64 count_magazines(i64 *in_use)
 
 	*in_use = mm()->early_in_use;
 	for (u32 i = 0; i < mm()->cpu_count; i++) {
-		frames += mm()->magazines[i].count;
+		frames += mm()->magazines[i].count + mm()->magazines[i].zero_count;
 		*in_use += mm()->magazines[i].in_use;
 	}
 	return frames;

@@ -9,7 +9,7 @@
 #include <kernel/cap.h>
 
 #define MAP_ENTRIES 16u /* per step */
-#define MAP_ZEROED 2u	/* frames cleared per step */
+#define MAP_ZEROED 4u	/* frames cleared per step */
 
 /* --- orphans: regions of dropped frames, pushed on by whoever comes next ---------------------------------------------- */
 
@@ -157,12 +157,16 @@ static u16 fill_some(struct space *space, struct map_request *request) REQUIRES(
 {
 	struct region *region = request->region;
 	u32 entries = region->memory != NULL ? MAP_ENTRIES : MAP_ZEROED;
+	u64 *entry = NULL;
 
 	for (u32 i = 0; i < entries && request->next < region->end; i++) {
 		struct paddr frame;
-		u64 *entry;
-		u16 status = pt_make(space, request->next, &entry);
+		u16 status = CAPOS_STATUS_OK;
 
+		if (entry != NULL && request->next % PT_TABLE_BYTES != 0)
+			entry++;
+		else
+			status = pt_make(space, request->next, &entry);
 		if (status == CAPOS_STATUS_OK)
 			status = page_frame(request, request->next, &frame);
 		if (status != CAPOS_STATUS_OK)

@@ -47,7 +47,10 @@ void pt_set(struct space *space, u64 va, u64 *entry, u64 value) REQUIRES(space->
  * unless pt_make needed it again. True: unlinked. */
 bool pt_table_unlink(struct space *space, u64 va) REQUIRES(space->lock);
 void pt_table_drop(struct space *space, u64 va) REQUIRES(space->lock);
-/* Free tables, bounded; true when only the root is left. No CPU has the space loaded and no region is left. */
+/* Free the tables on the way to va that span nothing at or above `end`, and so nothing that is needed: space->dirty_tables says
+ * whether their entries are 0. No CPU has the space loaded, and what lies below va has been released. */
+void pt_release(struct space *space, u64 va, u64 end) REQUIRES(space->lock);
+/* Search for tables and free them, bounded; true when only the root is left. No CPU has the space loaded and no region is left. */
 MUST_CHECK bool pt_free_step(struct space *space) REQUIRES(space->lock);
 
 /* --- regions (region.c); all under space->lock ---------------------------------------------------------------------- */
@@ -75,6 +78,10 @@ void region_unmap(struct region *region);
 /* A bounded piece of unmapping. WAIT: region->ticket is not done. GONE: the region is freed, and *grant, if not NULL, is
  * to be put without the lock. */
 enum drive region_drive(struct space *space, struct region *region, struct grant **grant) REQUIRES(space->lock);
+/* A bounded piece of ending the lowest region of a space that ends and that nobody has loaded. True: it is freed, with the
+ * tables that only it and lower ones needed; *grant as above. */
+bool region_end(struct space *space, struct region *region, struct grant **grant) REQUIRES(space->lock);
+struct region *region_first(const struct space *space);
 /* Link to the memory object; status REVOKED when it or the grant is dead. The region's grant reference is the caller's. */
 MUST_CHECK u16 region_link_memory(struct region *region);
 void region_unlink_memory(struct region *region);

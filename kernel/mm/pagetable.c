@@ -70,8 +70,10 @@ u16 pt_make(struct space *space, u64 va, u64 **out)
 		if (!pte_present(*entry)) {
 			u16 status = *entry == 0 ? table_add(space, entry) : table_revive(entry);
 
-			if (status != CAPOS_STATUS_OK)
+			if (status != CAPOS_STATUS_OK) {
+				space->stray_tables = true; /* those that were made above it */
 				return status;
+			}
 		}
 		table = table_at(*entry);
 	}
@@ -87,9 +89,14 @@ void pt_set(struct space *space, u64 va, u64 *entry, u64 value)
 	mach_space_changed(&space->mach, (struct uaddr){ va }, old, value);
 }
 
-static void table_free(struct space *space, u64 *entry)
+static void table_free(struct space *space, u64 *entry, bool zero)
 {
-	frame_free(pte_paddr(*entry)); /* of an unlinked one too: the address alone */
+	struct paddr frame = pte_paddr(*entry); /* of an unlinked one too: the address alone */
+
+	if (zero)
+		frame_free_zero(frame);
+	else
+		frame_free(frame);
 	entry_store(entry, 0);
 	quota_uncharge(space->process, CAPOS_QUOTA_MEMORY, PAGE_BYTES);
 	space->table_frames--;
@@ -126,8 +133,31 @@ void pt_table_drop(struct space *space, u64 va)
 {
 	u64 *entry = leaf_table_entry(space, va);
 
-	if (entry != NULL && *entry != 0 && !pte_present(*entry))
-		table_free(space, entry);
+	if (entry != NULL && *entry != 0 && !pte_present(*entry)) {
+		table_free(space, entry, true);
+		space->stray_tables = true; /* those above it may hold nothing any more */
+	}
+}
+
+void pt_release(struct space *space, u64 va, u64 end)
+{
+	u64 *table = phys_to_virt(space->root), *entry[3];
+	u32 levels = 0;
+
+	for (u32 shift = PT_ROOT_SHIFT; shift > PAGE_SHIFT; shift -= 9) {
+		entry[levels] = &table[pt_index(va, shift)];
+		if (*entry[levels] == 0)
+			break;
+		table = table_at(*entry[levels++]);
+	}
+	while (levels > 0) {
+		u32 shift = PT_ROOT_SHIFT - 9 * --levels;
+
+		/* An upper table may hold one that nobody comes by: the search frees both. */
+		if (end <= (va | ((1ull << shift) - 1)) || (space->stray_tables && shift > PAGE_SHIFT + 9))
+			return;
+		table_free(space, entry[levels], !space->dirty_tables);
+	}
 }
 
 /* The lowest table on the way to the cursor is freed when everything of it lies behind the cursor: children first. Returns
@@ -144,7 +174,7 @@ static u32 free_at_cursor(struct space *space)
 			break;
 		table = table_at(*entry);
 		if (shift == PAGE_SHIFT + 9)
-			table_free(space, entry); /* a leaf table */
+			table_free(space, entry, false); /* a leaf table */
 	}
 	if (shift == PAGE_SHIFT)
 		shift += 9;
@@ -163,7 +193,7 @@ static u32 free_at_cursor(struct space *space)
 			parent = table_at(parent[pt_index(last, down)]);
 		entry = &parent[pt_index(last, up)];
 		if (pte_present(*entry))
-			table_free(space, entry);
+			table_free(space, entry, true);
 	}
 	return looked;
 }
@@ -172,7 +202,9 @@ static u32 free_at_cursor(struct space *space)
 
 bool pt_free_step(struct space *space)
 {
-	for (u32 looked = 0; looked < ENTRIES_PER_STEP && space->cursor < space->limit;)
+	for (u32 looked = 0; looked < ENTRIES_PER_STEP && space->table_frames > 1;) {
+		KASSERT(space->cursor < space->limit);
 		looked += free_at_cursor(space);
-	return space->cursor >= space->limit;
+	}
+	return space->table_frames == 1;
 }

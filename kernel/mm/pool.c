@@ -18,6 +18,7 @@
 
 #define SLAB_HEADER 64u
 #define FREE_BYTE 0xa5
+#define CLEAR_BYTES_MIN 512u /* below it mach_clear does not pay */
 
 struct slab {
 	struct list_node link;
@@ -133,7 +134,10 @@ u16 pool_alloc(enum pool_id id, struct process *process, void **out)
 		pool_uncharge(id, process);
 		return CAPOS_STATUS_NO_MEMORY;
 	}
-	memset(object, 0, pool->object_bytes);
+	if (pool->object_bytes >= CLEAR_BYTES_MIN)
+		mach_clear(object, pool->object_bytes);
+	else
+		memset(object, 0, pool->object_bytes);
 	*out = object;
 	return CAPOS_STATUS_OK;
 }

@@ -65,6 +65,11 @@ struct region *region_at(const struct space *space, u64 va)
 	return region != NULL && region->start <= va ? region : NULL;
 }
 
+struct region *region_first(const struct space *space)
+{
+	return RB_MIN(region_tree, (struct region_tree *)(uintptr_t)&space->regions);
+}
+
 struct region *region_next(struct region *region)
 {
 	return RB_NEXT(region_tree, NULL, region);
@@ -262,15 +267,21 @@ static u64 table_end(const struct region *region)
 	return MIN(region->end, (region->next | (PT_TABLE_BYTES - 1)) + 1);
 }
 
+/* Leaf entry of va; `before`: that of the page below, or NULL. */
+static u64 *entry_after(const struct space *space, u64 va, u64 *before) REQUIRES(space->lock)
+{
+	return before != NULL && va % PT_TABLE_BYTES != 0 ? before + 1 : pt_find(space, va);
+}
+
 /* Entries of private frames keep the frame's address, not present, until the flush is acknowledged. */
 static void clear_some(struct space *space, struct region *region) REQUIRES(space->lock)
 {
 	u32 cleared = 0, looked = 0;
+	u64 *entry = NULL;
 
 	while (region->next < region->end && cleared < 16 && looked < 64) {
-		u64 *entry = pt_find(space, region->next);
-
 		looked++;
+		entry = entry_after(space, region->next, entry);
 		if (entry == NULL) {
 			region->next = table_end(region);
 			continue;
@@ -287,17 +298,18 @@ static void clear_some(struct space *space, struct region *region) REQUIRES(spac
 static void free_some(struct space *space, struct region *region) REQUIRES(space->lock)
 {
 	u32 freed = 0, looked = 0;
+	u64 *entry = NULL;
 
 	while (region->next < region->end && freed < 8 && looked < 64) {
-		u64 *entry = pt_find(space, region->next);
-
 		looked++;
+		entry = entry_after(space, region->next, entry);
 		if (entry == NULL) {
 			region->next = table_end(region);
 			continue;
 		}
 		if (*entry != 0) {
-			frame_free(pte_paddr(*entry));
+			if (region->private_frames)
+				frame_free(pte_paddr(*entry));
 			*(volatile u64 *)entry = 0;
 			freed++;
 		}
@@ -323,6 +335,19 @@ static void drop_some(struct space *space, struct region *region) REQUIRES(space
 {
 	for (u32 i = 0; i < 8 && region->next < region->end; i++, region->next = table_end(region))
 		pt_table_drop(space, region->next);
+}
+
+/* The lowest region of a space that ends: free the tables that end within it, or before the region after it. */
+static void release_some(struct space *space, struct region *region) REQUIRES(space->lock)
+{
+	const struct region *after = region_next(region);
+	u64 limit = after != NULL ? after->start : ~0ull;
+
+	for (u32 i = 0; i < 4 && region->next < region->end; i++, region->next = table_end(region)) {
+		u64 span_end = (region->next | (PT_TABLE_BYTES - 1)) + 1;
+
+		pt_release(space, region->next, span_end < region->end ? span_end : limit);
+	}
 }
 
 static void region_free(struct space *space, struct region *region, struct grant **grant)
@@ -360,13 +385,15 @@ enum drive region_drive(struct space *space, struct region *region, struct grant
 		free_some(space, region);
 		if (region->next < region->end)
 			return DRIVE_AGAIN;
-		if (atomic_load_relaxed(&space->ending) != 0)
-			break; /* all tables go */
 		region->state = REGION_TRIMMING;
 		region->next = region->start;
 		region->dirty = false;
 		/* fall through */
 	case REGION_TRIMMING:
+		if (atomic_load_relaxed(&space->ending) != 0) {
+			space->stray_tables = true;
+			break;
+		}
 		unlink_some(space, region);
 		if (region->next < region->end)
 			return DRIVE_AGAIN;
@@ -386,9 +413,39 @@ enum drive region_drive(struct space *space, struct region *region, struct grant
 		if (region->next < region->end)
 			return DRIVE_AGAIN;
 		break;
+	case REGION_RELEASING:
+		release_some(space, region);
+		if (region->next < region->end)
+			return DRIVE_AGAIN;
+		break;
 	}
 	region_free(space, region, grant);
 	return DRIVE_GONE;
+}
+
+#define SHARED_CLEARED_MAX (64 * PAGE_BYTES) /* entries of more shared pages are left to the end of their tables */
+
+bool region_end(struct space *space, struct region *region, struct grant **grant)
+{
+	*grant = NULL;
+	if (region->state < REGION_FREEING) {
+		region->state = REGION_FREEING;
+		region->next = region->start;
+		if (!region->private_frames && region->end - region->start > SHARED_CLEARED_MAX) {
+			space->dirty_tables = true;
+			region->next = region->end;
+		}
+	}
+	if (region->state == REGION_FREEING) {
+		free_some(space, region);
+		if (region->next < region->end)
+			return false;
+	}
+	if (region->state != REGION_RELEASING) {
+		region->state = REGION_RELEASING;
+		region->next = region->start;
+	}
+	return region_drive(space, region, grant) == DRIVE_GONE;
 }
 
 /* --- debug --------------------------------------------------------------------------------------------------------------- */

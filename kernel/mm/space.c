@@ -51,7 +51,7 @@ u16 space_object_publish(struct process *process)
 static void root_free(struct space *space)
 {
 	mach_space_fini(&space->mach);
-	frame_free(space->root);
+	frame_free_zero(space->root);
 	space->table_frames--;
 	quota_uncharge(space->process, CAPOS_QUOTA_MEMORY, PAGE_BYTES);
 	KASSERT(space->table_frames == 0 && space->mapped_bytes == 0);
@@ -77,15 +77,12 @@ bool space_destroy_step(struct space *space)
 	if (!shootdown_unloaded(space))
 		return false;
 	spin_lock(&space->lock);
-	region = RB_ROOT(&space->regions);
+	/* Nobody has it loaded: frames and tables go at once. */
+	region = region_first(space);
 	if (region != NULL) {
-		/* Nobody has it loaded: private frames go at once, other entries are left to the end of their tables. */
-		if (region->state < REGION_FREEING) {
-			region->state = REGION_FREEING;
-			region->next = region->private_frames ? region->start : region->end;
-		}
-		(void)region_drive(space, region, &grant);
+		(void)region_end(space, region, &grant);
 	} else {
+		KASSERT(space->table_frames == 1 || space->stray_tables);
 		done = pt_free_step(space);
 	}
 	spin_unlock(&space->lock);

@@ -22,10 +22,12 @@ struct shootdown;
 void frames_init(const struct boot_info *info);
 /* From here on allocations may be made to fail (fault_inject_alloc). Without this call they never are. */
 void frames_boot_done(void);
-/* A frame, its content undefined or zeroed (zeroing costs 512 stores). False: none left (or injected failure). */
+/* A frame, its content undefined or zeroed (zeroing costs 256 stores, or nothing). False: none left (or injected failure). */
 MUST_CHECK bool frame_alloc(struct paddr *out);
 MUST_CHECK bool frame_alloc_zeroed(struct paddr *out);
 void frame_free(struct paddr frame);
+/* The same for one whose content is zero: the next frame_alloc_zeroed need not clear it. */
+void frame_free_zero(struct paddr frame);
 /* Boot only: n contiguous zeroed frames, never freed; panics when there are none. */
 void *frames_boot_alloc(size_t bytes);
 u64 frames_total(void);
@@ -112,6 +114,7 @@ enum region_state {
 	REGION_TRIMMING,
 	REGION_TRIM_FLUSHING,
 	REGION_TRIM_FREEING,
+	REGION_RELEASING, /* the space ends: its tables */
 };
 
 /* A mapped range of a space. */
@@ -151,8 +154,10 @@ struct space {
 	struct list orphans;		/* (l:lock) dropped frames' regions: whoever comes next pushes them on */
 	u32 busy;			/* (l:lock) requests in progress: it is not destroyed before they end */
 	ATOMIC(u32) ending;		/* (a) */
-	u64 cursor;			/* (l:lock) progress of freeing tables */
-	struct shootdown *shootdown;	/* (c) private to kernel/mm; NULL: not created */
+	bool stray_tables; /* (l:lock) there may be tables that no region needs: the end searches for them */
+	bool dirty_tables; /* (l:lock) ending: entries of shared pages were left in them */
+	u64 cursor;	   /* (l:lock) progress of the search for tables */
+	struct shootdown *shootdown; /* (c) private to kernel/mm; NULL: not created */
 };
 
 /* An empty space for a process under construction. Status OK / QUOTA_EXCEEDED / NO_MEMORY. */

@@ -14,7 +14,8 @@
 #define SPAWN_STACK_OFFSET 0x200000ul /* stack; the page below is never mapped by the kernel */
 #define SPAWN_STACK_BYTES 0x10000ul
 #define SPAWN_STARTUP_OFFSET (SPAWN_STACK_OFFSET + SPAWN_STACK_BYTES)
-#define SPAWN_IMAGE_OFFSET 0x400000ul
+#define SPAWN_THREAD_OFFSET (SPAWN_STARTUP_OFFSET + PAGE_BYTES) /* page of the first thread */
+#define SPAWN_IMAGE_OFFSET 0x220000ul				/* one page table holds all of a small program */
 
 #define SPAWN_STANDARD_CAPS 6u
 

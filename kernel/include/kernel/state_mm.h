@@ -14,12 +14,15 @@ struct frame_range {
 };
 
 #define MAGAZINE_FRAMES 32u
+#define MAGAZINE_ZERO 8u
 
 /* Free frames of one CPU. */
 struct CACHELINE magazine {
 	u32 count;		    /* (o) */
 	i64 in_use;		    /* (os) taken minus given back here */
 	u64 frame[MAGAZINE_FRAMES]; /* (o) */
+	u32 zero_count;		    /* (o) */
+	u64 zero[MAGAZINE_ZERO];    /* (o) frames whose content is zero */
 };
 
 struct pool {

@@ -19,6 +19,8 @@
  *   struct mach_cpu      per-CPU machine state: stacks, descriptor tables, host fibre.
  *   struct mach_space    per-address-space machine state.
  *   mach_this_cpu()      the CPU record: one GS-relative load, never an APIC read.
+ *   mach_clear(memory, bytes)   zero memory, 64-byte aligned and a multiple of 64 bytes, by the widest stores there are; the
+ *                        user's FPU state stays.
  *   mach_relax()         body of every waiting loop: PAUSE; a point at which the simulator runs another CPU.
  *   phys_to_virt(struct paddr), virt_to_phys(const void *)   the direct map.
  *   pte_make(struct paddr, u32 prot), pte_table(struct paddr), pte_present(u64), pte_paddr(u64), pte_prot(u64)
@@ -163,7 +165,7 @@ void mach_space_changed(struct mach_space *space, struct uaddr va, u64 old_pte, 
 /* Forget translations on this CPU: one page, or all user pages of the current space. */
 void mach_tlb_flush_page(struct mach_space *space, struct uaddr va);
 void mach_tlb_flush_space(struct mach_space *space);
-/* The space is loaded nowhere and ends. */
+/* The space is loaded nowhere and ends; the core has emptied its root table, which is zero after this. */
 void mach_space_fini(struct mach_space *space);
 /* Frame is about to be given to a new owner: the simulator checks that no CPU can still reach it by a stale entry. */
 void mach_frame_reuse(struct paddr frame);

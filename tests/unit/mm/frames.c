@@ -50,6 +50,38 @@ static void zeroed(void **state)
 	}
 }
 
+/* Frames known to be zero come back first, count as free, and are used up before memory is. */
+static void zero_frames(void **state)
+{
+	struct paddr frame[MAGAZINE_ZERO + 1], again;
+	u64 free = frames_free_count();
+
+	(void)state;
+	for (u32 i = 0; i <= MAGAZINE_ZERO; i++)
+		assert_true(frame_alloc_zeroed(&frame[i]));
+	for (u32 i = 0; i <= MAGAZINE_ZERO; i++)
+		frame_free_zero(frame[i]);
+	assert_int_equal(frames_free_count(), free);
+	frames_verify();
+	assert_true(frame_alloc_zeroed(&again));
+	assert_int_equal(again.pa, frame[MAGAZINE_ZERO - 1].pa);
+	for (u64 left = frames_free_count(); left > 0; left--)
+		assert_true(frame_alloc(&again));
+	assert_false(frame_alloc(&again));
+	assert_false(frame_alloc_zeroed(&again));
+	assert_int_equal(frames_free_count(), 0);
+}
+
+static void zero_frame_is_not(void **state)
+{
+	struct paddr frame;
+
+	(void)state;
+	assert_true(frame_alloc_zeroed(&frame));
+	((u8 *)phys_to_virt(frame))[4095] = 1;
+	expect_assert_failure(frame_free_zero(frame));
+}
+
 static void boot_memory(void **state)
 {
 	u64 free = frames_free_count();
@@ -138,9 +170,14 @@ static void pool_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(all_frames_once, fake_setup), cmocka_unit_test_setup(zeroed, fake_setup),
-		cmocka_unit_test_setup(boot_memory, fake_setup),     cmocka_unit_test_setup(freed_twice, fake_setup),
-		cmocka_unit_test_setup(injected, fake_setup),	     cmocka_unit_test_setup(pools, fake_setup),
+		cmocka_unit_test_setup(all_frames_once, fake_setup),
+		cmocka_unit_test_setup(zeroed, fake_setup),
+		cmocka_unit_test_setup(zero_frames, fake_setup),
+		cmocka_unit_test_setup(zero_frame_is_not, fake_setup),
+		cmocka_unit_test_setup(boot_memory, fake_setup),
+		cmocka_unit_test_setup(freed_twice, fake_setup),
+		cmocka_unit_test_setup(injected, fake_setup),
+		cmocka_unit_test_setup(pools, fake_setup),
 		cmocka_unit_test_setup(pool_limits, fake_setup),
 	};
 

@@ -352,6 +352,34 @@ static void sweep_of_dead_grants(void **state)
 	end(memory);
 }
 
+/* The space ends in steps, with pages and tables of all kinds; meanwhile an object that it maps ends too. */
+static void ends_while_mapped(void **state)
+{
+	for (u32 steps = 0; steps < 12; steps++) {
+		struct memory_object *memory;
+		u64 base, at;
+
+		if (steps != 0) {
+			teardown(state);
+			setup(state);
+		}
+		memory = make(200);
+		base = ALIGN_UP(space->low, PT_TABLE_BYTES) + PT_TABLE_BYTES;
+		assert_int_equal(map(NULL, base - PAGE_BYTES, 0, 3, PROT_WRITE, &at), CAPOS_STATUS_OK);
+		assert_int_equal(map(memory, base + PT_TABLE_BYTES - 100 * PAGE_BYTES, 0, 200, 0, &at),
+				 CAPOS_STATUS_OK);
+		assert_int_equal(map(NULL, base + PT_TABLE_BYTES + 200 * PAGE_BYTES, 0, 1, PROT_WRITE, &at),
+				 CAPOS_STATUS_OK);
+		assert_int_equal(map(memory, base + (2ull << 30), 0, 5, 0, &at), CAPOS_STATUS_OK);
+		assert_int_equal(map(NULL, space->limit - 64 * PAGE_BYTES, 0, 20, PROT_WRITE, &at), CAPOS_STATUS_OK);
+		assert_int_equal(map(NULL, 0, 0, 1, PROT_WRITE, &at), CAPOS_STATUS_OK);
+		assert_int_equal(unmap(at, 1, false, 0, false), CAPOS_STATUS_OK);
+		for (u32 i = 0; i < steps; i++)
+			(void)!space_destroy_step(space);
+		end(memory);
+	}
+}
+
 static void kernel_frames(void **state)
 {
 	struct paddr frame;
@@ -433,6 +461,7 @@ int main(void)
 		TEST(shootdown_waits),
 		TEST(object_ends_under_mappings),
 		TEST(sweep_of_dead_grants),
+		TEST(ends_while_mapped),
 		TEST(kernel_frames),
 		TEST(random_work),
 	};

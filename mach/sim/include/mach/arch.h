@@ -46,6 +46,11 @@ static inline void sim_point(i64 cost_ns)
 		sim_point_slow();
 }
 
+static inline void mach_clear(void *memory, size_t bytes)
+{
+	__builtin_memset(memory, 0, bytes);
+}
+
 static inline void mach_relax(void)
 {
 #ifndef CAPOS_UNIT

@@ -85,6 +85,8 @@ static inline struct cpu *mach_this_cpu(void)
 	return cpu;
 }
 
+void mach_clear(void *memory, size_t bytes); /* fpu.c */
+
 static inline void mach_relax(void)
 {
 	__asm__ volatile("pause" ::: "memory");
@@ -182,7 +184,7 @@ static inline void mach_tlb_flush_space(struct mach_space *space)
 
 static inline void mach_space_fini(struct mach_space *space)
 {
-	(void)space;
+	mach_clear((u8 *)phys_to_virt(space->root) + 2048, 2048); /* the kernel's half */
 }
 
 static inline void mach_frame_reuse(struct paddr frame)
