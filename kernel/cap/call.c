@@ -177,7 +177,42 @@ static __attribute__((noinline)) void call_other_op(struct cpu *cpu, struct thre
 	}
 }
 
-/* A call of a method that is not fast, or of an endpoint. */
+/*
+ * A call of a kernel object's method that takes and gives no message: what most of those are that may block, wake or need more
+ * than a METHOD_FAST is given. Straight from look-up to result; false: something else, or an error, and nothing happened.
+ */
+static inline __attribute__((always_inline)) bool call_plain(struct cpu *cpu, struct thread *thread, u64 call_word)
+{
+	const struct object_type *type;
+	const struct method *method;
+	struct call call;
+	u64 result;
+
+	if (CAPOS_CALL_IFACE(call_word) - 1 >= CAPOS_IFACE_COUNT - 1)
+		return false;
+	type = object_types[CAPOS_CALL_IFACE(call_word)];
+	method = &type->methods[CAPOS_CALL_METHOD(call_word)];
+	/* Op, word count and flags are as they should be: one compare. */
+	if (CAPOS_CALL_METHOD(call_word) >= type->method_count ||
+	    call_word >> 48 != CAPOS_CALL_WORD(0, 0, CAPOS_OP_CALL, method->words_in, 0) >> 48 ||
+	    (method->bytes_in_max | method->bytes_out_max) != 0)
+		return false;
+	if (unlikely(cap_lookup_inline(thread->process, thread->mach.frame.handle, &call.cap) != CAPOS_STATUS_OK ||
+		     call.cap.object->type != CAPOS_CALL_IFACE(call_word) || (~call.cap.rights & method->rights) != 0))
+		return false;
+	call.cpu = cpu;
+	call.thread = thread;
+	call.word = thread->mach.frame.word;
+	call.waiter = &thread->wait;
+	call.ring = false;
+	result = method->fn(&call);
+	/* Blocked: the thread may run on another CPU already. */
+	if (likely(result < CALL_OPERATION))
+		call_return(cpu, thread, result);
+	return true;
+}
+
+/* Any call, with its errors. */
 static __attribute__((noinline)) void call_general(struct cpu *cpu, struct thread *thread, u64 call_word)
 {
 	struct mach_frame *frame = &thread->mach.frame;
@@ -216,15 +251,16 @@ static __attribute__((noinline)) void call_general(struct cpu *cpu, struct threa
 void call_syscall(struct cpu *cpu)
 {
 	struct thread *thread = cpu->current;
-	u64 call_word;
+	u64 call_word = thread->mach.frame.call;
 
 	if (endpoint_syscall_fast(cpu, thread))
 		return;
-	call_word = thread->mach.frame.call;
 	TRACE(cpu, CALL, thread->object.id, call_word, thread->mach.frame.handle);
 	/* Who makes things die helps to reclaim them. */
 	if (unlikely(cpu->deferred_first != NULL))
 		(void)reclaim_poll(cpu);
+	if (call_plain(cpu, thread, call_word))
+		return;
 	if (CAPOS_CALL_OP(call_word) == CAPOS_OP_CALL) {
 		call_general(cpu, thread, call_word);
 	} else if (call_word == CAPOS_CALL_WORD(0, 0, CAPOS_OP_YIELD, 0, 0)) {

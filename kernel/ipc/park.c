@@ -8,11 +8,12 @@
  * PA1  No wake-up is lost. The waker stores the word, then wakes: takes the bucket's lock after its store. The waiter reads
  *      the word and queues itself under one hold of that lock. If its hold comes first, the waker finds it queued; if it
  *      comes second, the lock hands it the waker's store and it sees a mismatch.
- * PA2  The word is read through the direct map at an address translated before the lock was taken (the space's lock has a
- *      lower rank). An unmap in between can't give the frame to anybody: it is freed only after this CPU, which has the
- *      space loaded, acknowledged the flush, and that happens after this entry.
+ * PA2  The word is read through the direct map at an address translated before the lock was taken. An unmap in between can't
+ *      give the frame to anybody: it is freed only after this CPU, which has the space loaded, acknowledged the flush, and that
+ *      happens after this entry.
  * A park_space carries authority only; each waiter names its park_space, and ending that looks through the buckets.
  */
+#include <kernel/fastpath.h>
 #include <kernel/state.h>
 
 #include "ipc_priv.h"
@@ -99,7 +100,7 @@ u64 method_park_space_wait(struct call *call)
 		return result;
 	if (call->word[1] > 0xffffffffull)
 		return STATUS_DETAIL(BAD_ARGUMENT, 1);
-	if (!space_translate(&call->thread->process->space, (struct uaddr){ call->word[0] }, 0, &word))
+	if (!space_translate_loaded(&call->thread->process->space, (struct uaddr){ call->word[0] }, &word))
 		return STATUS(BAD_ADDRESS);
 	bucket = bucket_of(key.id, key.offset);
 	spin_lock(&bucket->lock);
@@ -121,6 +122,21 @@ u64 method_park_space_wait(struct call *call)
 	return result;
 }
 
+/* Claim and finish. While it was linked, under the lock, its kind and its deadline were this wait's. */
+static inline bool end_wait(struct cpu *cpu, struct waiter *waiter)
+{
+	if (likely(waiter->kind == WAITER_THREAD && waiter->timer.deadline_ns == INSTANT_NEVER.ns)) {
+		if (!waiter_take_untimed(waiter, STATUS(OK)))
+			return false;
+		thread_ready(cpu, waiter->thread);
+		return true;
+	}
+	if (!waiter_claim(waiter))
+		return false;
+	waiter_finish(cpu, waiter, STATUS(OK), NULL, 0);
+	return true;
+}
+
 /* Wake up to `n`; returns how many. */
 static u64 park_wake(struct cpu *cpu, const struct park_key *key, u64 n)
 {
@@ -136,10 +152,7 @@ static u64 park_wake(struct cpu *cpu, const struct park_key *key, u64 n)
 		if (waiter->key[0] != key->id || waiter->key[1] != key->offset)
 			continue;
 		wait_leave(waiter);
-		if (!waiter_claim(waiter))
-			continue;
-		waiter_finish(cpu, waiter, STATUS(OK), NULL, 0);
-		woken++;
+		woken += end_wait(cpu, waiter);
 	}
 	spin_unlock(&bucket->lock);
 	return woken;

@@ -203,6 +203,25 @@ bool space_translate(struct space *space, struct uaddr addr, u32 prot, struct pa
 	return ok;
 }
 
+bool space_translate_loaded(struct space *space, struct uaddr addr, struct paddr *out)
+{
+	u64 entry = space->root.pa;
+
+	if (!range_ok(space, addr.va, 1) || atomic_load_relaxed(&space->ending) != 0)
+		return false;
+#pragma GCC unroll 4
+	for (u32 shift = PT_ROOT_SHIFT; shift >= PAGE_SHIFT; shift -= 9) {
+		const u64 *table = phys_to_virt(pte_paddr(entry));
+
+		/* As the processor walks: each entry is read once, whoever changes it meanwhile. */
+		entry = shared_load_relaxed(&table[pt_index(addr.va, shift)]);
+		if (!pte_present(entry))
+			return false;
+	}
+	*out = (struct paddr){ pte_paddr(entry).pa + addr.va % PAGE_BYTES };
+	return true;
+}
+
 bool space_shared_key(struct space *space, struct uaddr addr, u64 *object_id, u64 *offset)
 {
 	const struct region *region;

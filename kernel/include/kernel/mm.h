@@ -222,6 +222,10 @@ MUST_CHECK bool space_copy_in(struct space *space, void *to, struct uaddr from, 
 MUST_CHECK bool space_copy_out(struct space *space, struct uaddr to, const void *from, size_t n);
 /* Physical address behind a user address and the memory object it belongs to; false when unmapped. */
 MUST_CHECK bool space_translate(struct space *space, struct uaddr addr, u32 prot, struct paddr *out);
+/* The same, to read, without the lock: of the space that this CPU has loaded, valid until this kernel entry ends. An unmap
+ * that comes between can't give the frame, nor a table on the way to it, to anybody: both are freed only after this CPU
+ * acknowledged the flush, and that happens after this entry. */
+MUST_CHECK bool space_translate_loaded(struct space *space, struct uaddr addr, struct paddr *out);
 /* Key of a shared word: memory object id and offset; false when not mapped from a memory object. */
 MUST_CHECK bool space_shared_key(struct space *space, struct uaddr addr, u64 *object_id, u64 *offset);
 
