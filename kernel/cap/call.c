@@ -198,7 +198,8 @@ static inline __attribute__((always_inline)) bool call_plain(struct cpu *cpu, st
 	    (method->bytes_in_max | method->bytes_out_max) != 0)
 		return false;
 	if (unlikely(cap_lookup_inline(thread->process, thread->mach.frame.handle, &call.cap) != CAPOS_STATUS_OK ||
-		     call.cap.object->type != CAPOS_CALL_IFACE(call_word) || (~call.cap.rights & method->rights) != 0))
+		     call.cap.object->type != CAPOS_CALL_IFACE(call_word) ||
+		     (~call.cap.rights & method->rights) != 0))
 		return false;
 	call.cpu = cpu;
 	call.thread = thread;
@@ -259,6 +260,8 @@ void call_syscall(struct cpu *cpu)
 	/* Who makes things die helps to reclaim them. */
 	if (unlikely(cpu->deferred_first != NULL))
 		(void)reclaim_poll(cpu);
+	if (call_word == PARK_WAIT_WORD && park_wait_fast(cpu, thread))
+		return;
 	if (call_plain(cpu, thread, call_word))
 		return;
 	if (CAPOS_CALL_OP(call_word) == CAPOS_OP_CALL) {
@@ -272,8 +275,9 @@ void call_syscall(struct cpu *cpu)
 }
 
 /* A plain call of a METHOD_FAST, from look-up to result; CALL_NOT_FAST: something else, or an endpoint. The interface is that of
- * a kernel object. */
-static inline __attribute__((always_inline)) u64 run_fast(struct thread *thread, u64 handle, u64 call_word, u64 *word)
+ * a kernel object; in_frame: the words are the frame's. */
+static inline __attribute__((always_inline)) u64 run_fast(struct thread *thread, u64 handle, u64 call_word, u64 *word,
+							  bool in_frame)
 {
 	const struct object_type *type = object_types[CAPOS_CALL_IFACE(call_word)];
 	const struct method *method = &type->methods[CAPOS_CALL_METHOD(call_word)];
@@ -283,7 +287,8 @@ static inline __attribute__((always_inline)) u64 run_fast(struct thread *thread,
 
 	/* Equal call words: op, word count and flags are all as they should be. */
 	if (CAPOS_CALL_METHOD(call_word) >= type->method_count || method->fast_word != call_word)
-		return CALL_NOT_FAST;
+		return in_frame && call_word == PARK_WAKE_WORD ? park_wake_fast(handle, call_word, thread)
+							       : CALL_NOT_FAST;
 	status = cap_lookup_inline(thread->process, handle, &cap);
 	if (unlikely(status != CAPOS_STATUS_OK))
 		return CAPOS_RESULT(status, 0, 0);
@@ -301,7 +306,7 @@ u64 call_fast(struct thread *thread, u64 handle, u64 call_word, u64 word[4])
 {
 	if (CAPOS_CALL_IFACE(call_word) - 1 >= CAPOS_IFACE_COUNT - 1)
 		return CALL_NOT_FAST;
-	return run_fast(thread, handle, call_word, word);
+	return run_fast(thread, handle, call_word, word, false);
 }
 
 /* The shortest way: no scheduling at the end, and a frame that holds five words only. */
@@ -312,7 +317,7 @@ u64 kernel_syscall_fast(u64 handle, u64 call_word, struct thread *thread, struct
 	if (unlikely((trace_mask() & (1u << CAPOS_TRACE_CALL | 1u << CAPOS_TRACE_RETURN)) != 0))
 		return CALL_NOT_FAST;
 	reclaim_kernel_enter_inline(cpu);
-	result = run_fast(thread, handle, call_word, thread->mach.frame.word);
+	result = run_fast(thread, handle, call_word, thread->mach.frame.word, true);
 	reclaim_kernel_exit_inline(cpu);
 	return result;
 }

@@ -15,6 +15,7 @@
  */
 #include <kernel/fastpath.h>
 #include <kernel/state.h>
+#include <kernel/trace.h>
 
 #include "ipc_priv.h"
 
@@ -138,7 +139,7 @@ static inline bool end_wait(struct cpu *cpu, struct waiter *waiter)
 }
 
 /* Wake up to `n`; returns how many. */
-static u64 park_wake(struct cpu *cpu, const struct park_key *key, u64 n)
+static inline __attribute__((always_inline)) u64 park_wake(struct cpu *cpu, const struct park_key *key, u64 n)
 {
 	struct park_bucket *bucket = bucket_of(key->id, key->offset);
 	u64 woken = 0;
@@ -156,6 +157,65 @@ static u64 park_wake(struct cpu *cpu, const struct park_key *key, u64 n)
 	}
 	spin_unlock(&bucket->lock);
 	return woken;
+}
+
+/* The handle names a park space with the right. */
+static inline __attribute__((always_inline)) bool find_space(struct thread *thread, u64 handle, u32 right,
+							     struct cap *cap)
+{
+	return likely(cap_lookup_inline(thread->process, handle, cap) == CAPOS_STATUS_OK &&
+		      cap->object->type == CAPOS_IFACE_park_space && (cap->rights & right) != 0);
+}
+
+bool park_wait_fast(struct cpu *cpu, struct thread *thread)
+{
+	struct mach_frame *frame = &thread->mach.frame;
+	struct process *process = thread->process;
+	struct waiter *waiter = &thread->wait;
+	u64 addr = frame->word[0];
+	struct park_bucket *bucket;
+	struct paddr word;
+	struct cap cap;
+
+	if (unlikely(((addr & 3) | frame->word[1] >> 32 | ~frame->word[2] | frame->word[3]) != 0 ||
+		     !find_space(thread, frame->handle, CAPOS_RIGHT_WAIT, &cap) ||
+		     !space_translate_loaded(&process->space, (struct uaddr){ addr }, &word)))
+		return false;
+	bucket = bucket_of(process->object.id, addr);
+	spin_lock(&bucket->lock);
+	if (unlikely(shared_load_relaxed((const u32 *)phys_to_virt(word)) != (u32)frame->word[1])) {
+		spin_unlock(&bucket->lock);
+		frame->call = IRESULT(CAPOS_PARK_MISMATCH);
+		TRACE(cpu, RETURN, thread->object.id, frame->call, 0);
+		return true;
+	}
+	if (unlikely(!wait_enter(waiter, cap.object, cap.grant))) {
+		spin_unlock(&bucket->lock);
+		return false;
+	}
+	waiter->key[0] = process->object.id;
+	waiter->key[1] = addr;
+	sched_detach_current(cpu);
+	list_push_back(&bucket->waiters, &waiter->link);
+	waiter_arm_untimed(cpu, waiter, CAPOS_WAIT_PARK, &park_ops);
+	spin_unlock(&bucket->lock);
+	return true;
+}
+
+u64 park_wake_fast(u64 handle, u64 call_word, struct thread *thread)
+{
+	struct cpu *cpu = mach_this_cpu();
+	u64 *word = thread->mach.frame.word;
+	struct park_key key = { thread->process->object.id, word[0] };
+	struct cap cap;
+
+	(void)call_word;
+	if (unlikely(((key.offset & 3) | word[2]) != 0 || word[1] > WAKES_PER_STEP ||
+		     !find_space(thread, handle, CAPOS_RIGHT_SIGNAL, &cap)))
+		return CALL_NOT_FAST;
+	word[0] = park_wake(cpu, &key, word[1]);
+	sched_look_soon(cpu);
+	return STATUS(OK);
 }
 
 /* args: key id, key offset, left to wake, woken so far. */

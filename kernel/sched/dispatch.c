@@ -163,7 +163,7 @@ static struct entity *steal(struct cpu *cpu)
 }
 
 /* The best of our own queue. */
-static struct entity *take_best(struct cpu *cpu) REQUIRES(cpu->runq.lock)
+static inline struct entity *take_best(struct cpu *cpu) REQUIRES(cpu->runq.lock)
 {
 	struct entity *entity = policy_pick(&cpu->runq);
 
@@ -191,7 +191,7 @@ static inline bool sent_away(struct cpu *cpu, struct entity *entity)
 	return unlikely(id != CAPOS_CPU_ANY && id != cpu->id) && send_away(cpu, entity);
 }
 
-static struct entity *pick(struct cpu *cpu)
+static inline struct entity *pick(struct cpu *cpu)
 {
 	struct entity *entity;
 
@@ -432,6 +432,27 @@ static __attribute__((noinline)) struct thread *exit_general(struct cpu *cpu)
 	}
 }
 
+/* The current thread blocked, and nobody was handed to: straight to the queue's best. What exit_general would do. */
+static __attribute__((noinline)) struct thread *exit_blocked(struct cpu *cpu)
+{
+	struct thread *thread;
+	struct entity *entity;
+
+	no_alloc_begin(cpu);
+	entity = pick(cpu);
+	if (likely(entity != NULL)) {
+		set_current(cpu, entity, false);
+		dispatch_arm(cpu);
+	}
+	no_alloc_end(cpu);
+	thread = cpu->current;
+	if (unlikely(cpu->resched || thread == NULL || atomic_load_relaxed(&thread->attention) != 0))
+		return exit_general(cpu);
+	KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
+	reclaim_kernel_exit_inline(cpu);
+	return thread;
+}
+
 struct thread *sched_exit(struct cpu *cpu)
 {
 	struct thread *thread = cpu->current;
@@ -442,6 +463,8 @@ struct thread *sched_exit(struct cpu *cpu)
 	    likely(!(atomic_load_relaxed(&armed->thread->attention) & ATTENTION_KILL)))
 		armed = cpu->armed_waiter = NULL;
 	/* Without a current entity there is no current thread. */
+	if (thread == NULL && armed == NULL && cpu->current_entity == NULL && cpu->handoff == NULL)
+		return exit_blocked(cpu);
 	if (unlikely(armed != NULL || cpu->resched || thread == NULL || atomic_load_relaxed(&thread->attention) != 0))
 		return exit_general(cpu);
 	KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);

@@ -64,45 +64,69 @@ void wake_take_inbox_locked(struct cpu *owner)
 	}
 }
 
-void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum dispatch_owner from, bool woken)
+static inline void push_here(struct cpu *cpu, struct entity *entity, enum dispatch_owner from, bool woken)
 {
-	bool moved = atomic_load_relaxed(&entity->cpu) != target;
+	bool moved = atomic_load_relaxed(&entity->cpu) != cpu;
+	struct entity *current = cpu->current_entity;
 
-	atomic_store_relaxed(&entity->cpu, target);
-	if (target != cpu) {
-		entity->moved = moved;
-		owner_change(entity, from, OWNER_INBOX);
-		inbox_push(target, entity);
-		send_ipi(cpu, target, REQUEST_RESCHEDULE);
-		return;
-	}
+	if (unlikely(moved))
+		atomic_store_relaxed(&entity->cpu, cpu);
 	spin_lock(&cpu->runq.lock);
-	if (cpu->current_entity != NULL)
-		policy_advance(&cpu->runq, cpu->current_entity);
 	owner_change(entity, from, OWNER_QUEUE);
-	policy_enqueue(&cpu->runq, entity, woken, moved);
-	if (cpu->current_entity != NULL && policy_preempts(&cpu->runq, cpu->current_entity, false))
-		cpu->resched = true;
+	if (likely(current != NULL)) {
+		policy_advance(&cpu->runq, current);
+		policy_enqueue(&cpu->runq, entity, woken, moved);
+		if (policy_preempts(&cpu->runq, current, false))
+			cpu->resched = true;
+	} else {
+		policy_enqueue(&cpu->runq, entity, woken, moved);
+	}
 	spin_unlock(&cpu->runq.lock);
 	dispatch_arm(cpu);
+}
+
+static inline void push_there(struct cpu *cpu, struct cpu *target, struct entity *entity, enum dispatch_owner from)
+{
+	entity->moved = atomic_load_relaxed(&entity->cpu) != target;
+	atomic_store_relaxed(&entity->cpu, target);
+	owner_change(entity, from, OWNER_INBOX);
+	inbox_push(target, entity);
+	send_ipi(cpu, target, REQUEST_RESCHEDULE);
+}
+
+void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum dispatch_owner from, bool woken)
+{
+	if (target == cpu)
+		push_here(cpu, entity, from, woken);
+	else
+		push_there(cpu, target, entity, from);
 }
 
 void sched_wake(struct cpu *cpu, struct entity *entity)
 {
 	struct cpu *previous = atomic_load_relaxed(&entity->cpu);
-	struct cpu *target = place_woken(cpu, entity);
+	struct cpu *target = shared_load_relaxed(&entity->pinned_cpu) == cpu->id ? cpu : place_woken(cpu, entity);
 
 	no_alloc_begin(cpu);
 	entity->enqueued_ns = mach_clock().ns;
-	if (entity->kind == ENTITY_THREAD) {
+	if (likely(entity->thread != NULL)) {
 		TRACE(cpu, WAKE, entity->thread->object.id, target->id, cpu->current ? cpu->current->object.id : 0);
 		if (previous != NULL && previous != target) {
 			entity->thread->account.migrations++;
 			TRACE(cpu, MIGRATE, entity->thread->object.id, previous->id, target->id);
 		}
 	}
-	wake_push(cpu, target, entity, OWNER_NONE, true);
+	if (likely(target == cpu))
+		push_here(cpu, entity, OWNER_NONE, true);
+	else
+		push_there(cpu, target, entity, OWNER_NONE);
 	no_alloc_end(cpu);
+}
+
+void sched_look_soon(struct cpu *cpu)
+{
+	if (unlikely(cpu->resched))
+		send_ipi(cpu, cpu, REQUEST_RESCHEDULE);
 }
 
 void sched_request(struct cpu *cpu, struct cpu *target, u32 request)

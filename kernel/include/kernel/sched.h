@@ -130,6 +130,9 @@ void entity_init(struct entity *entity, enum entity_kind kind, u32 pinned_cpu);
 /* Make an entity runnable somewhere: pinned; previous CPU when idle; an idle one; else previous. Pushes or enqueues, sends
  * at most one IPI. Owner must be NONE. Any CPU, any lock below RANK_RUNQ may be held. */
 void sched_wake(struct cpu *cpu, struct entity *entity);
+/* For a call that does not end in sched_exit and may have woken somebody: should the current one give way to it, an interrupt
+ * comes right after the call. */
+void sched_look_soon(struct cpu *cpu);
 /* A blocked or new thread becomes runnable: on the entity it holds, or its own. */
 void thread_ready(struct cpu *cpu, struct thread *thread);
 /* The current thread leaves the CPU (blocks, exits): charge, FPU, detach. current becomes NULL; it keeps its entity. */

@@ -18,6 +18,16 @@ bool endpoint_syscall_fast(struct cpu *cpu, struct thread *thread_)
 	(void)cpu, (void)thread_;
 	return false;
 }
+bool park_wait_fast(struct cpu *cpu, struct thread *thread_)
+{
+	(void)cpu, (void)thread_;
+	return false;
+}
+u64 park_wake_fast(u64 handle, u64 call_word, struct thread *thread_)
+{
+	(void)handle, (void)call_word, (void)thread_;
+	return CALL_NOT_FAST;
+}
 void endpoint_call(struct cpu *cpu, struct thread *caller, const struct cap *cap)
 	GOES("call", (void)cpu, (void)caller, (void)cap) void endpoint_recv(struct cpu *cpu, struct thread *server,
 									    const struct cap *cap)

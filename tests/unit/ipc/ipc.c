@@ -71,9 +71,13 @@ bool space_copy_in(struct space *space, void *to, struct uaddr from, size_t n)
 	memcpy(to, (const void *)from.va, n);
 	return true;
 }
-bool space_translate(struct space *space, struct uaddr addr, u32 prot, struct paddr *out)
+void sched_look_soon(struct cpu *c)
 {
-	(void)space, (void)prot;
+	(void)c;
+}
+bool space_translate_loaded(struct space *space, struct uaddr addr, struct paddr *out)
+{
+	(void)space;
 	*out = virt_to_phys((const void *)addr.va);
 	return addr.va >= PAGE_BYTES;
 }

@@ -138,6 +138,18 @@ static void copies(void **state)
 	assert_true(space_translate(space, (struct uaddr){ a + 5 }, PROT_WRITE, &pa));
 	assert_int_equal(pa.pa % PAGE_BYTES, 5);
 	assert_false(space_translate(space, (struct uaddr){ a + PAGE_BYTES }, PROT_WRITE, &pa));
+	/* Without the lock: the same. */
+	for (u64 at = a; at < a + 3 * PAGE_BYTES; at += PAGE_BYTES / 2 + 4) {
+		struct paddr same;
+
+		assert_true(space_translate(space, (struct uaddr){ at }, 0, &pa));
+		assert_true(space_translate_loaded(space, (struct uaddr){ at }, &same));
+		assert_int_equal(pa.pa, same.pa);
+	}
+	assert_false(space_translate_loaded(space, (struct uaddr){ a - 1 }, &pa));
+	assert_false(space_translate_loaded(space, (struct uaddr){ a + 0x8000000000ull }, &pa));
+	assert_false(space_translate_loaded(space, (struct uaddr){ 0 }, &pa));
+	assert_false(space_translate_loaded(space, (struct uaddr){ ~0ull - 3 }, &pa));
 }
 
 static void refusals(void **state)

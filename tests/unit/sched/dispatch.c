@@ -191,6 +191,32 @@ static void yield_lets_the_other_run(void **state)
 	assert_ptr_equal(exits(0), b);
 }
 
+/* A call that wakes and does not end in sched_exit. */
+static void a_better_one_comes_right_after_the_call(void **state)
+{
+	struct thread *a = pinned_on(0), *b;
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	sched_look_soon(cpus[0]);
+	assert_int_equal(ipis[0], 0);
+	b = pinned_on(0); /* no gain: a goes on */
+	sched_look_soon(on(0));
+	assert_int_equal(ipis[0], 0);
+	sched_yield_current(on(0));
+	assert_ptr_equal(exits(0), b);
+	blocks(b, CAPOS_WAIT_PARK, INSTANT_NEVER);
+	assert_ptr_equal(exits(0), a);
+	now_ns += 3 * MS;
+	sched_charge(cpus[0], (struct instant){ now_ns });
+	assert_true(wakes(0, b));
+	sched_look_soon(on(0));
+	assert_int_equal(ipis[0], 1);
+	assert_ptr_equal(cpus[0]->current, a);
+	assert_ptr_equal(interrupted(0, IRQ_IPI), b);
+	assert_int_equal(a->account.preemptions, 1);
+}
+
 static void handoff_skips_the_queue_within_the_slice(void **state)
 {
 	struct thread *a = pinned_on(0), *b = thread_new(false), *c;
@@ -455,6 +481,7 @@ int main(void)
 		TEST(an_early_expiry_arms_again),
 		TEST(the_best_goes_on_after_its_slice),
 		TEST(yield_lets_the_other_run),
+		TEST(a_better_one_comes_right_after_the_call),
 		TEST(handoff_skips_the_queue_within_the_slice),
 		TEST(handoffs_do_not_starve),
 		TEST(a_long_sleep_handed_off_is_no_monopoly),
