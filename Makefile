@@ -206,8 +206,11 @@ $(call say,CC,$@)
 $(Q)$(CC) $(1) -MMD -MP -c -o $@ $<
 endef
 
+# The assembly that calls kernel_syscall_ipc, and nothing else does, has saved the registers that a function preserves.
+$(K)/obj/kernel/ipc/endpoint_fast.o: private file_cflags := $(addprefix -fcall-used-,rbx r12 r13 r14 r15)
+
 $(K)/obj/%.o: %.c $(K)/obj/.flags | setup-run
-	$(call compile,$(kernel_cflags))
+	$(call compile,$(kernel_cflags) $(file_cflags))
 $(K)/obj/%.o: %.S $(K)/obj/.flags | setup-run
 	$(call compile,$(kernel_cflags))
 

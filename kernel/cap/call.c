@@ -254,8 +254,6 @@ void call_syscall(struct cpu *cpu)
 	struct thread *thread = cpu->current;
 	u64 call_word = thread->mach.frame.call;
 
-	if (endpoint_syscall_fast(cpu, thread))
-		return;
 	TRACE(cpu, CALL, thread->object.id, call_word, thread->mach.frame.handle);
 	/* Who makes things die helps to reclaim them. */
 	if (unlikely(cpu->deferred_first != NULL))

@@ -188,7 +188,7 @@ u16 cap_insert(struct process *process, const struct cap *cap, u64 *handle)
 	KASSERT((generation & 1u) != 0);
 	atomic_store_relaxed(&slot->object, cap->object);
 	atomic_store_relaxed(&slot->grant, cap->grant);
-	atomic_store_relaxed(&slot->rights, cap->rights);
+	atomic_store_relaxed(&slot->type_rights, SLOT_MEANING(cap->object->type, cap->rights));
 	atomic_store_relaxed(&slot->badge, cap->badge);
 	atomic_store_release(&slot->generation, generation); /* pairs with the acquire in cap_lookup_inline */
 	process->table.used_count++;

@@ -21,6 +21,9 @@
  *      to 0 completes the batch under the lock.
  * SD4  A CPU may look at the record of a space that is being destroyed, between its clearing of the loaded bit and the end
  *      of its kernel entry: the record is freed after a grace period.
+ * SD5  A CPU stays in the loaded-set of the space that it had before (previous_space), so that calls to and fro between two
+ *      spaces change no mask: to be asked once too often does no harm. It leaves that set when it loads a third space, goes
+ *      idle, or is asked for a flush of it: one IPI at most is sent in vain.
  *
  * The lock has rank RANK_PARK (it guards parked waiters): completion happens on the switch path, below object locks.
  */
@@ -29,6 +32,7 @@
 #include <lib/bits.h>
 
 #include <kernel/cpu.h>
+#include <kernel/fastpath.h>
 #include <kernel/state.h>
 #include <kernel/thread.h>
 #include <kernel/trace.h>
@@ -264,42 +268,64 @@ void shootdown_wake(struct space *space)
 
 /* --- CPUs ---------------------------------------------------------------------------------------------------------------- */
 
-void space_switch(struct cpu *cpu, struct space *space)
+/* The CPU, which has another root loaded by now, leaves the loaded-set of a space. */
+static void leave(struct cpu *cpu, struct space *space)
 {
-	struct space *old = cpu->loaded_space;
-	struct shootdown *shootdown;
+	struct shootdown *shootdown = space->shootdown;
 	u32 word = cpu->id / 64;
 	u64 bit = 1ull << cpu->id % 64;
 
-	if (old == space)
-		return;
+	atomic_fetch_and(LOADED(shootdown, word), ~bit);		   /* SD2: after the other root is loaded */
+	if (unlikely(atomic_load_acquire(PENDING(shootdown, word)) & bit)) /* pairs with batch_start */
+		acknowledge(cpu, space, shootdown);
+}
+
+void space_switch_far(struct cpu *cpu, struct space *space)
+{
+	struct space *old = cpu->loaded_space, *previous = cpu->previous_space;
+
 	if (space != NULL)
-		atomic_fetch_or(LOADED(space->shootdown, word), bit); /* SD1: before the root is loaded */
+		/* SD1: before the root is loaded. */
+		atomic_fetch_or(LOADED(space->shootdown, cpu->id / 64), 1ull << cpu->id % 64);
 	mach_space_load(space != NULL ? &space->mach : NULL);
 	cpu->loaded_space = space;
-	if (old != NULL) {
-		shootdown = old->shootdown;
-		atomic_fetch_and(LOADED(shootdown, word), ~bit); /* SD2: after the other root is loaded */
-		if (unlikely(atomic_load_acquire(PENDING(shootdown, word)) & bit)) /* pairs with batch_start */
-			acknowledge(cpu, old, shootdown);
-	}
+	cpu->previous_space = space != NULL ? old : NULL;
+	if (previous != NULL)
+		leave(cpu, previous);
+	if (space == NULL)
+		leave(cpu, old);
+}
+
+void space_switch(struct cpu *cpu, struct space *space)
+{
+	space_switch_inline(cpu, space);
+}
+
+static bool is_pending(struct cpu *cpu, struct space *space)
+{
+	/* Pairs with batch_start. */
+	return (atomic_load_acquire(PENDING(space->shootdown, cpu->id / 64)) & 1ull << cpu->id % 64) != 0;
 }
 
 void space_handle_flush_requests(struct cpu *cpu)
 {
-	struct space *space = cpu->loaded_space;
+	struct space *space = cpu->loaded_space, *previous = cpu->previous_space;
 	struct shootdown *shootdown;
 
 	if (space == NULL)
 		return;
 	shootdown = space->shootdown;
-	if (atomic_load_acquire(PENDING(shootdown, cpu->id / 64)) &
-	    1ull << cpu->id % 64) { /* pairs with batch_start */
+	if (is_pending(cpu, space)) {
 		flush_here(space, shootdown->start, shootdown->end);
 		cpu->shootdowns++;
 		acknowledge(cpu, space, shootdown);
 	}
-	/* Pairs with the store in space_destroy_step. */
+	/* SD5. Pairs with the store in space_destroy_step. */
+	if (previous != NULL && (is_pending(cpu, previous) || atomic_load_acquire(&previous->ending) != 0)) {
+		cpu->previous_space = NULL;
+		leave(cpu, previous);
+	}
+	/* The same store. */
 	if (atomic_load_acquire(&space->ending) != 0 &&
 	    (cpu->current == NULL || &cpu->current->process->space != space))
 		space_switch(cpu, NULL);

@@ -27,10 +27,9 @@
  *      so that a middle server that went on with its own entity (the call that carried the borrowed one away ended otherwise)
  *      does not pass its own to its caller.
  */
-#include "sched_priv.h"
+#include <kernel/fastpath.h>
 
-#define LOAN_LENT 1u
-#define LOAN_ORPHAN 2u
+#include "sched_priv.h"
 
 u16 sched_lend_reserve(struct thread *caller)
 {
@@ -48,33 +47,13 @@ u16 sched_lend_reserve(struct thread *caller)
 	return CAPOS_STATUS_OK;
 }
 
-/* The CPU goes on with `to` on the current entity. */
-static inline __attribute__((always_inline)) void pass_entity(struct cpu *cpu, struct thread *from, struct thread *to,
-							      enum capos_wait why)
-{
-	struct entity *entity = cpu->current_entity;
-
-	KASSERT(cpu->current == from && from->entity == entity && to->entity == NULL);
-	sched_charge_passing(cpu, entity, from);
-	from->account.blocks++;
-	mach_thread_leave(from);
-	from->entity = NULL;
-	to->entity = entity;
-	entity->thread = to;
-	cpu->current = to;
-	to->account.switches++;
-	space_switch(cpu, &to->process->space);
-	TRACE(cpu, SWITCH, to->object.id, to->object.id, why);
-}
-
 void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server)
 {
-	if (caller->entity == caller->own) {
-		KASSERT(caller->spare != NULL);
-		atomic_store_relaxed(&caller->own->loan, LOAN_LENT);
-	}
-	server->borrowed_from_id = caller->object.id;
-	pass_entity(cpu, caller, server, CAPOS_WAIT_REPLY);
+	KASSERT(cpu->current == caller && cpu->current_entity->thread == caller && server->entity == NULL);
+	KASSERT(caller->entity != caller->own || caller->spare != NULL);
+	sched_lend_inline(cpu, caller, server);
+	mach_thread_leave(caller);
+	TRACE(cpu, SWITCH, server->object.id, server->object.id, CAPOS_WAIT_REPLY);
 }
 
 bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *server)
@@ -105,10 +84,9 @@ bool sched_return(struct cpu *cpu, struct thread *server, struct thread *caller)
 	/* LE5. A caller that holds an entity did not lend it with this call (taken by ring). */
 	if (cpu->current != server || server->borrowed_from_id != caller->object.id || caller->entity != NULL)
 		return false;
-	server->borrowed_from_id = 0;
-	pass_entity(cpu, server, caller, CAPOS_WAIT_RECV);
-	if (caller->entity == caller->own)
-		atomic_store_relaxed(&caller->own->loan, 0u);
+	sched_return_inline(cpu, server, caller);
+	mach_thread_leave(server);
+	TRACE(cpu, SWITCH, caller->object.id, caller->object.id, CAPOS_WAIT_RECV);
 	return true;
 }
 

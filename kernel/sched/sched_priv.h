@@ -5,6 +5,7 @@
 
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
+#include <kernel/fastpath.h>
 #include <kernel/sched.h>
 #include <kernel/thread.h>
 #include <kernel/trace.h>
@@ -88,16 +89,6 @@ static inline struct cpu_account *account_of(struct entity *entity)
 	return likely(entity->kind == ENTITY_THREAD) ? &entity->thread->account : &entity->activity->account;
 }
 
-/* The span since the last account. */
-static inline u64 account_elapsed_ns(struct cpu *cpu, struct instant now)
-{
-	u64 delta_ns = now.ns - cpu->account_ns;
-
-	KASSERT(now.ns >= cpu->account_ns);
-	cpu->account_ns = now.ns;
-	return delta_ns;
-}
-
 /* sched_charge where there is a current entity. */
 static inline void account_current(struct cpu *cpu, struct entity *entity, struct instant now)
 {
@@ -107,16 +98,6 @@ static inline void account_current(struct cpu *cpu, struct entity *entity, struc
 	account_of(entity)->runtime_ns += delta_ns;
 	policy_charge(&cpu->runq, entity, delta_ns + entity->uncharged_ns);
 	entity->uncharged_ns = 0;
-}
-
-/* sched_charge where the current entity goes on, with another thread: the policy is told with the next sched_charge. */
-static inline void sched_charge_passing(struct cpu *cpu, struct entity *entity, struct thread *from)
-{
-	u64 delta_ns = account_elapsed_ns(cpu, mach_clock());
-
-	cpu->busy_ns += delta_ns;
-	from->account.runtime_ns += delta_ns;
-	entity->uncharged_ns += delta_ns;
 }
 
 #endif

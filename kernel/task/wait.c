@@ -64,8 +64,10 @@ static void waiter_settle(struct waiter *waiter)
 	u32 state = atomic_load_relaxed(&waiter->state);
 
 	KASSERT((state & WAITER_STATE_MASK) == WAITER_CLAIMED);
-	if (waiter->timer.deadline_ns != INSTANT_NEVER.ns)
+	if (waiter->timer.deadline_ns != INSTANT_NEVER.ns) {
 		(void)timer_cancel(&waiter->timer);
+		waiter->timer.deadline_ns = INSTANT_NEVER.ns; /* for waiter_arm_untimed */
+	}
 	atomic_store_release(&waiter->state, (state & ~WAITER_STATE_MASK) | WAITER_IDLE);
 }
 

@@ -96,8 +96,11 @@ static struct thread *enter_syscall(struct vcpu *cpu)
 	result = CALL_NOT_FAST;
 	if (CAPOS_CALL_IFACE(frame->call) - 1 < CAPOS_IFACE_COUNT - 1)
 		result = kernel_syscall_fast(frame->handle, frame->call, cpu->thread, cpu->cpu);
-	if (result == CALL_NOT_FAST)
-		return kernel_syscall(cpu->cpu);
+	if (result == CALL_NOT_FAST) {
+		struct thread *next = kernel_syscall_ipc(cpu->cpu, cpu->thread, frame->call);
+
+		return next != NULL ? next : kernel_syscall(cpu->cpu);
+	}
 	frame->call = result;
 	return cpu->thread;
 }

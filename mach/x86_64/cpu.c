@@ -108,7 +108,6 @@ void mach_cpu_init(struct cpu *cpu, void *memory)
 
 	m->self = cpu;
 	m->apic_id = mach_cpus[cpu->id].apic_id;
-	m->root = mach_kernel_root;
 	m->stack_low = paging_map_stack(cpu->id, memory, 1, 1, STACK_PAGES);
 	m->stack_top = m->stack_low + STACK_PAGES * PAGE_BYTES;
 	m->tss.rsp0_low = (u32)m->stack_top;
@@ -160,7 +159,6 @@ void cpu_activate(struct mach_cpu *m)
 	wrmsr(MSR_SFMASK, 0x47700); /* AC, NT, IOPL, DF, IF, TF */
 	features_enable();
 	write_cr3(mach_kernel_root);
-	m->root = mach_kernel_root;
 	apic_enable();
 }
 

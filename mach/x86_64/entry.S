@@ -35,10 +35,10 @@ syscall_entry:
 	movq %rsp, %r11
 	movq %gs:CPU_SELF, %rcx
 	movq %gs:CPU_STACK_TOP, %rsp
-	/* Receive, reply, yield, enter (interface 0) and the interfaces of programs are never fast. */
+	/* Only calls of the kernel's own interfaces may end at once. */
 	leal -1(%rax), %edx
 	cmpl $IFACE_KERNEL_LAST - 1, %edx
-	ja syscall_general
+	ja syscall_ipc
 	/* What C preserves need not be saved for a call that ends at once. */
 	movq %rax, %rsi
 	movq %r11, %rdx
@@ -58,7 +58,8 @@ syscall_entry:
 	swapgs
 	sysretq
 
-syscall_general:			/* r11 = thread */
+	/* What is left of the registers, into the thread in r11. */
+	.macro SAVE_REST
 	movq %r12, THREAD_WORD5(%r11)
 	movq %r13, THREAD_WORD6(%r11)
 	movq %r14, THREAD_WORD7(%r11)
@@ -68,12 +69,47 @@ syscall_general:			/* r11 = thread */
 	movb $1, THREAD_BY_SYSCALL(%r11)
 	movq %gs:CPU_USER_SP, %rdx
 	movq %rdx, THREAD_SP(%r11)
-	movq %gs:CPU_SELF, %rdi
+	.endm
+
+syscall_general:			/* r11 = thread */
+	SAVE_REST
+	/* A reply may carry a number like that of an interface. */
+	movq THREAD_CALL(%r11), %rax
+	btq $CALL_WORD_REPLY_RECV_BIT, %rax
+	jc 1f
+2:	movq %gs:CPU_SELF, %rdi
 	call kernel_syscall
 	/* If the thread never left this CPU (mach_thread_leave), C preserved its rbx, rbp and r15. */
 	cmpq %rax, %gs:CPU_CURRENT
 	je resume_words
 	jmp resume_thread
+
+	.balign 64
+syscall_ipc:				/* r11 = thread, rcx = cpu, rax = call word */
+	SAVE_REST
+	cmpb $0, %gs:CPU_FPU_LIVE
+	jne syscall_ipc_fpu
+1:	movq %gs:CPU_SELF, %rdi
+	movq %r11, %rsi
+	movq %rax, %rdx
+	call kernel_syscall_ipc		/* preserves nothing */
+	testq %rax, %rax
+	jnz resume_swapped
+	/* Nothing has happened; but rbx, rbp and r15 are to be loaded again. */
+	movq %gs:CPU_CURRENT, %r11
+	movq THREAD_RBX(%r11), %rbx
+	movq THREAD_RBP(%r11), %rbp
+	movq THREAD_R15(%r11), %r15
+	jmp 2b
+
+/* Most likely another thread goes on: nothing live may be left. */
+syscall_ipc_fpu:
+	movq %gs:CPU_SELF, %rdi
+	movq %r11, %rsi
+	call mach_fpu_store
+	movq %gs:CPU_CURRENT, %r11
+	movq THREAD_CALL(%r11), %rax
+	jmp 1b
 
 /* --- resume the thread in rax --------------------------------------------------------------------------------------- */
 
@@ -82,7 +118,8 @@ syscall_general:			/* r11 = thread */
 resume_thread:
 	cmpb $0, %gs:CPU_FPU_LIVE
 	jne resume_fpu
-1:	movq %rax, %gs:CPU_CURRENT
+resume_swapped:				/* no live FPU registers */
+	movq %rax, %gs:CPU_CURRENT
 	cmpb $0, THREAD_BY_SYSCALL(%rax)
 	je resume_iret
 	movq THREAD_RBX(%rax), %rbx
@@ -110,13 +147,13 @@ resume_words:
 /* Live FPU registers belong to the thread that was current; another one must not see them. */
 resume_fpu:
 	cmpq %rax, %gs:CPU_CURRENT
-	je 1b
+	je resume_swapped
 	movq %gs:CPU_STACK_TOP, %rsp
 	movq %rax, %rbx
 	movq %gs:CPU_SELF, %rdi
 	call fpu_forget
 	movq %rbx, %rax
-	jmp 1b
+	jmp resume_swapped
 
 /* iretq faults in the kernel on an ip in the hole: such a thread gets its fault here instead. */
 resume_iret:

@@ -124,15 +124,6 @@ static inline void write_cr4(u64 value)
 	__asm__ volatile("movq %0, %%cr4" ::"r"(value) : "memory");
 }
 
-/* Not before the loads that precede it. */
-static inline u64 rdtsc_ordered(void)
-{
-	u32 low, high;
-
-	__asm__ volatile("lfence\n\trdtsc" : "=a"(low), "=d"(high)::"memory");
-	return (u64)high << 32 | low;
-}
-
 /* Zeroes for a leaf that the CPU does not have. */
 struct cpuid cpuid_leaf(u32 leaf, u32 subleaf);
 

@@ -26,6 +26,7 @@ _Static_assert(offsetof(struct mach_cpu, user_sp) == CPU_USER_SP, "offset");
 _Static_assert(offsetof(struct mach_cpu, stack_top) == CPU_STACK_TOP, "offset");
 _Static_assert(offsetof(struct mach_cpu, fpu_live) == CPU_FPU_LIVE, "offset");
 _Static_assert(CALL_NOT_FAST == (u64)CALL_NOT_FAST_IMMEDIATE, "the same value");
+_Static_assert(CAPOS_CALL_OP(1ull << CALL_WORD_REPLY_RECV_BIT) == CAPOS_OP_REPLY_RECV, "the bit of the operation");
 _Static_assert(CAPOS_IFACE_COUNT == IFACE_KERNEL_LAST + 1, "the same value");
 _Static_assert(sizeof(struct mach_tss) == 104, "fixed by the processor");
 

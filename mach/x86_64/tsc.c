@@ -4,15 +4,14 @@
  * the ACPI timer, else the PIT: median of five runs of 10 ms, each reading of the reference bracketed by two of the
  * TSC and the tightest bracket taken.
  *
- *   ns = (tsc - base) * ns_mul >> NS_SHIFT	  ns_mul  := 1e9 * 2^NS_SHIFT / tsc_hz
+ *   ns = (tsc - base) * ns_mul >> MACH_NS_SHIFT	  ns_mul  := 1e9 * 2^MACH_NS_SHIFT / tsc_hz
  *   count = ns * count_mul >> 32		  count_mul := apic_hz * 2^32 / 1e9 (or tsc_hz, for deadlines)
  *
- * With NS_SHIFT 56 the rounding of ns_mul is below 1e-13 for rates above 4 MHz; products take 128 bits.
+ * With MACH_NS_SHIFT 56 the rounding of ns_mul is below 1e-13 for rates above 4 MHz; products take 128 bits.
  */
 #include "mach_priv.h"
 
 #define NS_PER_S 1000000000ull
-#define NS_SHIFT 56u
 #define RUNS 5u
 #define RUN_NS 10000000ull
 #define ACPI_TIMER_HZ 3579545u
@@ -31,9 +30,9 @@ struct sample {
 	u32 apic_left;
 };
 
+struct mach_tsc mach_tsc;
+
 /* (c) after tsc_init */
-static u64 base;
-static u64 ns_mul;
 static u64 count_mul;
 static u64 count_ns_max; /* longest span that the one-shot can count */
 static u64 hz;
@@ -142,25 +141,15 @@ void tsc_init(void)
 		run(&r, &tsc[i], &apic[i]);
 	hz = MAX(median(tsc), 4000000ull);
 	apic_hz = MAX(median(apic), 1000ull);
-	ns_mul = multiply_divide(NS_PER_S, 1ull << NS_SHIFT, hz);
+	mach_tsc.ns_mul = multiply_divide(NS_PER_S, 1ull << MACH_NS_SHIFT, hz);
 	count_mul = multiply_divide(deadline_mode ? hz : apic_hz, 1ull << 32, NS_PER_S);
 	count_ns_max = deadline_mode ? ~0ull >> 2 : 0xf0000000ull * NS_PER_S / apic_hz;
-	base = rdtsc_ordered();
+	mach_tsc.base = rdtsc_ordered();
 }
 
 u64 tsc_hz(void)
 {
 	return hz;
-}
-
-static u64 ns_of(u64 tsc)
-{
-	return (i64)(tsc - base) < 0 ? 0 : (u64)((unsigned __int128)(tsc - base) * ns_mul >> NS_SHIFT);
-}
-
-struct instant mach_clock(void)
-{
-	return (struct instant){ ns_of(rdtsc_ordered()) };
 }
 
 void mach_timer_arm(struct instant deadline)
@@ -175,7 +164,7 @@ void mach_timer_arm(struct instant deadline)
 		return;
 	}
 	now_tsc = rdtsc_ordered();
-	now = ns_of(now_tsc);
+	now = mach_tsc_ns(now_tsc);
 	count = deadline.ns <= now ? 0 : MIN(deadline.ns - now, count_ns_max);
 	/* One more: never before the deadline by rounding. */
 	count = (u64)((unsigned __int128)count * count_mul >> 32) + 1;

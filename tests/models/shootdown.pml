@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLB shootdown (kernel/mm/shootdown.c SD1 to SD3). A changer clears an entry and starts a batch; one CPU loads the space, walks (its
- * TLB then holds what it saw), leaves, comes back, and answers IPIs. The frame is reused when the batch is done.
+ * TLB shootdown (kernel/mm/shootdown.c SD1 to SD3, SD5). A changer clears an entry and starts a batch; one CPU loads the space, walks (its
+ * TLB then holds what it saw), leaves, with or without its bit in the loaded mask, comes back, and answers IPIs. The frame is reused when the batch is done.
  *
  * x86-TSO: the changer's store of the entry goes through a store buffer; all changes of masks and counts are locked operations. The
  * CPU takes an IPI only between its steps (interrupts are off inside), in user mode.
@@ -15,6 +15,8 @@
  * RUN: -DBUG_NO_SECOND_LOOK => fail
  * RUN: -DBUG_NO_TOKEN => fail
  * RUN: -DBUG_LATE_LOADED => fail
+ * RUN: -DBUG_PREVIOUS_DEAF => fail
+ * RUN: -DBUG_PREVIOUS_FORGETS => fail
  */
 bit present = 1;	/* the entry, in memory */
 bit buffered = 0;	/* the changer's store buffer holds present := 0 */
@@ -111,9 +113,23 @@ inline walk()
 	atomic { if :: present -> tlb = 1 :: else -> skip fi }
 }
 
+/* The CPU leaves the loaded mask: SD2. The other root is loaded. */
+inline leave()
+{
+#ifdef BUG_LEAVE_ORDER
+	acknowledge();
+	tlb = 0;
+	atomic { loaded = 0 }
+#else
+	atomic { loaded = 0 };
+	acknowledge()
+#endif
+}
+
 active proctype cpu()
 {
 	bit last, had;
+	bit previous = 0;	/* SD5: it is not, but the bit is kept */
 	byte rounds = 0;
 
 	do
@@ -124,7 +140,10 @@ active proctype cpu()
 		walk();
 		atomic { loaded = 1 };
 #else
-		atomic { loaded = 1 };	/* locked or, before the root is loaded */
+		if
+		:: previous -> previous = 0	/* the bit is there */
+		:: else -> atomic { loaded = 1 }	/* locked or, before the root is loaded */
+		fi;
 		walk();
 #endif
 		/* In user mode: walks, and interrupts. */
@@ -137,25 +156,44 @@ active proctype cpu()
 			fi
 		:: break
 		od;
-		/* space_switch away: the other root, then the bit, then the look at pending. */
-#ifdef BUG_LEAVE_ORDER
-		acknowledge();
+		/* space_switch away: the other root, then the mask, now or later. */
+#ifndef BUG_LEAVE_ORDER
 		tlb = 0;
-		atomic { loaded = 0 }
-#else
-		tlb = 0;
-		atomic { loaded = 0 };
-		acknowledge()
 #endif
+		if
+		:: leave()
+		:: tlb = 0; previous = 1;
+#ifdef BUG_PREVIOUS_FORGETS
+			/* Out of the mask without a look at pending. */
+			atomic { loaded = 0 };
+			previous = 0
+#endif
+		fi;
+		/* In user mode of another space. */
+		do
+		:: ipi -> ipi = 0;
+#ifndef BUG_PREVIOUS_DEAF
+			if
+			:: previous && pending -> previous = 0; leave()
+			:: else -> skip
+			fi
+#endif
+		:: previous -> previous = 0; leave()	/* a third space, or idle */
+		:: break
+		od
 	:: break
 	od;
 	/* It goes on to take interrupts. */
 end:	do
 	:: ipi -> ipi = 0;
+#ifdef BUG_PREVIOUS_DEAF
+		skip
+#else
 		if
-		:: pending && loaded -> tlb = 0; acknowledge()
+		:: previous && pending -> previous = 0; leave()
 		:: else -> skip
 		fi
+#endif
 	od
 }
 

@@ -41,12 +41,15 @@ struct grant {
 
 struct slot {
 	ATOMIC(u32) generation; /* (a) odd: in use; bumped at insert and at release */
-	ATOMIC(u32) rights;	/* this and the rest: written under process->lock while generation is even */
+	ATOMIC(u32)
+	type_rights; /* SLOT_MEANING; this and the rest: written under process->lock while generation is even */
 	ATOMIC(struct object *) object;
 	ATOMIC(struct grant *) grant;
 	ATOMIC(u64) badge; /* free slot: the next free one, or SLOT_NONE */
 };
 #define SLOT_NONE (~0u)
+/* Type of the object and rights in one word, so that one comparison checks both. */
+#define SLOT_MEANING(type, rights) ((u32)(type) << 16 | (u32)(rights))
 #define SLOTS_PER_PAGE 128u
 
 /* Slots are in pages of an index that grows with use, up to the slot quota. Look-ups take no lock. */
@@ -89,7 +92,7 @@ void grant_put(struct grant *grant);
 void grant_put_later(struct grant *grant);
 static inline bool grant_is_dead(struct grant *grant)
 {
-	return atomic_load_acquire(&grant->dead) != 0; /* pairs with the mark in revocation */
+	return !atomic_equals_acquire(&grant->dead, 0u); /* pairs with the mark in revocation */
 }
 /* Bounded piece of ending every grant below `grant` (with_self: it too). True when done. */
 MUST_CHECK bool grant_revoke_step(struct object *object, struct grant *grant, bool with_self);

@@ -24,6 +24,8 @@ struct CACHELINE cpu {
 	struct entity *current_entity; /* NULL: idle or between */
 	struct thread *handoff;	       /* reserved place of a hand-off */
 	struct space *loaded_space;
+	struct space
+		*previous_space; /* loaded before it, and still in its loaded-set (SD5); NULL when loaded_space is */
 	struct waiter *armed_waiter; /* armed in this kernel entry: its thread may have been killed just before */
 	bool resched;		     /* pick anew before leaving the kernel */
 	u64 slice_end_ns, tick_ns, armed_ns;

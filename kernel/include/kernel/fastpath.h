@@ -69,9 +69,9 @@ static inline __attribute__((always_inline)) u16 cap_lookup_inline(struct proces
 	/* Acquire: none of them after the second reading. */
 	out->object = atomic_load_acquire(&slot->object);
 	out->grant = atomic_load_acquire(&slot->grant);
-	out->rights = atomic_load_acquire(&slot->rights);
+	out->rights = (u16)atomic_load_acquire(&slot->type_rights);
 	out->badge = atomic_load_acquire(&slot->badge);
-	if (unlikely(atomic_load_relaxed(&slot->generation) != generation))
+	if (unlikely(!atomic_equals_relaxed(&slot->generation, generation)))
 		return CAPOS_STATUS_STALE_HANDLE;
 	/* The grant first: behind a dead one the object may be gone (CA2). */
 	if (unlikely(grant_is_dead(out->grant) || !object_is_alive(out->object)))
@@ -79,34 +79,125 @@ static inline __attribute__((always_inline)) u16 cap_lookup_inline(struct proces
 	return CAPOS_STATUS_OK;
 }
 
+/* --- address spaces ------------------------------------------------------------------------------------------------ */
+
+/* space_switch: to and fro between two spaces nothing but the root changes (SD5 in shootdown.c). */
+static inline __attribute__((always_inline)) void space_switch_inline(struct cpu *cpu, struct space *space)
+{
+	struct space *old = cpu->loaded_space;
+
+	if (old == space)
+		return;
+	if (unlikely(space == NULL || cpu->previous_space != space)) {
+		space_switch_far(cpu, space);
+		return;
+	}
+	mach_space_load(&space->mach);
+	cpu->loaded_space = space;
+	cpu->previous_space = old;
+}
+
+/* --- CPU time ------------------------------------------------------------------------------------------------------ */
+
+/* The span since the last account. */
+static inline u64 account_elapsed_ns(struct cpu *cpu, struct instant now)
+{
+	u64 delta_ns;
+	bool backwards = __builtin_sub_overflow(now.ns, cpu->account_ns, &delta_ns);
+
+	KASSERT(!backwards);
+	cpu->account_ns = now.ns;
+	return delta_ns;
+}
+
+/* --- lending: kernel/sched/lend.c ---------------------------------------------------------------------------------- */
+
+#define LOAN_LENT 1u
+#define LOAN_ORPHAN 2u
+
+/* The CPU goes on with `to`, which holds none, on the current entity. Whoever calls this sees to the machine's state of `from`. */
+static inline __attribute__((always_inline)) void sched_pass_entity(struct cpu *cpu, struct thread *from,
+								    struct thread *to)
+{
+	struct entity *entity = cpu->current_entity;
+	u64 delta_ns = account_elapsed_ns(cpu, mach_clock());
+
+	/* sched_charge, but the policy is told with the next one, for the entity goes on. */
+	cpu->busy_ns += delta_ns;
+	from->account.runtime_ns += delta_ns;
+	entity->uncharged_ns += delta_ns;
+	from->account.blocks++;
+	from->entity = NULL;
+	to->entity = entity;
+	entity->thread = to;
+	cpu->current = to;
+	to->account.switches++;
+	space_switch_inline(cpu, &to->process->space);
+}
+
+/* sched_lend and sched_return, without mach_thread_leave and without a trace; whoever calls them has checked that `to` holds no
+ * entity, and that a caller which lends its own has a spare. */
+static inline __attribute__((always_inline)) void sched_lend_inline(struct cpu *cpu, struct thread *caller,
+								    struct thread *server)
+{
+	if (caller->entity == caller->own)
+		atomic_store_relaxed(&caller->own->loan, LOAN_LENT);
+	server->borrowed_from_id = caller->object.id;
+	sched_pass_entity(cpu, caller, server);
+}
+
+static inline __attribute__((always_inline)) void sched_return_inline(struct cpu *cpu, struct thread *server,
+								      struct thread *caller)
+{
+	server->borrowed_from_id = 0;
+	sched_pass_entity(cpu, server, caller);
+	if (caller->entity == caller->own)
+		atomic_store_relaxed(&caller->own->loan, 0u);
+}
+
 /* --- waiters: threads, without deadline ---------------------------------------------------------------------------- */
 
-/* waiter_arm. */
-static inline void waiter_arm_untimed(struct cpu *cpu, struct waiter *waiter, enum capos_wait wait,
-				      const struct waiter_ops *ops)
+/* waiter_arm, but the look at what came before the arm is left to whoever calls this: fast_exit. */
+static inline __attribute__((always_inline)) void waiter_arm_untimed(struct waiter *waiter, enum capos_wait wait,
+								     const struct waiter_ops *ops)
 {
 	u32 state = atomic_load_relaxed(&waiter->state);
 
-	KASSERT((state & WAITER_STATE_MASK) == WAITER_IDLE && cpu->armed_waiter == NULL);
+	KASSERT((state & WAITER_STATE_MASK) == WAITER_IDLE);
+	KVERIFY(waiter->timer.deadline_ns == INSTANT_NEVER.ns);
 	waiter->wait = (u8)wait;
 	waiter->ops = ops;
-	waiter->timer.deadline_ns = INSTANT_NEVER.ns;
-	cpu->armed_waiter = waiter;
-	/* Full barrier: orders the arm before the look at `attention` in sched_exit; pairs with thread_kill. */
-	atomic_xchg(&waiter->state, state + WAITER_SEQUENCE_ONE + WAITER_ARMED);
+	/* Full barrier: orders the arm before the look at `attention` in fast_exit; pairs with thread_kill. */
+	(void)atomic_xchg(&waiter->state, state + WAITER_SEQUENCE_ONE + WAITER_ARMED);
 }
 
-/* waiter_claim and waiter_deliver in one step, for a thread that waits outside of an operation. False: lost, or it has a
- * deadline; nothing happened. */
-MUST_CHECK static inline bool waiter_take_untimed(struct waiter *waiter, u64 result)
+/* waiter_claim and waiter_deliver in one step, for a thread that waits outside of an operation and without a deadline: the words
+ * are the caller's to store. False: lost; nothing happened. */
+MUST_CHECK static inline __attribute__((always_inline)) bool waiter_take_untimed(struct waiter *waiter)
 {
 	u32 seen = atomic_load_relaxed(&waiter->state);
 
-	if (unlikely((seen & WAITER_STATE_MASK) != WAITER_ARMED || waiter->timer.deadline_ns != INSTANT_NEVER.ns ||
-		     !atomic_cas(&waiter->state, seen, seen - WAITER_ARMED + WAITER_IDLE)))
-		return false;
-	waiter->thread->mach.frame.call = result;
-	return true;
+	_Static_assert((WAITER_ARMED & 1) == 1 && ((WAITER_IDLE | WAITER_CLAIMED) & 1) == 0, "one bit says armed");
+	return likely((seen & WAITER_ARMED) != 0 &&
+		      atomic_cas(&waiter->state, seen, seen - WAITER_ARMED + WAITER_IDLE));
+}
+
+/* --- the way out ----------------------------------------------------------------------------------------------------- */
+
+/* sched_exit when `from` was armed in this entry and `to` became current: nobody killed the one, and nothing is to be done
+ * before the other goes on? */
+static inline __attribute__((always_inline)) struct thread *fast_exit(struct cpu *cpu, struct thread *from,
+								      struct thread *to)
+{
+	if (unlikely(!atomic_equals_relaxed(&from->attention, 0u) || cpu->resched ||
+		     !atomic_equals_relaxed(&to->attention, 0u))) {
+		cpu->armed_waiter = &from->wait;
+		mach_thread_leave(from);
+		return sched_exit(cpu);
+	}
+	KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
+	reclaim_kernel_exit_inline(cpu);
+	return to;
 }
 
 #endif

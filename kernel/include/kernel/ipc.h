@@ -29,8 +29,6 @@ MUST_CHECK bool park_wait_fast(struct cpu *cpu, struct thread *thread);
 u64 park_wake_fast(u64 handle, u64 call_word, struct thread *thread);
 
 MUST_CHECK u16 endpoint_create(struct process *owner, u32 iface, struct endpoint **out);
-/* The current thread's call or reply-and-receive, if it is of the short kind (endpoint_fast.c). False: nothing happened. */
-MUST_CHECK bool endpoint_syscall_fast(struct cpu *cpu, struct thread *thread);
 /* Synchronous call, receive, reply through endpoints; from call_syscall. */
 void endpoint_call(struct cpu *cpu, struct thread *caller, const struct cap *cap);
 void endpoint_recv(struct cpu *cpu, struct thread *server, const struct cap *cap);

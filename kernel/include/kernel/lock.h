@@ -64,18 +64,23 @@ static inline u32 lock_owner_word(void)
 
 static inline bool spin_is_held_here(const struct spinlock *lock)
 {
-	return atomic_load_relaxed(&lock->word) == lock_owner_word();
+	return atomic_equals_relaxed(&lock->word, lock_owner_word());
 }
 
-/* Acquire: pairs with the release in spin_unlock. */
-static inline void spin_lock(struct spinlock *lock) ACQUIRES(*lock) NO_TSA
+/* _on: for who has the address of this CPU's record at hand. Acquire: pairs with the release in spin_unlock. */
+static inline void spin_lock_on(const struct cpu *cpu, struct spinlock *lock) ACQUIRES(*lock) NO_TSA
 {
-	u32 me = lock_owner_word();
+	u32 me = (u32)(uintptr_t)cpu | 1u;
 
 	if (CAPOS_DEBUG)
 		lock_rank_push(lock);
 	if (unlikely(!atomic_cas(&lock->word, 0u, me)))
 		spin_lock_contended(lock, me);
+}
+
+static inline void spin_lock(struct spinlock *lock) ACQUIRES(*lock) NO_TSA
+{
+	spin_lock_on(mach_this_cpu(), lock);
 }
 
 MUST_CHECK static inline bool spin_trylock(struct spinlock *lock) TRY_ACQUIRES(*lock) NO_TSA
@@ -87,12 +92,17 @@ MUST_CHECK static inline bool spin_trylock(struct spinlock *lock) TRY_ACQUIRES(*
 	return true;
 }
 
-static inline void spin_unlock(struct spinlock *lock) RELEASES(*lock) NO_TSA
+static inline void spin_unlock_on(const struct cpu *cpu, struct spinlock *lock) RELEASES(*lock) NO_TSA
 {
-	KASSERT(spin_is_held_here(lock));
+	KASSERT(atomic_equals_relaxed(&lock->word, (u32)(uintptr_t)cpu | 1u));
 	if (CAPOS_DEBUG)
 		lock_rank_pop(lock);
 	atomic_store_release(&lock->word, 0u); /* pairs with the exchange in spin_lock */
+}
+
+static inline void spin_unlock(struct spinlock *lock) RELEASES(*lock) NO_TSA
+{
+	spin_unlock_on(mach_this_cpu(), lock);
 }
 
 #endif

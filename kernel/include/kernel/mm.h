@@ -233,6 +233,8 @@ MUST_CHECK bool space_shared_key(struct space *space, struct uaddr addr, u64 *ob
  * flushes that a switch makes good. May wake threads (the last acknowledgement ends waits): no lock of RANK_PARK or above
  * is held. */
 void space_switch(struct cpu *cpu, struct space *space);
+/* Of space_switch (fastpath.h): to a space that the CPU had neither now nor just before. */
+void space_switch_far(struct cpu *cpu, struct space *space);
 /* IRQ_IPI arrived: do the flushes asked of this CPU and acknowledge them. */
 void space_handle_flush_requests(struct cpu *cpu);
 /* Debug walk of one space. */

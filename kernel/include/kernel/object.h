@@ -86,7 +86,7 @@ MUST_CHECK bool object_begin_destroy(struct object *object);
 MUST_CHECK bool object_end_step(struct object *object);
 static inline bool object_is_alive(struct object *object)
 {
-	return atomic_load_acquire(&object->state) == OBJECT_ALIVE; /* pairs with the release in object_publish */
+	return atomic_equals_acquire(&object->state, OBJECT_ALIVE); /* pairs with the release in object_publish */
 }
 
 /* --- reclaim: quiescent-state based ------------------------------------------------------------------------------- */

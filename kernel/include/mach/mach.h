@@ -83,6 +83,11 @@ struct thread *kernel_syscall(struct cpu *cpu);
  * thread goes on. */
 u64 kernel_syscall_fast(u64 handle, u64 call_word, struct thread *thread, struct cpu *cpu);
 #define CALL_NOT_FAST (~0ull)
+/* The same for calls that kernel_syscall_fast is not for, with the frame complete: a call of words alone to a server that waits, or
+ * the reply to such a call and the next receive. The machine has stored the thread's FPU state, so that it may run elsewhere without
+ * mach_thread_leave. NULL: nothing happened, kernel_syscall is to be called. Else the thread to
+ * resume. */
+struct thread *kernel_syscall_ipc(struct cpu *cpu, struct thread *thread, u64 call_word);
 
 enum fault_cause {
 	FAULT_PAGE = 1,	 /* addr = accessed address; detail: bit 0 write, bit 1 execute, bit 2 present */
@@ -158,7 +163,7 @@ void mach_thread_fini(struct thread *thread);
 
 /* Make an empty space out of a zeroed root table. Sets user_base. */
 void mach_space_init(struct mach_space *space, struct paddr root);
-/* Make `space` current on this CPU (NULL: the kernel's own). No-op when it is. */
+/* Make `space`, which is not, current on this CPU (NULL: the kernel's own). Full barrier. */
 void mach_space_load(struct mach_space *space);
 /* The core changed the leaf entry of `va` in the tables (already stored). The simulator mirrors it; x86_64: nothing. */
 void mach_space_changed(struct mach_space *space, struct uaddr va, u64 old_pte, u64 new_pte);

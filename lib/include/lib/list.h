@@ -42,10 +42,12 @@ static inline bool list_is_linked(const struct list_node *node)
 
 static inline void list_insert_before_(struct list_node *at, struct list_node *node)
 {
-	LIST_CHECK_(node->next == NULL && at->prev->next == at);
+	struct list_node *prev = at->prev;
+
+	LIST_CHECK_(node->next == NULL && prev->next == at);
 	node->next = at;
-	node->prev = at->prev;
-	at->prev->next = node;
+	node->prev = prev;
+	prev->next = node;
 	at->prev = node;
 }
 
@@ -61,10 +63,12 @@ static inline void list_push_front(struct list *list, struct list_node *node)
 
 static inline void list_remove(struct list_node *node)
 {
-	LIST_CHECK_(node->next != NULL && node->next->prev == node && node->prev->next == node);
-	node->prev->next = node->next;
-	node->next->prev = node->prev;
-	node->next = node->prev = NULL;
+	struct list_node *next = node->next, *prev = node->prev;
+
+	LIST_CHECK_(next != NULL && next->prev == node && prev->next == node);
+	prev->next = next;
+	next->prev = prev;
+	node->next = NULL;
 }
 
 static inline struct list_node *list_first(const struct list *list)

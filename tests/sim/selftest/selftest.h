@@ -62,6 +62,11 @@ static inline u64 set_leaf(struct mach_space *space, u64 va, u64 pte, bool tell)
 		(void)handle, (void)call_word, (void)thread, (void)cpu;                                              \
 		return CALL_NOT_FAST;                                                                                \
 	}                                                                                                            \
+	struct thread *kernel_syscall_ipc(struct cpu *cpu, struct thread *thread, u64 call_word)                     \
+	{                                                                                                            \
+		(void)cpu, (void)thread, (void)call_word;                                                            \
+		return NULL;                                                                                         \
+	}                                                                                                            \
 	struct thread *kernel_syscall(struct cpu *cpu)                                                               \
 	{                                                                                                            \
 		return cpu->current;                                                                                 \

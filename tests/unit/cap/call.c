@@ -13,11 +13,6 @@ static const char *went_to;
 		went_to = name;                                                                                      \
 		__VA_ARGS__;                                                                                         \
 	}
-bool endpoint_syscall_fast(struct cpu *cpu, struct thread *thread_)
-{
-	(void)cpu, (void)thread_;
-	return false;
-}
 bool park_wait_fast(struct cpu *cpu, struct thread *thread_)
 {
 	(void)cpu, (void)thread_;

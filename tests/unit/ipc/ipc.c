@@ -65,6 +65,18 @@ void space_switch(struct cpu *c, struct space *space)
 {
 	(void)c, (void)space;
 }
+void space_switch_far(struct cpu *c, struct space *space)
+{
+	(void)c, (void)space;
+}
+void mach_space_load(struct mach_space *space)
+{
+	(void)space;
+}
+struct thread *sched_exit(struct cpu *c)
+{
+	return c->current;
+}
 bool space_copy_in(struct space *space, void *to, struct uaddr from, size_t n)
 {
 	(void)space;

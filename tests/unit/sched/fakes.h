@@ -131,6 +131,14 @@ void space_switch(struct cpu *cpu, struct space *space)
 		thread_ready(cpu, thread);
 	}
 }
+void space_switch_far(struct cpu *cpu, struct space *space)
+{
+	space_switch(cpu, space);
+}
+void mach_space_load(struct mach_space *space)
+{
+	(void)space;
+}
 void space_handle_flush_requests(struct cpu *cpu)
 {
 	(void)cpu;

@@ -58,7 +58,6 @@ struct mach_cpu {
 	u64 user_sp;		/* (o) scratch of the syscall entry */
 	u64 stack_top;		/* (c) */
 	bool fpu_live;		/* (o) */
-	u64 root;		/* (o) what CR3 holds */
 	u32 irq_bits;		/* (o) acknowledged in kernel mode, not yet returned */
 	u32 apic_id;		/* (c) */
 	const void *trap;	/* (o) registers of the fatal trap, for the panic report; NULL = none */
@@ -150,17 +149,41 @@ static inline u32 pte_prot(u64 pte)
 	return ((pte & PTE_WRITE) != 0 ? PROT_WRITE : 0) | ((pte & PTE_NX) != 0 ? 0 : PROT_EXEC);
 }
 
+/* --- the clock (tsc.c) --------------------------------------------------------------------------------------------- */
+
+#define MACH_NS_SHIFT 56u
+
+struct mach_tsc {
+	u64 base, ns_mul;
+};
+extern struct mach_tsc mach_tsc; /* (c) after tsc_init */
+
+/* Not before the loads that precede it. */
+static inline u64 rdtsc_ordered(void)
+{
+	u64 low, high; /* rdtsc clears the upper halves */
+
+	__asm__ volatile("lfence\n\trdtsc" : "=a"(low), "=d"(high)::"memory");
+	return high << 32 | low;
+}
+
+static inline u64 mach_tsc_ns(u64 tsc)
+{
+	u64 passed = tsc - mach_tsc.base;
+
+	return unlikely((i64)passed < 0) ? 0 : (u64)((unsigned __int128)passed * mach_tsc.ns_mul >> MACH_NS_SHIFT);
+}
+
+static inline struct instant mach_clock(void)
+{
+	return (struct instant){ mach_tsc_ns(rdtsc_ordered()) };
+}
+
 /* --- parts of the interface that are a few instructions ------------------------------------------------------------ */
 
 static inline void mach_space_load(struct mach_space *space)
 {
-	struct mach_cpu *cpu = (struct mach_cpu *)mach_this_cpu();
-	u64 root = space != NULL ? space->root.pa : mach_kernel_root;
-
-	if (cpu->root != root) {
-		cpu->root = root;
-		__asm__ volatile("movq %0, %%cr3" ::"r"(root) : "memory");
-	}
+	__asm__ volatile("movq %0, %%cr3" ::"r"(space != NULL ? space->root.pa : mach_kernel_root) : "memory");
 }
 
 static inline void mach_space_changed(struct mach_space *space, struct uaddr va, u64 old_pte, u64 new_pte)

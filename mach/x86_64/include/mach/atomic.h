@@ -16,6 +16,34 @@
 
 #define atomic_load_relaxed(p) __atomic_load_n(&(p)->value_, __ATOMIC_RELAXED)
 #define atomic_load_acquire(p) __atomic_load_n(&(p)->value_, __ATOMIC_ACQUIRE)
+/* atomic_load_*(p) == value, and (atomic_load_relaxed(p) & mask) == 0, in one instruction: gcc does not fold its atomic loads into
+ * what uses them. */
+#define atomic_equals_relaxed(p, v)                                                                                  \
+	({                                                                                                           \
+		bool equal_;                                                                                         \
+		__asm__ volatile("cmp%z1 %2, %1"                                                                     \
+				 : "=@ccz"(equal_)                                                                   \
+				 : "m"((p)->value_), "re"((__typeof__((p)->value_))(v)));                            \
+		equal_;                                                                                              \
+	})
+#define atomic_equals_acquire(p, v)                                                                                  \
+	({                                                                                                           \
+		bool equal_;                                                                                         \
+		__asm__ volatile("cmp%z1 %2, %1"                                                                     \
+				 : "=@ccz"(equal_)                                                                   \
+				 : "m"((p)->value_), "re"((__typeof__((p)->value_))(v))                              \
+				 : "memory");                                                                        \
+		equal_;                                                                                              \
+	})
+#define atomic_clear_relaxed(p, mask)                                                                                \
+	({                                                                                                           \
+		bool clear_;                                                                                         \
+		__asm__ volatile("test%z1 %2, %1"                                                                    \
+				 : "=@ccz"(clear_)                                                                   \
+				 : "m"((p)->value_), "re"((__typeof__((p)->value_))(mask)));                         \
+		clear_;                                                                                              \
+	})
+
 #define atomic_store_relaxed(p, v) __atomic_store_n(&(p)->value_, (v), __ATOMIC_RELAXED)
 #define atomic_store_release(p, v) __atomic_store_n(&(p)->value_, (v), __ATOMIC_RELEASE)
 

@@ -36,6 +36,8 @@
 
 /* kernel_syscall_fast, as an immediate operand (mach.h has it as u64). */
 #define CALL_NOT_FAST_IMMEDIATE -1
+/* Of CAPOS_OP_REPLY_RECV and no operation that is frequent besides. */
+#define CALL_WORD_REPLY_RECV_BIT 49
 /* CAPOS_IFACE_COUNT - 1 */
 #define IFACE_KERNEL_LAST 21
 
