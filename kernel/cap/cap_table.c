@@ -45,12 +45,13 @@ static u64 decode_subset(struct call *call, struct cap *cap)
 static u64 insert(struct call *call, const struct cap *cap)
 {
 	u64 handle;
-	u16 status = cap_insert(call->thread->process, cap, &handle);
+	struct process *process = call->thread->process;
+	u16 status = cap_insert(process, cap, &handle);
 
 	if (status == CAPOS_STATUS_REVOKED)
 		return named(status);
 	if (status != CAPOS_STATUS_OK)
-		return call_status(status, CAPOS_QUOTA_SLOTS);
+		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
 	call->word[0] = handle;
 	return STATUS(OK);
 }

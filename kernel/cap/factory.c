@@ -19,6 +19,7 @@ u64 factory_hand_out(struct call *call, struct object *object)
 	struct process *process = call->thread->process;
 	const struct object_type *type = object_type(object->type);
 	u64 handle;
+	u32 detail;
 	u16 status;
 
 	if (atomic_load_relaxed(&object->state) == OBJECT_BUILDING) {
@@ -36,12 +37,13 @@ u64 factory_hand_out(struct call *call, struct object *object)
 		call->word[0] = handle;
 		return STATUS(OK);
 	}
+	detail = process_quota_detail(process, status); /* before the object gives its part back */
 	/* A new object has nothing to end but its root grant: two steps. */
 	if (object_begin_destroy(object)) {
 		while (!object_end_step(object))
 			;
 	}
-	return call_status(status, CAPOS_QUOTA_SLOTS);
+	return CAPOS_RESULT(status, 0, detail);
 }
 
 u64 method_factory_endpoint(struct call *call)

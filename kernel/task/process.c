@@ -105,11 +105,15 @@ u32 process_quota_detail(struct process *process, u16 status)
 {
 	struct quota *quota = &process->quota;
 	u32 kind = CAPOS_QUOTA_MEMORY;
+	bool full;
 
 	if (status != CAPOS_STATUS_QUOTA_EXCEEDED)
 		return 0;
+	spin_lock(&process->lock);
+	full = process->table.used_count >= CAP_TABLE_SLOTS_MAX;
+	spin_unlock(&process->lock);
 	spin_lock(&quota->lock);
-	if (quota->used[CAPOS_QUOTA_SLOTS] >= quota->limit[CAPOS_QUOTA_SLOTS])
+	if (full || quota->used[CAPOS_QUOTA_SLOTS] >= quota->limit[CAPOS_QUOTA_SLOTS])
 		kind = CAPOS_QUOTA_SLOTS;
 	else if (quota->used[CAPOS_QUOTA_THREADS] >= quota->limit[CAPOS_QUOTA_THREADS])
 		kind = CAPOS_QUOTA_THREADS;

@@ -51,6 +51,8 @@ struct slot {
 /* Type of the object and rights in one word, so that one comparison checks both. */
 #define SLOT_MEANING(type, rights) ((u32)(type) << 16 | (u32)(rights))
 #define SLOTS_PER_PAGE 128u
+/* The index is at most a frame: 512 words less the three of its head. */
+#define CAP_TABLE_SLOTS_MAX (509u * SLOTS_PER_PAGE)
 
 /* Slots are in pages of an index that grows with use, up to the slot quota. Look-ups take no lock. */
 struct cap_table {
