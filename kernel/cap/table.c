@@ -22,7 +22,7 @@ struct slot_index {
 #define GENERATION_LAST 0xfffffffdu
 #define SLOTS_PER_STEP 10u
 
-_Static_assert(INDEX_PAGES_LARGE *SLOTS_PER_PAGE == CAP_TABLE_SLOTS_MAX, "the largest table");
+_Static_assert(CAP_TABLE_SLOTS_MAX / SLOTS_PER_PAGE == INDEX_PAGES_LARGE, "the largest table");
 _Static_assert(sizeof(struct slot) * SLOTS_PER_PAGE == PAGE_BYTES, "slots fill a page");
 
 /* What a look-up finds in a table without pages: nothing. Never written. */

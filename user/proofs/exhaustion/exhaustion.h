@@ -22,6 +22,7 @@ int mode_quota(int argc, char **argv);
 int mode_table(int argc, char **argv);
 
 void test_quotas(void);
+void test_machine(void);
 
 uint64_t frames_free(void);
 

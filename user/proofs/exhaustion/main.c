@@ -36,5 +36,6 @@ int main(int argc, char **argv)
 	grow_table();
 	(void)child_run("exit 0");
 	test_quotas();
+	test_machine();
 	return tap_done();
 }

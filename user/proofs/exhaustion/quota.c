@@ -218,8 +218,10 @@ static int round_of(const struct taker *taker, unsigned *count)
 			break;
 		n++;
 	}
-	CHECK(n > 1);
-	CHECK(is_detail(r, CAPOS_STATUS_QUOTA_EXCEEDED, taker->kind));
+	if (!is_detail(r, CAPOS_STATUS_QUOTA_EXCEEDED, taker->kind))
+		tap_note("%s: after %u: %s, result %u, detail %u", taker->name, n, status_name(r.status), r.iresult,
+			 r.detail);
+	CHECK(n > 1 && is_detail(r, CAPOS_STATUS_QUOTA_EXCEEDED, taker->kind));
 	CHECK(usage_is(full));
 	CHECK(is_detail(taker->take(n, &items[n]), CAPOS_STATUS_QUOTA_EXCEEDED, taker->kind));
 	CHECK(usage_is(full));
@@ -349,6 +351,7 @@ void test_quotas(void)
 		spawn.processes = 0;
 		if (takers[i].kind == CAPOS_QUOTA_PROCESSES) {
 			spawn.processes = CHILD_PROCESSES;
+			spawn.memory_bytes = 4u << 20;
 			spawn.slots = 200;
 		}
 		insist(spawn_start(&spawn, &process, NULL));
