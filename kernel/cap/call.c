@@ -232,6 +232,8 @@ static __attribute__((noinline)) void call_general(struct cpu *cpu, struct threa
 		return;
 	}
 	if (unlikely(method == NULL)) {
+		if (CAPOS_DEBUG)
+			thread->asked.endpoint = true;
 		endpoint_call(cpu, thread, &call.cap);
 		return;
 	}
@@ -254,6 +256,8 @@ void call_syscall(struct cpu *cpu)
 	struct thread *thread = cpu->current;
 	u64 call_word = thread->mach.frame.call;
 
+	if (CAPOS_DEBUG)
+		thread->asked = (struct asked){ .call_word = call_word, .pending = true };
 	TRACE(cpu, CALL, thread->object.id, call_word, thread->mach.frame.handle);
 	/* Who makes things die helps to reclaim them. */
 	if (unlikely(cpu->deferred_first != NULL))
@@ -316,6 +320,8 @@ u64 kernel_syscall_fast(u64 handle, u64 call_word, struct thread *thread, struct
 		return CALL_NOT_FAST;
 	reclaim_kernel_enter_inline(cpu);
 	result = run_fast(thread, handle, call_word, thread->mach.frame.word, true);
+	if (CAPOS_DEBUG && result != CALL_NOT_FAST)
+		errors_verify(thread, call_word, false, CAPOS_WAY_CALL, result);
 	reclaim_kernel_exit_inline(cpu);
 	return result;
 }

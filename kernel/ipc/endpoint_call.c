@@ -156,8 +156,7 @@ void endpoint_call(struct cpu *cpu, struct thread *caller, const struct cap *cap
 	status = endpoint_begin(cpu, &caller->wait, cap, CAPOS_WAIT_CALL, INSTANT_NEVER);
 	if (status != CAPOS_STATUS_OK) {
 		endpoint_send_drop(&caller->wait);
-		caller->mach.frame.call =
-			CAPOS_RESULT(status, 0, status == CAPOS_STATUS_QUOTA_EXCEEDED ? CAPOS_QUOTA_SLOTS : 0);
+		caller->mach.frame.call = call_status(status, CAPOS_QUOTA_SLOTS);
 	}
 }
 
@@ -195,6 +194,7 @@ u64 endpoint_call_ring(struct call *call, u64 call_word)
 	if (result != STATUS(OK))
 		return result;
 	status = keep_message(op, call->thread->process, call);
+	result = call_status(status, CAPOS_QUOTA_MEMORY);
 	if (status == CAPOS_STATUS_OK) {
 		for (unsigned i = 0; i < CAPOS_WORDS; i++)
 			op->word[i] = call->word[i];
@@ -203,7 +203,8 @@ u64 endpoint_call_ring(struct call *call, u64 call_word)
 		status = endpoint_begin(call->cpu, &op->wait, &call->cap, CAPOS_WAIT_CALL, call->deadline);
 		if (status == CAPOS_STATUS_OK)
 			return CALL_BLOCKED;
+		result = call_status(status, CAPOS_QUOTA_SLOTS);
 	}
 	endpoint_send_drop(&op->wait);
-	return CAPOS_RESULT(status, 0, 0);
+	return result;
 }

@@ -54,7 +54,7 @@ static void refuse_queued(struct cpu *cpu, struct endpoint *endpoint, struct wai
 	if (!won)
 		return;
 	endpoint_send_drop(caller);
-	waiter_finish(cpu, caller, CAPOS_RESULT(status, 0, 0), NULL, 0);
+	waiter_finish(cpu, caller, call_status(status, CAPOS_QUOTA_SLOTS), NULL, 0);
 }
 
 /* Capabilities of the first queued call (armed with state word `seen`) go to the receiver's table. Called with the lock

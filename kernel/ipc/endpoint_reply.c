@@ -130,7 +130,7 @@ static void reply_and_receive(struct cpu *cpu, struct thread *server, const stru
 	u16 status = take_call(endpoint, server, reply, &call, &direct);
 
 	if (status != CAPOS_STATUS_OK) {
-		frame->call = CAPOS_RESULT(status, 0, 0);
+		frame->call = call_status(status, CAPOS_QUOTA_SLOTS);
 		return;
 	}
 	caller = answer(cpu, call, reply);
@@ -163,7 +163,7 @@ static u64 reply_only(struct cpu *cpu, struct thread *server, const struct cap *
 	u16 status = take_call(endpoint, server, reply, &call, &direct);
 
 	if (status != CAPOS_STATUS_OK)
-		return CAPOS_RESULT(status, 0, 0);
+		return call_status(status, CAPOS_QUOTA_SLOTS);
 	caller = answer(cpu, call, reply);
 	if (caller != NULL) {
 		let_go(server, caller);

@@ -101,6 +101,8 @@ static __attribute__((noinline)) enum entry_state run_general(struct call *call,
 
 	if (method != NULL && names_endpoint(thread->process, entry->handle))
 		method = NULL;
+	if (CAPOS_DEBUG)
+		thread->asked.endpoint = method == NULL;
 	blocks = is_call ? method == NULL || (method->flags & METHOD_BLOCKS) != 0
 			 : CAPOS_CALL_OP(entry->call) == CAPOS_OP_RECV;
 	/* What comes back through the message area: a receive, a blocking method's bytes, the reply to a call with a message. */
@@ -122,6 +124,8 @@ static __attribute__((noinline)) enum entry_state run_general(struct call *call,
 		if (op == NULL)
 			return ENTRY_DONE;
 		call->waiter = &op->wait;
+		if (CAPOS_DEBUG)
+			op->asked = (struct asked){ entry->call, true, method == NULL };
 	}
 	call->out = out;
 	done->result = dispatch(call, entry);
@@ -183,7 +187,7 @@ static __attribute__((noinline)) enum entry_state run_entry(struct cpu *cpu, str
 		if (state != ENTRY_DONE)
 			return state;
 	}
-	if (CAPOS_RESULT_STATUS(done->result) == CAPOS_STATUS_OK) {
+	if ((u32)done->result == (u32)STATUS(OK)) { /* of status and interface result */
 		done->word[0] = word[0];
 		done->word[1] = word[1];
 	}
@@ -227,20 +231,26 @@ static u64 consume(struct cpu *cpu, struct thread *thread, bool *more, bool *ope
 		if (completion->result != CALL_NOT_FAST) {
 			bool ok = CAPOS_RESULT_STATUS(completion->result) == CAPOS_STATUS_OK;
 
+			call_verify_ring(thread, entry.call, false, completion->result);
 			completion->word[0] = ok ? entry.word[0] : 0;
 			completion->word[1] = ok ? entry.word[1] : 0;
 			done_count++;
 			continue;
 		}
 		slow++;
+		if (CAPOS_DEBUG)
+			thread->asked.endpoint = false;
 		switch (run_entry(cpu, thread, &entry, completion)) {
 		case ENTRY_DONE:
+			call_verify_ring(thread, entry.call, thread->asked.endpoint, completion->result);
 			done_count++;
 			break;
 		case ENTRY_IN_FLIGHT:
 			break;
 		case ENTRY_OPERATION:
 			thread->operation.user_data = entry.user_data;
+			if (CAPOS_DEBUG)
+				thread->operation.asked = entry.call;
 			*operation = true;
 			break;
 		}
@@ -354,6 +364,7 @@ void ring_operation_done(struct cpu *cpu, struct thread *thread)
 
 	for (unsigned i = operation->word_count; i < 2; i++)
 		operation->word[i] = 0;
+	call_verify_ring(thread, operation->asked, false, operation->result);
 	ring_complete(cpu, thread, operation->user_data, operation->result, operation->word);
 	enter_as_operation(thread);
 }

@@ -162,6 +162,7 @@ void ring_op_finish(struct cpu *cpu, struct ring_op *op, u64 result, const u64 *
 	struct capos_cqe done = { .user_data = op->user_data, .result = result };
 	bool enter;
 
+	call_verify_ring(thread, op->asked.call_word, op->asked.endpoint, result);
 	for (unsigned i = 0; i < MIN(word_count, 2u); i++)
 		done.word[i] = words[i];
 	/* What it was charged for goes before the thread can see it as ended. */

@@ -86,8 +86,10 @@ static enum operation_progress create_publish(struct thread *thread, struct oper
 	if (status == CAPOS_STATUS_OK) {
 		operation->args[1] = CREATE_DESTROY;
 		status = cap_insert_root(thread->process, &memory->object, CAPOS_RIGHTS_ALL, &operation->word[0]);
+		operation->result = call_status(status, CAPOS_QUOTA_SLOTS);
+	} else {
+		operation->result = result_of(status, 0);
 	}
-	operation->result = result_of(status, 0);
 	if (status == CAPOS_STATUS_OK) {
 		operation->word_count = 1;
 		return OPERATION_DONE;

@@ -414,6 +414,7 @@ static __attribute__((noinline)) struct thread *exit_general(struct cpu *cpu)
 		}
 		if (thread != NULL && likely(atomic_load_relaxed(&thread->attention) == 0)) {
 			KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
+			call_verify_return(thread);
 			reclaim_kernel_exit_inline(cpu);
 			return thread;
 		}
@@ -468,6 +469,7 @@ struct thread *sched_exit(struct cpu *cpu)
 	if (unlikely(armed != NULL || cpu->resched || thread == NULL || atomic_load_relaxed(&thread->attention) != 0))
 		return exit_general(cpu);
 	KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
+	call_verify_return(thread);
 	reclaim_kernel_exit_inline(cpu);
 	return thread;
 }

@@ -11,8 +11,10 @@
 #define KERNEL_CALL_H
 
 #include <capos/abi.h>
+#include <capos/errors.h>
 #include <capos/iface.h>
 #include <kernel/cap.h>
+#include <kernel/debug.h>
 #include <kernel/mm.h>
 
 struct cpu;
@@ -60,6 +62,12 @@ _Static_assert(sizeof(struct method) == 32, "a shift finds it");
  * its call is thread, word and cap.object: call_fast fills in no more. */
 #define METHOD_FAST 4u
 
+/* What is to be answered: debug builds. */
+struct asked {
+	u64 call_word;
+	bool pending, endpoint;
+};
+
 /* A multi-step call in progress. Steps run on the thread's entity, with interrupt windows between them, and may block
  * (OPERATION_WAIT: armed thread->wait; finish makes the thread ready and the step is called again). */
 enum operation_progress { OPERATION_AGAIN, OPERATION_WAIT, OPERATION_DONE };
@@ -70,6 +78,7 @@ struct operation {
 	unsigned word_count;
 	bool ring; /* the call came from a ring entry: complete it there */
 	u64 user_data;
+	u64 asked;    /* its call word: debug builds */
 	u64 args[16]; /* private to the operation */
 	union {
 		struct map_request map;
@@ -113,6 +122,17 @@ const struct method *call_method(u32 iface, u16 method);
 /* A new object (building or alive) that the caller's process owns: publish it and put a handle with all rights into
  * word[0]; when that fails the object ends. Returns the call's result. For methods of the factory, in any room. */
 u64 factory_hand_out(struct call *call, struct object *object);
+
+/*
+ * Debug builds: what a program asked is kept until it has its result, and a result that capos/errors.h does not declare for it
+ * stops the machine. `endpoint`: the call went to an endpoint, whatever its interface.
+ */
+void errors_verify(struct thread *thread, u64 call_word, bool endpoint, enum capos_way way, u64 result);
+static inline void call_verify_ring(struct thread *thread, u64 call_word, bool endpoint, u64 result)
+{
+	if (CAPOS_DEBUG)
+		errors_verify(thread, call_word, endpoint, CAPOS_WAY_RING, result);
+}
 
 /* --- method tables: generated from abi/capos/iface.h ----------------------------------------------------------------- */
 

@@ -25,6 +25,18 @@ static inline void reclaim_kernel_exit_inline(struct cpu *cpu)
 	atomic_store_release(&cpu->epoch, 0ull); /* pairs with the acquire in reclaim_scan */
 }
 
+/* --- results ------------------------------------------------------------------------------------------------------- */
+
+/* The thread goes back to its program: if it made a call, this is the result (errors_verify). */
+static inline void call_verify_return(struct thread *thread)
+{
+	if (CAPOS_DEBUG && thread->asked.pending) {
+		thread->asked.pending = false;
+		errors_verify(thread, thread->asked.call_word, thread->asked.endpoint, CAPOS_WAY_CALL,
+			      thread->mach.frame.call);
+	}
+}
+
 /* --- capabilities -------------------------------------------------------------------------------------------------- */
 
 static inline struct slot *slot_at(const struct cap_table *table, u32 index)

@@ -74,6 +74,7 @@ struct ring_op {
 	u64 user_data;
 	bool uses_message;
 	bool linked;
+	struct asked asked;
 	struct list_node ring_link; /* (l:thread->ring_lock) */
 	struct reclaim_node reclaim;
 	struct ipc_send send; /* of a call; its message is a private frame */

@@ -88,6 +88,7 @@ struct thread {
 	struct ipc_send send;	     /* (o) of a call that blocks */
 	struct endpoint *serving_at; /* (o) endpoint of `serving`; valid memory while serving is set */
 	struct list served; /* (l:ring_lock) waiter.served_link: other calls in service that this thread took */
+	struct asked asked; /* (o) the synchronous call, or the ring entry, that is not answered yet */
 	u64 recv_handle; /* (o) of its last synchronous receive: where a reply to a token without a handle goes; 0: none */
 };
 

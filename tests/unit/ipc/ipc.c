@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/* LINK: kernel/ipc/endpoint.c kernel/ipc/endpoint_call.c kernel/ipc/endpoint_recv.c kernel/ipc/endpoint_reply.c kernel/ipc/endpoint_end.c kernel/ipc/endpoint_fast.c kernel/ipc/fault.c kernel/ipc/notification.c kernel/ipc/park.c kernel/ipc/ring.c kernel/ipc/ring_op.c kernel/task/wait.c kernel/sched/lend.c kernel/sched/lock.c */
+/* SPDX-License-Identifier: MIT kernel/cap/errors.c */
+/* LINK: kernel/ipc/endpoint.c kernel/ipc/endpoint_call.c kernel/ipc/endpoint_recv.c kernel/ipc/endpoint_reply.c kernel/ipc/endpoint_end.c kernel/ipc/endpoint_fast.c kernel/ipc/fault.c kernel/ipc/notification.c kernel/ipc/park.c kernel/ipc/ring.c kernel/ipc/ring_op.c kernel/task/wait.c kernel/sched/lend.c kernel/sched/lock.c kernel/cap/errors.c */
 /* The IPC room on real waiters and loans; scheduling, memory and capabilities are fakes. One CPU, threads are data. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -1006,6 +1006,7 @@ static void test_ring_call(void **state)
 	enter(client, 0, 0);
 	assert_int_equal(client->ring_in_flight, 1);
 	run(client);
+	atomic_fetch_or(&client->attention, ATTENTION_KILL);
 	while (!ring_teardown_step(cpu, client))
 		;
 	assert_true(runnable(server));
@@ -1047,7 +1048,7 @@ static void test_receive_sees_completions(void **state)
 	while (!list_is_empty(&server->ring_ops))
 		assert_true(waiter_end(cpu,
 				       &LIST_ENTRY(list_first(&server->ring_ops), struct ring_op, ring_link)->wait,
-				       STATUS(CANCELLED)));
+				       STATUS(TIMED_OUT)));
 	assert_true(runnable(server));
 	step(server);
 	assert_int_equal(server->mach.frame.call, STATUS(COMPLETIONS_PENDING));

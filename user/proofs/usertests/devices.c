@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Console, log, entropy, trace, power, sessions. */
-#include "usertests.h"
+#include "errors.h"
 
 static capos_handle reader_console;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Endpoints: words, messages, capabilities, badges, and what is refused. Traffic and failures are in ipctest. */
-#include "usertests.h"
+#include "errors.h"
 
 static capos_handle port; /* all rights */
 

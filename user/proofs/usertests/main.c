@@ -17,7 +17,7 @@ static const struct {
 	{ "timer", test_timer },     { "notification", test_notification },
 	{ "park", test_park },	     { "endpoint", test_endpoint },
 	{ "ring", test_ring },	     { "devices", test_devices },
-	{ "info", test_info },
+	{ "info", test_info },	     { "errors", test_errors },
 };
 
 static void make_samples(void)

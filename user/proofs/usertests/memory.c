@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory objects: making, copying to and from them, every kind of bad address, and the memory quota. */
-#include "usertests.h"
+#include "errors.h"
 
 static uint8_t buffer[2 * PAGE];
 
@@ -33,11 +33,18 @@ static void copies(void)
 		same = same && buffer[4096 + i] == (uint8_t)((i + 1) * 7 + 1);
 	tap_ok(same, "the bytes are those that were written");
 	expect_good(memory_object_write(memory, 3 * PAGE - 1, buffer, 1), "write the last byte");
-	expect_detail(memory_object_write(memory, 3 * PAGE, buffer, 1), BAD_ARGUMENT, 0, "write behind the end");
-	expect_status(memory_object_write(memory, 3 * PAGE - 1, buffer, 2), BAD_ARGUMENT, "write over the end");
-	expect_status(memory_object_read(memory, ~0ull - 1, buffer, 4), BAD_ARGUMENT, "an offset that overflows");
-	expect_detail(memory_object_read(memory, 0, buffer, 4097), BAD_ARGUMENT, 2, "more than a page at once");
-	expect_detail(memory_object_read(memory, 0, buffer, ~0ull), BAD_ARGUMENT, 2, "2^64 bytes at once");
+	FAILS(memory_object, write, BAD_ARGUMENT, 0, "behind the end", .handle = memory,
+	      .word = { 3 * PAGE, (uintptr_t)buffer, 1 });
+	FAILS(memory_object, write, BAD_ARGUMENT, 0, "over the end", .handle = memory,
+	      .word = { 3 * PAGE - 1, (uintptr_t)buffer, 2 });
+	FAILS(memory_object, write, BAD_ARGUMENT, 2, "more than a page", .handle = memory,
+	      .word = { 0, (uintptr_t)buffer, 4097 });
+	FAILS(memory_object, read, BAD_ARGUMENT, 0, "an offset that overflows", .handle = memory,
+	      .word = { ~0ull - 1, (uintptr_t)buffer, 4 });
+	FAILS(memory_object, read, BAD_ARGUMENT, 2, "more than a page", .handle = memory,
+	      .word = { 0, (uintptr_t)buffer, 4097 });
+	FAILS(memory_object, read, BAD_ARGUMENT, 2, "2^64 bytes", .handle = memory,
+	      .word = { 0, (uintptr_t)buffer, ~0ull });
 	destroy(memory);
 }
 
@@ -51,31 +58,31 @@ static void addresses(void)
 
 	insist(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &memory));
 	for (unsigned i = 0; i < COUNT_OF(bad); i++) {
-		struct capos_result r = memory_object_read(memory, 0, (void *)bad[i], 64);
-
-		tap_ok(IS(r, BAD_ADDRESS), "read to a %s address: %s", names[i], status_name(r.status));
-		r = memory_object_write(memory, 0, (const void *)bad[i], 64);
-		tap_ok(IS(r, BAD_ADDRESS), "write from a %s address: %s", names[i], status_name(r.status));
+		FAILS(memory_object, read, BAD_ADDRESS, 1, names[i], .handle = memory, .word = { 0, bad[i], 64 });
+		FAILS(memory_object, write, BAD_ADDRESS, 1, names[i], .handle = memory, .word = { 0, bad[i], 64 });
 	}
 	insist(block_map(&block, 4 * PAGE));
 	gap = block;
 	insist(address_space_unmap(known.space, (uintptr_t)block.address + 2 * PAGE, 2 * PAGE));
 	edge = (uint8_t *)block.address + 2 * PAGE;
 	memset(block.address, 0x55, 2 * PAGE);
-	expect_status(memory_object_write(memory, 0, edge - 32, 64), BAD_ADDRESS, "write from a half-mapped buffer");
+	FAILS(memory_object, write, BAD_ADDRESS, 1, "a half-mapped buffer", .handle = memory,
+	      .word = { 0, (uintptr_t)edge - 32, 64 });
 	memset(buffer, 0xaa, 64);
 	expect_good(memory_object_read(memory, 0, buffer, 64), "the object");
 	tap_ok(filled(buffer, 64, 0), "is unchanged by the refused writes");
-	expect_status(memory_object_read(memory, 0, edge - 32, 64), BAD_ADDRESS, "read to a half-mapped buffer");
+	FAILS(memory_object, read, BAD_ADDRESS, 1, "a half-mapped buffer", .handle = memory,
+	      .word = { 0, (uintptr_t)edge - 32, 64 });
 	tap_ok(filled(edge - 32, 32, 0x55), "its mapped half is unchanged");
 	expect_good(memory_object_read(memory, 0, edge - 64, 64), "a buffer that ends at the edge is good");
 	insist(address_space_protect(known.space, (uintptr_t)block.address, CAPOS_PAGE_BYTES, 0));
-	expect_status(memory_object_read(memory, 0, block.address, 64), BAD_ADDRESS, "read to read-only memory");
+	FAILS(memory_object, read, BAD_ADDRESS, 1, "read-only memory", .handle = memory,
+	      .word = { 0, (uintptr_t)block.address, 64 });
 	expect_good(memory_object_write(memory, 0, block.address, 64), "write from read-only memory");
-	expect_status(memory_object_read(memory, 0, (void *)(uintptr_t)test_memory, 64), BAD_ADDRESS,
-		      "read to program text");
-	expect_status(memory_object_read(memory, 0, (void *)(uintptr_t)startup(), 64), BAD_ADDRESS,
-		      "read to the start-up record");
+	FAILS(memory_object, read, BAD_ADDRESS, 1, "program text", .handle = memory,
+	      .word = { 0, (uintptr_t)test_memory, 64 });
+	FAILS(memory_object, read, BAD_ADDRESS, 1, "the start-up record", .handle = memory,
+	      .word = { 0, (uintptr_t)startup(), 64 });
 	insist(address_space_unmap(known.space, (uintptr_t)block.address, 2 * PAGE));
 	destroy(gap.memory);
 	destroy(memory);
@@ -86,11 +93,11 @@ static void making(void)
 	capos_handle memory = 0;
 	struct usage before = usage_now();
 
-	expect_detail(factory_memory(known.factory, 0, 0, NULL), BAD_ARGUMENT, 0, "an object of no bytes");
-	expect_detail(factory_memory(known.factory, 4096, 1, NULL), BAD_ARGUMENT, 1, "an unknown flag");
-	expect_detail(factory_memory(known.factory, 4096, 1ull << 40, NULL), BAD_ARGUMENT, 1, "a high unknown flag");
+	FAILS(factory, memory, BAD_ARGUMENT, 0, "no bytes", .handle = known.factory);
+	FAILS(factory, memory, BAD_ARGUMENT, 0, "2^64 - 1 bytes", .handle = known.factory, .word = { ~0ull });
+	FAILS(factory, memory, BAD_ARGUMENT, 1, "a flag", .handle = known.factory, .word = { 4096, 1 });
+	FAILS(factory, memory, BAD_ARGUMENT, 1, "a high flag", .handle = known.factory, .word = { 4096, 1ull << 40 });
 	expect_either(factory_memory(known.factory, 1ull << 40, 0, NULL), QUOTA_EXCEEDED, BAD_ARGUMENT, "a terabyte");
-	expect_either(factory_memory(known.factory, ~0ull, 0, NULL), QUOTA_EXCEEDED, BAD_ARGUMENT, "2^64 - 1 bytes");
 	expect_either(factory_memory(known.factory, ~0ull - 4095, 0, NULL), QUOTA_EXCEEDED, BAD_ARGUMENT,
 		      "2^64 - 4096 bytes");
 	tap_unchanged(before, "refused objects cost nothing");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Notifications: bits coalesce, one waiter takes them, deadlines, and the end of the object. */
-#include "usertests.h"
+#include "errors.h"
 
 static capos_handle bell;
 static volatile uint64_t taken[4];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Park: mismatch, deadlines, wake counts, bad addresses, and the end of the park space. */
-#include "usertests.h"
+#include "errors.h"
 
 static uint32_t word;
 static capos_handle space;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Processes: spawn with good and bad requests, info, kill, wait. What is heavier is in spawntest. */
-#include "usertests.h"
+#include "errors.h"
 
 static struct capos_result raw_spawn(const struct capos_spawn *spawn, size_t bytes)
 {

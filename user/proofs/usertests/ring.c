@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The ring: good entries, and each kind of malformed one. Load and hostile indices are in ringtest. */
-#include "usertests.h"
+#include "errors.h"
 
 static struct capos_result one(const struct capos_sqe *entry, struct capos_cqe *completion)
 {

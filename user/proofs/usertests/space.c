@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The address space: map, unmap, protect, what is pinned, what is refused, and revocation of what is mapped. */
-#include "usertests.h"
+#include "errors.h"
 
 static struct capos_result map(capos_handle memory, uint64_t offset, uint64_t address, uint64_t bytes, uint64_t prot,
 			       uint64_t *out)
@@ -40,10 +40,13 @@ static void mapping(void)
 	expect_good(address_space_unmap(known.space, two, 2 * PAGE), "unmap");
 	tap_ok(!readable(two), "it is gone");
 	expect_good(map(memory, 0, two, 2 * PAGE, CAPOS_MAP_WRITE, &two), "map at an address of our own");
-	expect_iresult(map(memory, 0, two + PAGE, PAGE, 0, NULL), CAPOS_MAP_OVERLAP, "over a mapping");
-	expect_iresult(map(memory, 0, two - PAGE, 2 * PAGE, 0, NULL), CAPOS_MAP_OVERLAP, "half over a mapping");
+	REFUSES(address_space, map, CAPOS_MAP_OVERLAP, 0, "over a mapping", .handle = known.space,
+		.word = { memory, 0, two + PAGE, PAGE, 0 });
+	REFUSES(address_space, map, CAPOS_MAP_OVERLAP, 0, "half over a mapping", .handle = known.space,
+		.word = { memory, 0, two - PAGE, 2 * PAGE, 0 });
 	expect_good(address_space_unmap(known.space, two, 2 * PAGE), "unmap");
-	expect_iresult(address_space_unmap(known.space, two, 2 * PAGE), CAPOS_MAP_NOT_MAPPED, "unmap twice");
+	REFUSES(address_space, unmap, CAPOS_MAP_NOT_MAPPED, 0, "unmap twice", .handle = known.space,
+		.word = { two, 2 * PAGE });
 	expect_good(address_space_unmap(known.space, one + PAGE, PAGE), "unmap a page in the middle");
 	tap_ok(readable(one) && !readable(one + PAGE) && readable(one + 2 * PAGE), "the others stay");
 	tap_ok(*(volatile uint32_t *)(one + 3 * PAGE) == 0x1003, "with their bytes");
@@ -55,50 +58,71 @@ static void mapping(void)
 
 static void arguments(void)
 {
-	capos_handle memory = 0, stale = stale_handle(), weak;
+	capos_handle memory = 0, stale = stale_handle(), weak, revoked;
 	uint64_t at = 0;
 	struct usage before;
 
 	insist(factory_memory(known.factory, 4 * PAGE, 0, &memory));
-	before = usage_now();
-	expect_status(map(0, 0, 0, PAGE, 0, NULL), INVALID_HANDLE, "map handle 0");
-	expect_status(map(FORGED_HANDLE, 0, 0, PAGE, 0, NULL), INVALID_HANDLE, "map a forged handle");
-	expect_status(map(stale, 0, 0, PAGE, 0, NULL), STALE_HANDLE, "map a stale handle");
-	expect_status(map(known.timer, 0, 0, PAGE, 0, NULL), WRONG_INTERFACE, "map a timer");
-	expect_detail(map(memory, 1, 0, PAGE, 0, NULL), BAD_ARGUMENT, 1, "an unaligned offset");
-	expect_detail(map(memory, 0, 0x100000001, PAGE, 0, NULL), BAD_ARGUMENT, 2, "an unaligned address");
-	expect_detail(map(memory, 0, 0, PAGE + 1, 0, NULL), BAD_ARGUMENT, 3, "unaligned bytes");
-	expect_detail(map(memory, 0, 0, 0, 0, NULL), BAD_ARGUMENT, 3, "no bytes");
-	expect_detail(map(memory, 0, 0, PAGE, 4, NULL), BAD_ARGUMENT, 4, "an unknown protection");
-	expect_status(map(memory, 4 * PAGE, 0, PAGE, 0, NULL), BAD_ARGUMENT, "from behind the object's end");
-	expect_status(map(memory, 0, 0, 5 * PAGE, 0, NULL), BAD_ARGUMENT, "more than the object has");
-	expect_status(map(memory, ~0ull - PAGE + 1, 0, 2 * PAGE, 0, NULL), BAD_ARGUMENT, "an offset that overflows");
-	expect_either(map(memory, 0, 0xffffffff80000000, PAGE, 0, NULL), BAD_ADDRESS, BAD_ARGUMENT,
-		      "at a kernel address");
-	expect_either(map(memory, 0, 0x800000000000, PAGE, 0, NULL), BAD_ADDRESS, BAD_ARGUMENT,
-		      "at a non-canonical address");
-	expect_either(map(memory, 0, 0x7ffffffff000, 4 * PAGE, 0, NULL), BAD_ADDRESS, BAD_ARGUMENT,
-		      "over the end of user addresses");
-	expect_either(map(memory, 0, ~0ull - PAGE + 1, PAGE, 0, NULL), BAD_ADDRESS, BAD_ARGUMENT,
-		      "the last page of all");
-	expect_iresult(map(memory, 0, 0, PAGE, CAPOS_MAP_WRITE | CAPOS_MAP_EXEC, NULL), CAPOS_MAP_WRITE_EXEC,
-		       "writable and executable");
+	revoked = revoked_handle(memory);
 	weak = with_rights(memory, CAPOS_RIGHT_READ);
-	expect_status(map(weak, 0, 0, PAGE, CAPOS_MAP_WRITE, NULL), MISSING_RIGHTS, "writable without the right");
-	expect_status(map(weak, 0, 0, PAGE, CAPOS_MAP_EXEC, NULL), MISSING_RIGHTS, "executable without the right");
+	before = usage_now();
+	FAILS(address_space, map, INVALID_HANDLE, CAPOS_DETAIL_HANDLE, "handle 0", .handle = known.space,
+	      .word = { 0, 0, 0, PAGE });
+	FAILS(address_space, map, INVALID_HANDLE, CAPOS_DETAIL_HANDLE, "a forged handle", .handle = known.space,
+	      .word = { FORGED_HANDLE, 0, 0, PAGE });
+	FAILS(address_space, map, STALE_HANDLE, CAPOS_DETAIL_HANDLE, "a stale handle", .handle = known.space,
+	      .word = { stale, 0, 0, PAGE });
+	FAILS(address_space, map, REVOKED, CAPOS_DETAIL_HANDLE, "a revoked handle", .handle = known.space,
+	      .word = { revoked, 0, 0, PAGE });
+	FAILS(address_space, map, WRONG_INTERFACE, CAPOS_DETAIL_HANDLE, "a timer", .handle = known.space,
+	      .word = { known.timer, 0, 0, PAGE });
+	FAILS(address_space, map, BAD_ARGUMENT, 1, "an unaligned offset", .handle = known.space,
+	      .word = { memory, 1, 0, PAGE });
+	FAILS(address_space, map, BAD_ARGUMENT, 1, "from behind the end", .handle = known.space,
+	      .word = { memory, 4 * PAGE, 0, PAGE });
+	FAILS(address_space, map, BAD_ARGUMENT, 1, "an offset that overflows", .handle = known.space,
+	      .word = { memory, ~0ull - PAGE + 1, 0, 2 * PAGE });
+	FAILS(address_space, map, BAD_ARGUMENT, 2, "an unaligned address", .handle = known.space,
+	      .word = { memory, 0, 0x100000001, PAGE });
+	FAILS(address_space, map, BAD_ARGUMENT, 2, "a kernel address", .handle = known.space,
+	      .word = { memory, 0, BAD_KERNEL, PAGE });
+	FAILS(address_space, map, BAD_ARGUMENT, 2, "a non-canonical address", .handle = known.space,
+	      .word = { memory, 0, 0x800000000000, PAGE });
+	FAILS(address_space, map, BAD_ARGUMENT, 2, "over the end of user addresses", .handle = known.space,
+	      .word = { memory, 0, 0x7ffffffff000, 4 * PAGE });
+	FAILS(address_space, map, BAD_ARGUMENT, 2, "the last page of all", .handle = known.space,
+	      .word = { memory, 0, ~0ull - PAGE + 1, PAGE });
+	FAILS(address_space, map, BAD_ARGUMENT, 3, "unaligned bytes", .handle = known.space,
+	      .word = { memory, 0, 0, PAGE + 1 });
+	FAILS(address_space, map, BAD_ARGUMENT, 3, "no bytes", .handle = known.space, .word = { memory });
+	FAILS(address_space, map, BAD_ARGUMENT, 3, "more than the object has", .handle = known.space,
+	      .word = { memory, 0, 0, 5 * PAGE });
+	FAILS(address_space, map, BAD_ARGUMENT, 4, "a protection", .handle = known.space,
+	      .word = { memory, 0, 0, PAGE, 4 });
+	REFUSES(address_space, map, CAPOS_MAP_WRITE_EXEC, 0, "both", .handle = known.space,
+		.word = { memory, 0, 0, PAGE, CAPOS_MAP_WRITE | CAPOS_MAP_EXEC });
+	FAILS(address_space, map, MISSING_RIGHTS, CAPOS_DETAIL_HANDLE, "writable without the right",
+	      .handle = known.space, .word = { weak, 0, 0, PAGE, CAPOS_MAP_WRITE });
+	FAILS(address_space, map, MISSING_RIGHTS, CAPOS_DETAIL_HANDLE, "executable without the right",
+	      .handle = known.space, .word = { weak, 0, 0, PAGE, CAPOS_MAP_EXEC });
 	expect_good(map(weak, 0, 0, PAGE, 0, &at), "readable with the read right");
 	expect_status(address_space_protect(known.space, at, PAGE, CAPOS_MAP_WRITE), MISSING_RIGHTS,
 		      "protect: never more than the capability allowed");
 	(void)address_space_unmap(known.space, at, PAGE);
-	drop(weak);
-	expect_detail(address_space_unmap(known.space, at + 1, PAGE), BAD_ARGUMENT, 0, "unmap an unaligned address");
-	expect_detail(address_space_unmap(known.space, at, 5), BAD_ARGUMENT, 1, "unmap unaligned bytes");
-	expect_detail(address_space_unmap(known.space, at, 0), BAD_ARGUMENT, 1, "unmap no bytes");
-	tap_ok(!result_ok(insist_on(address_space_unmap(known.space, BAD_KERNEL, PAGE))) &&
-		       !result_ok(insist_on(address_space_unmap(known.space, at, ~0ull & ~4095ull))) &&
-		       !result_ok(insist_on(address_space_unmap(known.space, BAD_WILD & ~4095ull, PAGE))),
-	       "unmap kernel, overflowing and unmapped addresses is refused");
+	FAILS(address_space, unmap, BAD_ARGUMENT, 0, "an unaligned address", .handle = known.space,
+	      .word = { at + 1, PAGE });
+	FAILS(address_space, unmap, BAD_ARGUMENT, 0, "a kernel address", .handle = known.space,
+	      .word = { BAD_KERNEL, PAGE });
+	FAILS(address_space, unmap, BAD_ARGUMENT, 0, "a range that overflows", .handle = known.space,
+	      .word = { at, ~0ull & ~4095ull });
+	FAILS(address_space, unmap, BAD_ARGUMENT, 1, "unaligned bytes", .handle = known.space, .word = { at, 5 });
+	FAILS(address_space, unmap, BAD_ARGUMENT, 1, "no bytes", .handle = known.space, .word = { at });
+	FAILS(address_space, protect, BAD_ARGUMENT, 0, "an unaligned address", .handle = known.space,
+	      .word = { at + 1, PAGE });
+	FAILS(address_space, protect, BAD_ARGUMENT, 1, "no bytes", .handle = known.space, .word = { at });
 	tap_unchanged(before, "refused requests change nothing");
+	drop(weak);
+	drop(revoked);
 	destroy(memory);
 }
 
@@ -116,11 +140,12 @@ static void protection(void)
 	expect_good(address_space_protect(known.space, at + PAGE, PAGE, CAPOS_MAP_WRITE), "and back");
 	tap_ok(writable(at + PAGE), "it is writable again");
 	*(volatile uint32_t *)(at + PAGE) = 5;
-	expect_iresult(address_space_protect(known.space, at, PAGE, CAPOS_MAP_WRITE | CAPOS_MAP_EXEC),
-		       CAPOS_MAP_WRITE_EXEC, "writable and executable");
-	expect_detail(address_space_protect(known.space, at, PAGE, 8), BAD_ARGUMENT, 2, "an unknown protection");
-	expect_iresult(address_space_protect(known.space, at + 64ull * 1024 * 1024, PAGE, 0), CAPOS_MAP_NOT_MAPPED,
-		       "protect what is not mapped");
+	REFUSES(address_space, protect, CAPOS_MAP_WRITE_EXEC, 0, "both", .handle = known.space,
+		.word = { at, PAGE, CAPOS_MAP_WRITE | CAPOS_MAP_EXEC });
+	FAILS(address_space, protect, BAD_ARGUMENT, 2, "a protection", .handle = known.space,
+	      .word = { at, PAGE, 8 });
+	REFUSES(address_space, protect, CAPOS_MAP_NOT_MAPPED, 0, "where nothing is mapped", .handle = known.space,
+		.word = { at + 64ull * 1024 * 1024, PAGE });
 	block_unmap(&block);
 }
 
@@ -129,14 +154,16 @@ static void pinned(void)
 	uint64_t thread_page = (uintptr_t)self_page(), text = (uintptr_t)pinned & ~4095ull;
 	uint64_t start = (uintptr_t)startup() & ~4095ull;
 
-	expect_iresult(address_space_unmap(known.space, thread_page, PAGE), CAPOS_MAP_PINNED,
-		       "unmap the thread page");
-	expect_iresult(address_space_protect(known.space, thread_page, PAGE, 0), CAPOS_MAP_PINNED,
-		       "protect the thread page");
-	expect_iresult(address_space_unmap(known.space, text, PAGE), CAPOS_MAP_PINNED, "unmap program text");
-	expect_iresult(address_space_protect(known.space, text, PAGE, CAPOS_MAP_WRITE), CAPOS_MAP_PINNED,
-		       "make program text writable");
-	expect_iresult(address_space_unmap(known.space, start, PAGE), CAPOS_MAP_PINNED, "unmap the start-up record");
+	REFUSES(address_space, unmap, CAPOS_MAP_PINNED, 0, "the thread page", .handle = known.space,
+		.word = { thread_page, PAGE });
+	REFUSES(address_space, protect, CAPOS_MAP_PINNED, 0, "the thread page", .handle = known.space,
+		.word = { thread_page, PAGE });
+	REFUSES(address_space, unmap, CAPOS_MAP_PINNED, 0, "program text", .handle = known.space,
+		.word = { text, PAGE });
+	REFUSES(address_space, protect, CAPOS_MAP_PINNED, 0, "program text writable", .handle = known.space,
+		.word = { text, PAGE, CAPOS_MAP_WRITE });
+	REFUSES(address_space, unmap, CAPOS_MAP_PINNED, 0, "the start-up record", .handle = known.space,
+		.word = { start, PAGE });
 }
 
 static void revoking(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads: create, join, exit, terminate, CPUs, information, fault endpoint, and the thread quota. */
-#include "usertests.h"
+#include "errors.h"
 
 static volatile uint32_t runs;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Time: the clock never goes back, sleeps are never early, the wall clock goes along. */
-#include "usertests.h"
+#include "errors.h"
 
 void test_timer(void)
 {

@@ -21,6 +21,7 @@ void test_endpoint(void);
 void test_ring(void);
 void test_devices(void);
 void test_info(void);
+void test_errors(void);
 
 /* Addresses that are never the program's; `half` is a page with nothing mapped behind it (address of its end). */
 #define BAD_NULL 0ull

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Errors of capos/errors.h that usertests do not produce: X(iface, method, status, result, detail, ways, where). `where` is
+ * "FILE: NAME", a test that does, or "docs/CAVEATS.md: TEXT", why none can.
+ */
+#ifndef USERTESTS_ELSEWHERE_H
+#define USERTESTS_ELSEWHERE_H
+
+#define ERRORS_ELSEWHERE(X) X(wall_clock, now, CAPOS_STATUS_NOT_SUPPORTED, 0, 0, BOTH, "-")
+
+#endif
