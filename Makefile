@@ -13,6 +13,7 @@ MANIFEST  ?=
 SEED      ?=
 SEEDS     ?=
 SECONDS   ?= 60
+FULL      ?=
 V         ?=
 
 ifeq ($(origin CC),default)
@@ -127,8 +128,8 @@ sim: sim-image ## every workload of tests/sim/plan.txt in the simulator (SEED=n 
 	@tools/sim --no-build --build $(SIM_BUILD) $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(CPUS),--cpus $(CPUS))
 
-sim-%: FORCE | setup-run ## manifest NAME in the simulator (SEED, SEEDS, CPUS)
-	@tools/sim --build $(SIM_BUILD) $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
+sim-%: FORCE | setup-run ## manifest NAME in the simulator (SEED, SEEDS, CPUS; FULL=1: death enumerates every step)
+	@tools/sim --build $(SIM_BUILD) $(if $(FULL),--full) $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(CPUS),--cpus $(CPUS)) $*
 
 soak: sim-image ## fresh seeds for SECONDS=n; every failing one with the command that replays it

@@ -295,6 +295,7 @@ bool cap_table_destroy_step(struct process *process)
 
 			if (page == 0)
 				set_first(table, no_slots);
+			table->free_head = SLOT_NONE;
 			frame_uncharged(process, index->page[page]);
 			index->page[page] = NULL;
 			atomic_store_relaxed(&table->slot_count, page * SLOTS_PER_PAGE);
@@ -309,7 +310,6 @@ bool cap_table_destroy_step(struct process *process)
 			pool_free(POOL_OTHER, index);
 		}
 		table->index_large = false;
-		table->free_head = SLOT_NONE;
 		return false;
 	}
 	return grant_process_end_step(process);

@@ -96,8 +96,8 @@ static u16 deliver_or_queue(struct cpu *cpu, struct waiter *caller, const struct
 		inserted = NULL;
 		if (status == CAPOS_STATUS_OK && process != NULL)
 			status = cap_transfer_commit(process, send->cap, cap_count, handles);
-		if (status != CAPOS_STATUS_OK)
-			return status;
+		if (status != CAPOS_STATUS_OK) /* dying is the server, not the caller */
+			return status == CAPOS_STATUS_DYING ? CAPOS_STATUS_PEER_GONE : status;
 		inserted = process;
 		status = CAPOS_STATUS_NO_SLOTS; /* should receivers keep changing */
 	}

@@ -83,8 +83,9 @@ static bool take_caps(struct cpu *cpu, struct endpoint *endpoint, struct waiter 
 		status = cap_transfer_commit(server->process, caps, count, handles);
 	if (held != 0)
 		cap_transfer_drop(caps, held);
-	if (status != CAPOS_STATUS_OK)
-		refuse_queued(cpu, endpoint, caller, seen, status);
+	if (status != CAPOS_STATUS_OK) /* dying is the server, not the caller */
+		refuse_queued(cpu, endpoint, caller, seen,
+			      status == CAPOS_STATUS_DYING ? CAPOS_STATUS_PEER_GONE : status);
 	spin_lock(&endpoint->object.lock);
 	if (status != CAPOS_STATUS_OK)
 		return false;

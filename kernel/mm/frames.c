@@ -112,7 +112,7 @@ void frames_init(const struct boot_info *info)
 
 void frames_boot_done(void)
 {
-	mm()->inject = true;
+	mm()->inject = fault_inject_alloc != NULL;
 }
 
 void *frames_boot_alloc(size_t bytes)
@@ -285,7 +285,7 @@ static bool frame_is_zero(u64 frame)
 static bool alloc_refused(void)
 {
 	no_alloc_check();
-	return mm()->inject && fault_inject_alloc != NULL && fault_inject_alloc();
+	return alloc_must_fail();
 }
 
 /* One of undefined content; 0: none. */

@@ -5,6 +5,7 @@
 
 #include <kernel/debug.h>
 #include <kernel/mm.h>
+#include <kernel/state.h>
 
 /* There only when the core is built with AddressSanitizer. */
 void __asan_poison_memory_region(const volatile void *start, size_t bytes) __attribute__((weak));
@@ -99,6 +100,14 @@ bool memory_object_copy_locked(struct memory_object *memory, u64 offset, u8 *ker
 enum copy_result { COPY_OK, COPY_BAD_ADDRESS, COPY_BAD_OBJECT };
 enum copy_result space_copy_object(struct space *space, u64 va, struct memory_object *memory, u64 offset, size_t n,
 				   bool to_user);
+
+/* --- allocation ------------------------------------------------------------------------------------------------------ */
+
+/* Each frame and each pool object asks once: an injected failure. */
+static inline bool alloc_must_fail(void)
+{
+	return unlikely(kernel_state.mm.inject) && fault_inject_alloc();
+}
 
 /* --- TLB shootdown (shootdown.c) ------------------------------------------------------------------------------------ */
 

@@ -127,7 +127,7 @@ u16 pool_alloc(enum pool_id id, struct process *process, void **out)
 	if (!quota_charge(process, CAPOS_QUOTA_MEMORY, pool->object_bytes))
 		return CAPOS_STATUS_QUOTA_EXCEEDED;
 	spin_lock(&pool->lock);
-	if (!list_is_empty(&pool->partial) || slab_add(pool))
+	if (!alloc_must_fail() && (!list_is_empty(&pool->partial) || slab_add(pool)))
 		object = slab_take(pool, LIST_ENTRY(list_first(&pool->partial), struct slab, link));
 	spin_unlock(&pool->lock);
 	if (object == NULL) {

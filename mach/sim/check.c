@@ -94,6 +94,8 @@ bool fault_inject_alloc(void)
 {
 	static const u64 share_per_million[] = { 0, 0, 1000, 10000 };
 
+	if (sim_step_fails())
+		return true;
 	if (sim_options.faults < 2 || sim.still || sim.solo || sim_now() < ALLOC_GRACE_NS)
 		return false;
 	if (sim.alloc_fail_per_million == SIM_NEVER)

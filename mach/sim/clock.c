@@ -7,6 +7,8 @@
  */
 #include "sim.h"
 
+#include <lib/steps.h>
+
 static const u64 ipi_latency_ns[4] = { 1000, 5000, 30000, 30000 };
 static const u64 timer_late_ns[4] = { 200, 5000, 50000, 50000 };
 
@@ -119,6 +121,7 @@ u32 mach_idle_wait(struct cpu *self)
 	sim_stores_drain();
 	if (self != cpu->cpu)
 		sim_die(SIM_EXIT_ERROR, "mach_idle_wait of another CPU on CPU %u", cpu->id);
+	cpu->watched_process = 0;
 	if (sim.faults > 0 && sim_chance(128))
 		return sim_chance(2) ? 0 : 1u << sim_random_below(2);
 	for (;;) {
@@ -142,6 +145,7 @@ u32 mach_irq_window(struct cpu *self)
 
 	(void)self;
 	sim_point(SIM_COST_CALL);
+	sim_step(STEP_WINDOW);
 	cpu->entered_ns = sim_now();
 	return vcpu_take_irqs(cpu, sim_now());
 }

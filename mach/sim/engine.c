@@ -11,6 +11,8 @@
 
 #include <stdlib.h>
 
+#include <lib/steps.h>
+
 #include "host.h"
 
 #ifdef SIM_ASAN
@@ -131,6 +133,8 @@ void sim_draw_limit(bool user)
 	}
 	if (user)
 		limit = MIN(limit, MAX(vcpu_next_event(sim.current), now));
+	else if (unlikely(sim_steps_fine()))
+		limit = now;
 	set_limit(now, limit);
 }
 
@@ -210,6 +214,8 @@ static void check_limits(u64 now_ns)
 
 void sim_point_slow(void)
 {
+	sim_step(STEP_POINT);
+
 	u64 r = sim_random();
 
 	sim_charge(r & 31);

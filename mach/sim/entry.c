@@ -9,6 +9,7 @@
 
 #include <capos/iface.h>
 
+#include <lib/steps.h>
 #include <string.h>
 
 #ifdef SIM_ASAN
@@ -92,6 +93,9 @@ static struct thread *enter_syscall(struct vcpu *cpu)
 	sim.entries++;
 	sim_trace(EVENT_SYSCALL, frame->call, frame->ip);
 	vcpu_enter_kernel(cpu);
+	sim_step(STEP_ENTRY);
+	if (unlikely(sim_steps_fine()))
+		sim_draw_limit(false);
 	sim_point(ENTRY_NS);
 	result = CALL_NOT_FAST;
 	if (CAPOS_CALL_IFACE(frame->call) - 1 < CAPOS_IFACE_COUNT - 1)
@@ -113,6 +117,7 @@ static struct thread *enter_fault(struct vcpu *cpu)
 	sim_trace(EVENT_FAULT, (u64)fault.cause << 32 | fault.detail, fault.ip);
 	sim_charge(10 * ENTRY_NS);
 	vcpu_enter_kernel(cpu);
+	sim_step(STEP_ENTRY);
 	return kernel_fault(cpu->cpu, &fault);
 }
 
@@ -178,6 +183,7 @@ void sim_run(void)
 	sim_space_init();
 	sim_console_init();
 	sim_fault_init();
+	sim_steps_init();
 	sim_host_start = sim_host_time();
 	sim_engine_run();
 }
@@ -231,6 +237,7 @@ void mach_thread_leave(struct thread *thread)
 {
 	(void)thread;
 	sim_point(SIM_COST_CALL);
+	sim_step(STEP_LEAVE);
 }
 
 void mach_thread_fini(struct thread *thread)

@@ -47,6 +47,7 @@ static const char usage[] =
 	"  --time-limit MS      virtual time (default 60000)\n"
 	"  --quiet              no console output\n"
 	"  --trace              every event to stderr\n"
+	"  --full               programs that enumerate steps do so in full, not by samples\n"
 	"exit codes: 0 ok, 1 tests failed, 2 panic, 3 bad manifest, 4 deadlock, 5 time limit, 6 simulator error\n";
 
 NORETURN static void refuse(const char *what)
@@ -81,6 +82,7 @@ static void parse_options(int argc, char **argv)
 		LIMIT,
 		QUIET,
 		TRACE,
+		FULL,
 		ARCHIVE
 	};
 	static const struct option options[] = {
@@ -98,6 +100,7 @@ static void parse_options(int argc, char **argv)
 		{ "time-limit", 1, NULL, LIMIT },
 		{ "quiet", 0, NULL, QUIET },
 		{ "trace", 0, NULL, TRACE },
+		{ "full", 0, NULL, FULL },
 		{ "help", 0, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -148,6 +151,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case TRACE:
 			sim_options.trace = true;
+			break;
+		case FULL:
+			sim_options.full = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);

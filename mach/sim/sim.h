@@ -49,6 +49,7 @@ struct sim_options {
 	u64 limit_ms;
 	bool interactive;
 	bool quiet;
+	bool full; /* programs that enumerate do it in full */
 	bool trace;
 };
 
@@ -93,6 +94,7 @@ struct vcpu {
 	u64 input_ns;
 	u64 output_ns;
 	bool in_kernel;	       /* inside an entry, except while it waits in mach_idle_wait */
+	u64 watched_process;   /* whose steps the CPU makes (steps.c) */
 	u32 spurious;	       /* bits to deliver without a cause */
 	struct thread *thread; /* whose registers user mode runs with */
 	struct mach_space *space;
@@ -222,6 +224,16 @@ extern struct fault sim_fault; /* of the running CPU, from the signal to kernel_
 void sim_fault_init(void);
 /* Length of an x86-64 instruction, 0 when unknown (insn.c). */
 u32 insn_bytes(const u8 *code, u32 room);
+
+/* --- steps of operations (steps.c) ---------------------------------------------------------------------------- */
+
+void sim_steps_init(void);
+/* The running CPU comes to a step (STEP_* of lib/steps.h); may let the others run for long. */
+void sim_step(u32 kind);
+/* Is this the allocation that shall fail? */
+bool sim_step_fails(void);
+/* Every sim point of the running CPU is a step: it must come to the slow path. */
+bool sim_steps_fine(void);
 
 /* --- memory and spaces (memory.c, space.c) -------------------------------------------------------------------- */
 

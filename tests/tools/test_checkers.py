@@ -20,17 +20,22 @@ PLANTS = {
     "lost-time": "checker conserve: AC1",
     "alloc": r"panic\+\w+\n  #\d+ (pool|frame)_alloc\+",
 }
+DEATHS = {
+    "death-frame": r"at step \d+: left something behind, bytes 0\.4096",
+    "death-waiter": r"at step \d+: left something behind",
+}
 
 
-def run(plant):
-    return subprocess.run([os.path.join(SIM, "capos-sim"), "--archive", os.path.join(SIM, "boot-tour.cpio"), "--cpus",
-                           "2", "--seed", "3", "--quiet"], env={**os.environ, "CAPOS_SIM_PLANT": plant}, text=True,
+def run(plant, workload="tour"):
+    return subprocess.run([os.path.join(SIM, "capos-sim"), "--archive", os.path.join(SIM, f"boot-{workload}.cpio"),
+                           "--cpus", "2", "--seed", "3"], env={**os.environ, "CAPOS_SIM_PLANT": plant}, text=True,
                           errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def simulator():
-    subprocess.run(["make", "-s", "-C", ROOT, "build/sim/debug/capos-sim", "build/sim/debug/boot-tour.cpio"], check=True)
+    subprocess.run(["make", "-s", "-C", ROOT, "build/sim/debug/capos-sim", "build/sim/debug/boot-tour.cpio",
+                    "build/sim/debug/boot-death.cpio"], check=True)
 
 
 def test_nothing_planted_nothing_found():
@@ -42,3 +47,11 @@ def test_found(plant):
     done = run(plant)
     assert done.returncode == 2
     assert re.search(PLANTS[plant], done.stdout)
+
+
+@pytest.mark.parametrize("plant", DEATHS)
+def test_death_judges(plant):
+    """What user/proofs/deathtest.c is there to see, at a step of a teardown: tests/sim/death.c."""
+    done = run(plant, "death")
+    assert done.returncode == 1
+    assert re.search(DEATHS[plant], done.stdout)

@@ -22,6 +22,8 @@ struct sim_checker {
 	void (*full)(void);
 	/* `cpu` is about to wait for an interrupt. */
 	void (*idle)(struct cpu *cpu);
+	/* `cpu` is held at a step of an operation (STEP_* of lib/steps.h). */
+	void (*held)(struct cpu *cpu, u32 kind);
 };
 
 #define SIM_CHECKER(checker)                                                                                         \
