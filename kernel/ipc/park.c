@@ -127,8 +127,9 @@ u64 method_park_space_wait(struct call *call)
 static inline bool end_wait(struct cpu *cpu, struct waiter *waiter)
 {
 	if (likely(waiter->kind == WAITER_THREAD && waiter->timer.deadline_ns == INSTANT_NEVER.ns)) {
-		if (!waiter_take_untimed(waiter, STATUS(OK)))
+		if (!waiter_take_untimed(waiter))
 			return false;
+		waiter->thread->mach.frame.call = STATUS(OK);
 		thread_ready(cpu, waiter->thread);
 		return true;
 	}
@@ -197,7 +198,8 @@ bool park_wait_fast(struct cpu *cpu, struct thread *thread)
 	waiter->key[1] = addr;
 	sched_detach_current(cpu);
 	list_push_back(&bucket->waiters, &waiter->link);
-	waiter_arm_untimed(cpu, waiter, CAPOS_WAIT_PARK, &park_ops);
+	waiter_arm_untimed(waiter, CAPOS_WAIT_PARK, &park_ops);
+	cpu->armed_waiter = waiter;
 	spin_unlock(&bucket->lock);
 	return true;
 }
