@@ -18,6 +18,11 @@ bool park_wait_fast(struct cpu *cpu, struct thread *thread_)
 	(void)cpu, (void)thread_;
 	return false;
 }
+u32 process_quota_detail(struct process *process, u16 status)
+{
+	(void)process, (void)status;
+	return 0;
+}
 u64 park_wake_fast(u64 handle, u64 call_word, struct thread *thread_)
 {
 	(void)handle, (void)call_word, (void)thread_;

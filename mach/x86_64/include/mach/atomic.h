@@ -18,6 +18,11 @@
 #define atomic_load_acquire(p) __atomic_load_n(&(p)->value_, __ATOMIC_ACQUIRE)
 /* atomic_load_*(p) == value, and (atomic_load_relaxed(p) & mask) == 0, in one instruction: gcc does not fold its atomic loads into
  * what uses them. */
+#ifdef __clang__ /* which does fold them */
+#define atomic_equals_relaxed(p, v) (atomic_load_relaxed(p) == (v))
+#define atomic_equals_acquire(p, v) (atomic_load_acquire(p) == (v))
+#define atomic_clear_relaxed(p, mask) ((atomic_load_relaxed(p) & (mask)) == 0)
+#else
 #define atomic_equals_relaxed(p, v)                                                                                  \
 	({                                                                                                           \
 		bool equal_;                                                                                         \
@@ -43,6 +48,7 @@
 				 : "m"((p)->value_), "re"((__typeof__((p)->value_))(mask)));                         \
 		clear_;                                                                                              \
 	})
+#endif
 
 #define atomic_store_relaxed(p, v) __atomic_store_n(&(p)->value_, (v), __ATOMIC_RELAXED)
 #define atomic_store_release(p, v) __atomic_store_n(&(p)->value_, (v), __ATOMIC_RELEASE)
