@@ -58,8 +58,7 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	E(i, m, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, w, "the caller's memory quota does not allow it")                \
 	E(i, m, NO_MEMORY, 0, w, "the machine has no frame left")
 /* A new handle in the caller's table. */
-#define CAPOS_ERRORS_SLOT_(E, i, m, w)                                                                               \
-	E(i, m, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, w, "the caller's slots are used up, or no memory for more of them")
+#define CAPOS_ERRORS_SLOT_(E, i, m, w) E(i, m, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, w, "the caller's slots are used up")
 
 /* A method that waits until a deadline. */
 #define CAPOS_ERRORS_WAIT_(E, i, m)                                                                                  \
@@ -77,8 +76,8 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	CAPOS_ERRORS_SLOT_(E, cap_table, derive, BOTH)                                                               \
 	CAPOS_ERRORS_RIGHT_(E, cap_table, copy, BOTH)                                                                \
 	E(cap_table, copy, BAD_ARGUMENT, 1, BOTH, "a right that does not exist")                                     \
+	CAPOS_ERRORS_MEMORY_(E, cap_table, copy, BOTH)                                                               \
 	CAPOS_ERRORS_SLOT_(E, cap_table, copy, BOTH)                                                                 \
-	E(cap_table, copy, NO_MEMORY, 0, BOTH, "the machine has no frame left for more slots")                       \
 	CAPOS_ERRORS_HELD_(E, cap_table, release, BOTH)                                                              \
 	CAPOS_ERRORS_LIVE_(E, cap_table, revoke, BOTH)                                                               \
 	CAPOS_ERRORS_RIGHT_(E, cap_table, destroy, BOTH)                                                             \

@@ -233,6 +233,8 @@ struct thread *kernel_syscall_ipc(struct cpu *cpu, struct thread *thread, u64 ca
 		return NULL;
 	if (kind != KIND(CAPOS_OP_CALL) && kind != KIND(CAPOS_OP_REPLY_RECV))
 		return NULL;
+	if (CAPOS_DEBUG)
+		thread->asked = (struct asked){ call_word, true, kind == KIND(CAPOS_OP_CALL) };
 	/* When this does not do, kernel_syscall enters once more, which is no harm: nothing is kept. */
 	reclaim_kernel_enter_inline(cpu);
 	return kind == KIND(CAPOS_OP_CALL) ? call(cpu, thread, call_word) : reply(cpu, thread, call_word);

@@ -412,12 +412,8 @@ static __attribute__((noinline)) struct thread *exit_general(struct cpu *cpu)
 			no_alloc_end(cpu);
 			continue;
 		}
-		if (thread != NULL && likely(atomic_load_relaxed(&thread->attention) == 0)) {
-			KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
-			call_verify_return(thread);
-			reclaim_kernel_exit_inline(cpu);
-			return thread;
-		}
+		if (thread != NULL && likely(atomic_load_relaxed(&thread->attention) == 0))
+			return leave_kernel(cpu, thread);
 		if (!after_window) {
 			window(cpu);
 			if (unlikely(cpu->resched)) {
@@ -449,9 +445,7 @@ static __attribute__((noinline)) struct thread *exit_blocked(struct cpu *cpu)
 	thread = cpu->current;
 	if (unlikely(cpu->resched || thread == NULL || atomic_load_relaxed(&thread->attention) != 0))
 		return exit_general(cpu);
-	KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
-	reclaim_kernel_exit_inline(cpu);
-	return thread;
+	return leave_kernel(cpu, thread);
 }
 
 struct thread *sched_exit(struct cpu *cpu)
@@ -468,10 +462,7 @@ struct thread *sched_exit(struct cpu *cpu)
 		return exit_blocked(cpu);
 	if (unlikely(armed != NULL || cpu->resched || thread == NULL || atomic_load_relaxed(&thread->attention) != 0))
 		return exit_general(cpu);
-	KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
-	call_verify_return(thread);
-	reclaim_kernel_exit_inline(cpu);
-	return thread;
+	return leave_kernel(cpu, thread);
 }
 
 void sched_set_pinned(struct cpu *cpu, struct thread *thread, u32 pinned_cpu)

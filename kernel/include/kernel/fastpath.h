@@ -196,6 +196,15 @@ MUST_CHECK static inline __attribute__((always_inline)) bool waiter_take_untimed
 
 /* --- the way out ----------------------------------------------------------------------------------------------------- */
 
+/* The last of every kernel entry: this thread goes back to its program. */
+static inline struct thread *leave_kernel(struct cpu *cpu, struct thread *thread)
+{
+	KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
+	call_verify_return(thread);
+	reclaim_kernel_exit_inline(cpu);
+	return thread;
+}
+
 /* sched_exit when `from` was armed in this entry and `to` became current: nobody killed the one, and nothing is to be done
  * before the other goes on? */
 static inline __attribute__((always_inline)) struct thread *fast_exit(struct cpu *cpu, struct thread *from,
@@ -207,9 +216,7 @@ static inline __attribute__((always_inline)) struct thread *fast_exit(struct cpu
 		mach_thread_leave(from);
 		return sched_exit(cpu);
 	}
-	KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
-	reclaim_kernel_exit_inline(cpu);
-	return to;
+	return leave_kernel(cpu, to);
 }
 
 #endif
