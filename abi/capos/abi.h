@@ -17,6 +17,7 @@
 /* ELF note of every program: name "capOS", type 1, description u32 ABI version. */
 #define CAPOS_NOTE_NAME "capOS"
 #define CAPOS_NOTE_ABI 1u
+#define CAPOS_NOTE_STACK 2u /* description u32: bytes of the first stack, 1 to 16 pages; without it 16 */
 
 #define CAPOS_NEVER (~0ull)
 #define CAPOS_PAGE_BYTES 4096u

@@ -80,12 +80,15 @@
 	M(thread, set_fault_endpoint, 4, R_(CONTROL), 1, 0, 0, 0)                                                    \
 	M(thread, set_cpu, 5, R_(CONTROL), 1, 0, 0, 0)
 
-/* create: entry address, stack pointer, argument, CPU or CAPOS_CPU_ANY, flags (CAPOS_THREAD_PASSIVE)
- * -> thread handle, thread id, address of its thread page. self -> handle of the calling thread.
+/* create: entry address, stack pointer, argument, CPU or CAPOS_CPU_ANY, flags (CAPOS_THREAD_PASSIVE), stack bytes
+ * -> thread handle, thread id, address of its thread page. With stack bytes (whole pages, at most CAPOS_STACK_BYTES_MAX) the
+ * kernel makes a stack of zeroes: it ends at the thread page, at a multiple of CAPOS_STACK_ALIGN, the page below it is not mapped,
+ * and the stack pointer is its end less 8; the word of the stack pointer is a second argument. Stack and page are charged to the
+ * process, can't be unmapped, and go when the thread has ended. self -> handle of the calling thread.
  * A thread begins with its argument where a call has its handle (rdi), and in the first words: the address of its thread page
- * (rsi), its id (rdx), its handle as create returns it (r10; 0 in the first thread of a process). */
+ * (rsi), its id (rdx), its handle as create returns it (r10; 0 in the first thread of a process), the second argument (r8). */
 #define CAPOS_METHODS_thread_spawner(M)                                                                              \
-	M(thread_spawner, create, 0, R_(CREATE), 5, 0, 3, 0)                                                         \
+	M(thread_spawner, create, 0, R_(CREATE), 6, 0, 3, 0)                                                         \
 	M(thread_spawner, self, 1, 0, 0, 0, 1, 0)
 
 #define CAPOS_METHODS_timer(M)                                                                                       \

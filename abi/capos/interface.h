@@ -30,6 +30,8 @@ enum capos_thread_result { CAPOS_THREAD_NOT_SELF = 1, CAPOS_THREAD_BAD_CPU = 2 }
 #define CAPOS_MAP_WRITE 1u
 #define CAPOS_MAP_EXEC 2u
 #define CAPOS_PARK_SHARED 1u
+#define CAPOS_STACK_ALIGN 65536u /* end of a stack that the kernel makes */
+#define CAPOS_STACK_BYTES_MAX 1048576u
 #define CAPOS_THREAD_PASSIVE 1u /* has no scheduling entity of its own: runs only on those of its callers */
 
 /* --- spawn -------------------------------------------------------------------------------------------------------- */
@@ -81,7 +83,7 @@ struct capos_startup {
 	uint64_t thread_page; /* address of the first thread's page */
 	uint64_t image_base;  /* where the program was loaded */
 	uint64_t stack_base;  /* lowest address of the first stack; guard page below */
-	uint64_t stack_bytes; /* 64 KiB, aligned to its size */
+	uint64_t stack_bytes; /* 64 KiB, or as the program's note says; it ends at a multiple of 64 KiB */
 	uint32_t cpu_count;
 	uint32_t cap_count;
 	char program[CAPOS_NAME_BYTES];

@@ -60,7 +60,8 @@ static u16 check_request(struct map_request *request)
 static u16 link_region(struct map_request *request, struct region *region)
 {
 	struct space *space = request->space;
-	u64 addr = request->addr != 0 ? request->addr : region_choose(space, request->bytes);
+	u64 addr = request->addr != 0 ? request->addr
+				      : region_choose(space, request->bytes, MAX(request->align, PAGE_BYTES));
 	u16 status;
 
 	if (atomic_load_relaxed(&space->ending) != 0)
@@ -173,6 +174,7 @@ static u16 fill_some(struct space *space, struct map_request *request) REQUIRES(
 			return status;
 		KASSERT(*entry == 0); /* SP2 */
 		pt_set(space, request->next, entry, pte_make(frame, region->prot));
+		request->last = frame;
 		request->next += PAGE_BYTES;
 	}
 	return CAPOS_STATUS_OK;
@@ -218,58 +220,19 @@ bool space_map_step(struct map_request *request)
 	return done;
 }
 
-/* --- single kernel frames -------------------------------------------------------------------------------------------------- */
+/* --- memory of threads ---------------------------------------------------------------------------------------------------- */
 
-u16 space_map_frame(struct space *space, struct paddr frame, u32 prot, struct uaddr *out)
-{
-	struct map_request request = {
-		.space = space, .bytes = PAGE_BYTES, .prot = prot, .prot_max = prot, .pinned = true
-	};
-	struct region *region;
-	struct grant *grant;
-	void *memory;
-	u64 *entry;
-	u16 status = pool_alloc(POOL_REGION, space->process, &memory);
-
-	if (status != CAPOS_STATUS_OK)
-		return status;
-	region = memory;
-	spin_lock(&space->lock);
-	push_orphans(space);
-	status = link_region(&request, region);
-	if (status != CAPOS_STATUS_OK) {
-		spin_unlock(&space->lock);
-		pool_uncharge(POOL_REGION, space->process);
-		pool_free(POOL_REGION, region);
-		return status;
-	}
-	space->busy--;
-	region->private_frames = false;
-	status = pt_make(space, region->start, &entry);
-	if (status == CAPOS_STATUS_OK) {
-		pt_set(space, region->start, entry, pte_make(frame, prot));
-		region->state = REGION_MAPPED;
-		*out = (struct uaddr){ region->start };
-	} else {
-		region_unmap(region);
-		KASSERT(region_drive(space, region, &grant) == DRIVE_GONE); /* nothing was mapped: no flush */
-	}
-	spin_unlock(&space->lock);
-	return status;
-}
-
-void space_drop_frame(struct space *space, struct uaddr addr)
+void space_drop(struct space *space, u64 start)
 {
 	struct region *region;
 	struct grant *grant;
 
 	spin_lock(&space->lock);
 	push_orphans(space);
-	region = region_at(space, addr.va);
-	KASSERT(region != NULL && region->start == addr.va && region->end == addr.va + PAGE_BYTES &&
-		region->state == REGION_MAPPED && region->memory == NULL && !region->private_frames);
+	region = region_at(space, start);
+	KASSERT(region != NULL && region->start == start && region->state == REGION_MAPPED && region->pinned &&
+		region->private_frames);
 	region_unmap(region);
-	region->private_frames = true;
 	if (region_drive(space, region, &grant) != DRIVE_GONE)
 		list_push_back(&space->orphans, &region->object_link);
 	spin_unlock(&space->lock);

@@ -63,9 +63,10 @@ struct region *region_at(const struct space *space, u64 va);
 struct region *region_next(struct region *region);
 /* Nothing is in [start, start + bytes), which is within the user range. */
 bool region_range_is_free(const struct space *space, u64 start, u64 bytes);
-/* Lowest free place at or above space->base with a free page on either side; 0: none. O(log n) per gap that is too small
- * only because it straddles the base (at most one). */
-u64 region_choose(const struct space *space, u64 bytes);
+/* A free place at or above space->base with a free page on either side, whose last page begins at a multiple of `align` (a power
+ * of two); 0: none. The lowest one, but for large alignments: O(log n) for each of a few gaps that may not fit, then in a gap
+ * that does. */
+u64 region_choose(const struct space *space, u64 bytes, u64 align);
 /* The range is free. Counts bytes and regions. */
 void region_insert(struct space *space, struct region *region);
 void region_remove(struct space *space, struct region *region);

@@ -88,6 +88,8 @@ bool region_range_is_free(const struct space *space, u64 start, u64 bytes)
 	return region == NULL || region->start >= start + bytes;
 }
 
+#define TRIES_MAX 8u
+
 /* --- a free place ------------------------------------------------------------------------------------------------------ */
 
 static struct region *leftmost_with_gap(struct region *region, u64 need)
@@ -120,34 +122,53 @@ static struct region *next_with_gap(struct region *region, u64 need)
 	}
 }
 
-u64 region_choose(const struct space *space, u64 bytes)
+/* The lowest place from `from` on. */
+static u64 aligned(u64 from, u64 bytes, u64 align)
 {
-	struct region *region = region_from(space, space->base), *last;
-	u64 from = space->base;
+	return ALIGN_UP(from + bytes - PAGE_BYTES, align) - (bytes - PAGE_BYTES);
+}
+
+/* Behind the last region. */
+static u64 choose_behind(const struct space *space, u64 bytes, u64 align)
+{
+	const struct region *last = RB_MAX(region_tree, (struct region_tree *)(uintptr_t)&space->regions);
+	u64 from = last != NULL ? MAX(last->end + PAGE_BYTES, space->base) : space->base, at;
+
+	if (from >= space->limit)
+		return 0;
+	at = aligned(from, bytes, align);
+	return at < space->limit && bytes <= space->limit - at ? at : 0;
+}
+
+u64 region_choose(const struct space *space, u64 bytes, u64 align)
+{
+	struct region *region = region_from(space, space->base);
+	const struct region *before;
+	u64 need = bytes + 2 * PAGE_BYTES, at, from = space->base;
 
 	if (bytes == 0 || bytes > space->limit - space->base)
 		return 0;
-	if (region == NULL) {
-		/* All lie below the base: does the last one touch it? */
-		last = RB_MAX(region_tree, (struct region_tree *)(uintptr_t)&space->regions);
-		if (last != NULL && last->end + PAGE_BYTES > from)
-			from = last->end + PAGE_BYTES;
-		return bytes <= space->limit - from ? from : 0;
-	}
+	if (region == NULL)
+		return choose_behind(space, bytes, align);
 	/* The gap that holds the base counts only from there. */
 	if (region->start > from) {
-		last = RB_PREV(region_tree, NULL, region);
-		if (last != NULL && last->end + PAGE_BYTES > from)
-			from = last->end + PAGE_BYTES;
-		if (region->start > from && region->start - from >= bytes + PAGE_BYTES)
-			return from;
+		before = RB_PREV(region_tree, NULL, region);
+		if (before != NULL)
+			from = MAX(from, before->end + PAGE_BYTES);
+		at = aligned(from, bytes, align);
+		if (region->start > at && region->start - at >= bytes + PAGE_BYTES)
+			return at;
 	}
-	region = next_with_gap(region, bytes + 2 * PAGE_BYTES);
-	if (region != NULL)
-		return region->start - region->gap + PAGE_BYTES;
-	last = RB_MAX(region_tree, (struct region_tree *)(uintptr_t)&space->regions);
-	from = last->end + PAGE_BYTES;
-	return from < space->limit && bytes <= space->limit - from ? from : 0;
+	for (u32 tries = 0;; tries++) {
+		if (tries == TRIES_MAX)
+			need += align; /* fits anywhere in a gap */
+		region = next_with_gap(region, need);
+		if (region == NULL)
+			return choose_behind(space, bytes, align);
+		at = aligned(region->start - region->gap + PAGE_BYTES, bytes, align);
+		if (at + bytes + PAGE_BYTES <= region->start)
+			return at;
+	}
 }
 
 /* --- change -------------------------------------------------------------------------------------------------------------- */

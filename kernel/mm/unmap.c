@@ -143,7 +143,7 @@ static enum drive unmap_some(struct space *space, struct unmap_request *request,
 	if (region == NULL || region->start >= end)
 		return DRIVE_GONE;
 	region_end = region->end;
-	if (region->state < REGION_UNMAPPING) {
+	if (region->state < REGION_UNMAPPING || (region->pinned && !request->forced)) {
 		/* Another one finished ours, and this is new. */
 		request->next = region_end;
 		return DRIVE_AGAIN;
@@ -208,4 +208,28 @@ enum space_progress space_unmap_step(struct unmap_request *request, struct threa
 	space->busy--;
 	spin_unlock(&space->lock);
 	return SPACE_DONE;
+}
+
+bool space_retire(struct unmap_request *request)
+{
+	struct space *space = request->space;
+	struct grant *grant = NULL;
+	struct region *region;
+	bool gone;
+
+	request->protect = false;
+	request->forced = true;
+	request->next = request->addr;
+	request->phase = UNMAP_DRIVE;
+	request->status = CAPOS_STATUS_OK;
+	spin_lock(&space->lock);
+	region = region_at(space, request->addr);
+	KASSERT(region != NULL && region->start == request->addr && region->end == request->addr + request->bytes &&
+		region->state == REGION_MAPPED && region->grant == NULL);
+	region_unmap(region);
+	gone = region_drive(space, region, &grant) == DRIVE_GONE;
+	if (!gone)
+		space->busy++;
+	spin_unlock(&space->lock);
+	return gone;
 }

@@ -68,6 +68,23 @@ static enum elf_refusal add_segment(const Elf64_Phdr *phdr, u64 file_bytes, stru
 	return ELF_OK;
 }
 
+static enum elf_refusal read_own_note(const Elf64_Nhdr *note, const u8 *description, struct elf_image *image)
+{
+	u32 value = 0;
+
+	if (note->n_type != CAPOS_NOTE_ABI && note->n_type != CAPOS_NOTE_STACK)
+		return ELF_OK;
+	if (note->n_descsz != sizeof(value))
+		return ELF_NOTE;
+	memcpy(&value, description, sizeof(value));
+	if (note->n_type == CAPOS_NOTE_STACK) {
+		image->stack_bytes = value;
+		return value % PAGE_BYTES == 0 && value != 0 && value <= ELF_STACK_BYTES ? ELF_OK : ELF_STACK;
+	}
+	image->abi_version = value;
+	return value == CAPOS_ABI_VERSION ? ELF_OK : ELF_ABI_VERSION;
+}
+
 /* Notes of one PT_NOTE: name size, description size, type, name, description, each padded to 4. */
 static enum elf_refusal read_notes(const u8 *head, u64 head_bytes, const Elf64_Phdr *phdr, struct elf_image *image,
 				   u32 *notes)
@@ -88,13 +105,12 @@ static enum elf_refusal read_notes(const u8 *head, u64 head_bytes, const Elf64_P
 		bytes = sizeof(note) + name_bytes + ALIGN_UP((u64)note.n_descsz, 4u);
 		if (bytes > left)
 			return ELF_NOTE;
-		if (note.n_type == CAPOS_NOTE_ABI && note.n_namesz == sizeof(CAPOS_NOTE_NAME) &&
+		if (note.n_namesz == sizeof(CAPOS_NOTE_NAME) &&
 		    memcmp(head + at + sizeof(note), CAPOS_NOTE_NAME, sizeof(CAPOS_NOTE_NAME)) == 0) {
-			if (note.n_descsz != sizeof(u32))
-				return ELF_NOTE;
-			memcpy(&image->abi_version, head + at + sizeof(note) + name_bytes, sizeof(u32));
-			if (image->abi_version != CAPOS_ABI_VERSION)
-				return ELF_ABI_VERSION;
+			enum elf_refusal refusal = read_own_note(&note, head + at + sizeof(note) + name_bytes, image);
+
+			if (refusal != ELF_OK)
+				return refusal;
 		}
 		at += bytes;
 		left -= bytes;
@@ -129,6 +145,7 @@ enum elf_refusal elf_check(const u8 *head, u64 file_bytes, struct elf_image *out
 	u32 notes = 0;
 
 	memset(out, 0, sizeof(*out));
+	out->stack_bytes = ELF_STACK_BYTES;
 	refusal = check_header(head, head_bytes, &header);
 	for (u32 i = 0; refusal == ELF_OK && i < header.e_phnum; i++) {
 		Elf64_Phdr phdr;

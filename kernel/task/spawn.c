@@ -259,11 +259,11 @@ static bool drive_map(struct spawn_request *request)
 		request->map.pinned = true;
 		request->map.prot_max = request->map.prot;
 		status = space_map_begin(&request->map);
-		if (status != CAPOS_STATUS_OK)
+		if (status != CAPOS_STATUS_OK) {
 			fail_status(request, status);
-		else
-			request->mapping = true;
-		return false;
+			return false;
+		}
+		request->mapping = true;
 	}
 	if (!space_map_step(&request->map))
 		return false;
@@ -349,13 +349,23 @@ static void step_private(struct spawn_request *request, u64 offset, u64 bytes, u
 
 static void step_thread(struct spawn_request *request)
 {
-	u64 stack_top = request->base + SPAWN_STACK_OFFSET + SPAWN_STACK_BYTES;
+	u64 stack_top = request->base + SPAWN_STARTUP_OFFSET;
+	struct thread_plan plan = {
+		.ip = { request->process->image_base + request->elf.entry },
+		.sp = { stack_top - STACK_RESERVE },
+		.arg = request->base + SPAWN_STARTUP_OFFSET,
+		.cpu = request->cpu,
+		.page_addr = request->base + SPAWN_THREAD_OFFSET,
+	};
 	struct thread *thread;
-	u16 status;
+	u16 status = thread_create(request->process, &plan, &request->map, &thread);
 
-	status = thread_create(request->process, (struct uaddr){ request->process->image_base + request->elf.entry },
-			       (struct uaddr){ stack_top - STACK_RESERVE }, request->base + SPAWN_STARTUP_OFFSET,
-			       request->cpu, 0, &thread);
+	if (status == CAPOS_STATUS_OK) {
+		/* One page, and nobody has the space loaded: a step, and a few when it fails. */
+		while (!thread_create_step(thread, &request->map))
+			;
+		status = request->map.status;
+	}
 	if (status != CAPOS_STATUS_OK) {
 		fail_status(request, status);
 		return;
@@ -376,18 +386,17 @@ static void fill_startup(struct spawn_request *request)
 {
 	struct capos_startup *startup = (void *)child_page(request, request->base + SPAWN_STARTUP_OFFSET);
 
-	*startup = (struct capos_startup){
-		.bytes = sizeof(*startup),
-		.abi_version = CAPOS_ABI_VERSION,
-		.process_id = request->process->object.id,
-		.thread_id = request->thread->object.id,
-		.thread_page = request->thread->page_addr.va,
-		.image_base = request->process->image_base,
-		.stack_base = request->base + SPAWN_STACK_OFFSET,
-		.stack_bytes = SPAWN_STACK_BYTES,
-		.cpu_count = cpu_count(),
-		.cap_count = request->cap_count,
-	};
+	/* The page is zero. */
+	startup->bytes = sizeof(*startup);
+	startup->abi_version = CAPOS_ABI_VERSION;
+	startup->process_id = request->process->object.id;
+	startup->thread_id = request->thread->object.id;
+	startup->thread_page = request->thread->page_addr.va;
+	startup->image_base = request->process->image_base;
+	startup->stack_base = request->base + SPAWN_STARTUP_OFFSET - request->elf.stack_bytes;
+	startup->stack_bytes = request->elf.stack_bytes;
+	startup->cpu_count = cpu_count();
+	startup->cap_count = request->cap_count;
 	memcpy(startup->program, request->name, sizeof(startup->program));
 	memcpy(startup->args, request->args, sizeof(startup->args));
 	for (u32 i = 0; i < request->cap_count; i++) {
@@ -539,7 +548,7 @@ void spawn_drop_references(struct spawn_request *request)
 		step_drop(request);
 }
 
-bool spawn_step(struct cpu *cpu, struct spawn_request *request)
+static bool one_step(struct cpu *cpu, struct spawn_request *request)
 {
 	switch ((enum spawn_phase)request->phase) {
 	case SPAWN_CHECK:
@@ -555,7 +564,8 @@ bool spawn_step(struct cpu *cpu, struct spawn_request *request)
 		step_image(request);
 		break;
 	case SPAWN_STACK:
-		step_private(request, SPAWN_STACK_OFFSET, SPAWN_STACK_BYTES, PROT_WRITE, SPAWN_STARTUP);
+		step_private(request, SPAWN_STARTUP_OFFSET - request->elf.stack_bytes, request->elf.stack_bytes,
+			     PROT_WRITE, SPAWN_STARTUP);
 		break;
 	case SPAWN_STARTUP:
 		step_private(request, SPAWN_STARTUP_OFFSET, PAGE_BYTES, 0, SPAWN_THREAD);
@@ -579,6 +589,20 @@ bool spawn_step(struct cpu *cpu, struct spawn_request *request)
 		break;
 	case SPAWN_DONE:
 		return true;
+	}
+	return false;
+}
+
+#define STEPS_AT_ONCE 4u /* most are about 300 instructions, those that copy or clear a page 600 */
+
+bool spawn_step(struct cpu *cpu, struct spawn_request *request)
+{
+	for (u32 i = 0; i < STEPS_AT_ONCE; i++) {
+		if (one_step(cpu, request))
+			return true;
+		/* Undoing waits for others to pass a quiescent point. */
+		if (request->phase == SPAWN_UNDO)
+			break;
 	}
 	return false;
 }

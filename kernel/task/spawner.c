@@ -148,15 +148,15 @@ u64 method_process_spawner_spawn(struct call *call)
 {
 	struct process *process = call->thread->process;
 	struct spawn_request *request;
-	struct capos_spawn spawn = { 0 };
+	const struct capos_spawn *spawn =
+		(const void *)call->in; /* a private copy; what lies within in_bytes of it */
 	void *memory;
 	u64 result, progress;
 	u16 status;
 
-	if (call->in_bytes < offsetof(struct capos_spawn, grants) || call->in_bytes > sizeof(spawn))
+	if (call->in_bytes < offsetof(struct capos_spawn, grants) || call->in_bytes > sizeof(*spawn))
 		return STATUS(BAD_SIZE);
-	memcpy(&spawn, call->in, call->in_bytes);
-	result = check_fields(call, &spawn);
+	result = check_fields(call, spawn);
 	if (result != STATUS(OK))
 		return result;
 	status = pool_alloc(POOL_SPAWN, process, &memory);
@@ -164,7 +164,7 @@ u64 method_process_spawner_spawn(struct call *call)
 		return call_status(status, CAPOS_QUOTA_MEMORY);
 	request = memory;
 	spawn_init(request);
-	result = decode(call, &spawn, request);
+	result = decode(call, spawn, request);
 	if (result != STATUS(OK)) {
 		spawn_drop_references(request);
 		request_free(process, request);

@@ -10,27 +10,6 @@
 
 enum exit_phase { EXIT_RING, EXIT_SERVED, EXIT_UNMAP, EXIT_END, EXIT_LEAVE };
 
-static u16 thread_page_create(struct process *process, struct thread *thread)
-{
-	struct paddr frame;
-	u16 status;
-
-	if (!quota_charge(process, CAPOS_QUOTA_MEMORY, PAGE_BYTES))
-		return CAPOS_STATUS_QUOTA_EXCEEDED;
-	if (!frame_alloc_zeroed(&frame)) {
-		quota_uncharge(process, CAPOS_QUOTA_MEMORY, PAGE_BYTES);
-		return CAPOS_STATUS_NO_MEMORY;
-	}
-	status = space_map_frame(&process->space, frame, PROT_WRITE, &thread->page_addr);
-	if (status != CAPOS_STATUS_OK) {
-		frame_free(frame);
-		quota_uncharge(process, CAPOS_QUOTA_MEMORY, PAGE_BYTES);
-		return status;
-	}
-	thread->page = phys_to_virt(frame);
-	return CAPOS_STATUS_OK;
-}
-
 static u16 thread_entity_create(struct process *process, struct thread *thread, u32 cpu)
 {
 	void *entity;
@@ -44,7 +23,7 @@ static u16 thread_entity_create(struct process *process, struct thread *thread, 
 	return CAPOS_STATUS_OK;
 }
 
-u16 thread_create(struct process *process, struct uaddr ip, struct uaddr sp, u64 arg, u32 cpu, u32 flags,
+u16 thread_create(struct process *process, const struct thread_plan *plan, struct map_request *map,
 		  struct thread **out)
 {
 	struct thread *thread;
@@ -57,28 +36,36 @@ u16 thread_create(struct process *process, struct uaddr ip, struct uaddr sp, u64
 	if (status != CAPOS_STATUS_OK)
 		goto no_thread;
 	thread = memory;
-	status = thread_entity_create(process, thread, cpu);
+	status = thread_entity_create(process, thread, plan->cpu);
 	if (status != CAPOS_STATUS_OK)
 		goto no_entity;
-	status = thread_page_create(process, thread);
+	*map = (struct map_request){ .space = &process->space,
+				     .addr = plan->page_addr,
+				     .bytes = plan->stack_bytes + PAGE_BYTES,
+				     .prot = PROT_WRITE,
+				     .prot_max = PROT_WRITE,
+				     .pinned = true,
+				     .align = plan->stack_bytes != 0 ? CAPOS_STACK_ALIGN : 0 };
+	status = space_map_begin(map);
 	if (status != CAPOS_STATUS_OK)
-		goto no_page;
+		goto no_memory;
 	thread->process = process;
-	thread->passive = (flags & CAPOS_THREAD_PASSIVE) != 0;
-	thread->entity = NULL;
+	thread->passive = (plan->flags & CAPOS_THREAD_PASSIVE) != 0;
+	thread->stack_bytes = plan->stack_bytes;
+	thread->page_addr = (struct uaddr){ map->addr + plan->stack_bytes };
 	object_init(&thread->object, CAPOS_IFACE_thread, process);
 	waiter_init(&thread->wait, WAITER_THREAD, thread);
 	waitlist_init(&thread->joiners);
-	mach_thread_init(thread, ip, sp, arg);
+	/* As after a call: the stack's end less a return address is aligned. */
+	mach_thread_init(thread, plan->ip,
+			 plan->stack_bytes != 0 ? (struct uaddr){ thread->page_addr.va - 8 } : plan->sp, plan->arg);
 	thread->mach.frame.word[0] = thread->page_addr.va;
 	thread->mach.frame.word[1] = thread->object.id;
+	thread->mach.frame.word[3] = plan->arg2;
 	ring_init(thread);
-	thread->page->thread_id = thread->object.id;
-	thread->page->sq_entries = CAPOS_SQ_ENTRIES;
-	thread->page->cq_entries = CAPOS_CQ_ENTRIES;
 	*out = thread;
 	return CAPOS_STATUS_OK;
-no_page:
+no_memory:
 	pool_uncharge(POOL_ENTITY, process);
 	pool_free(POOL_ENTITY, thread->own);
 no_entity:
@@ -89,6 +76,26 @@ no_thread:
 	return status;
 }
 
+bool thread_create_step(struct thread *thread, struct map_request *map)
+{
+	if (!space_map_step(map))
+		return false;
+	if (map->status != CAPOS_STATUS_OK) {
+		struct process *process = thread->process;
+
+		pool_uncharge(POOL_ENTITY, process);
+		pool_uncharge(POOL_THREAD, process);
+		quota_uncharge(process, CAPOS_QUOTA_THREADS, 1);
+		thread_free(thread);
+		return true;
+	}
+	thread->page = phys_to_virt(map->last);
+	thread->page->thread_id = thread->object.id;
+	thread->page->sq_entries = CAPOS_SQ_ENTRIES;
+	thread->page->cq_entries = CAPOS_CQ_ENTRIES;
+	return true;
+}
+
 /* Return what the thread is charged for, except its object. */
 static void thread_uncharge(struct thread *thread)
 {
@@ -97,7 +104,6 @@ static void thread_uncharge(struct thread *thread)
 	pool_uncharge(POOL_ENTITY, process);
 	if (thread->spare != NULL)
 		pool_uncharge(POOL_ENTITY, process);
-	quota_uncharge(process, CAPOS_QUOTA_MEMORY, PAGE_BYTES);
 	quota_uncharge(process, CAPOS_QUOTA_THREADS, 1);
 }
 
@@ -154,7 +160,7 @@ void thread_kill(struct cpu *cpu, struct thread *thread, u32 cause, u32 code)
 		sched_request(cpu, where, REQUEST_RESCHEDULE);
 }
 
-static enum operation_progress unmap_page_step(struct cpu *cpu, struct thread *thread, struct operation *operation)
+static enum operation_progress unmap_step(struct cpu *cpu, struct thread *thread, struct operation *operation)
 {
 	(void)cpu;
 	switch (space_unmap_step(&operation->mm.unmap, thread)) {
@@ -170,28 +176,30 @@ static enum operation_progress unmap_page_step(struct cpu *cpu, struct thread *t
 	return OPERATION_DONE;
 }
 
-static void begin_unmap_page(struct thread *thread)
+/* Its page and stack go. False: in an operation, which ends this phase. */
+static bool unmap(struct thread *thread)
 {
 	struct operation *operation = &thread->operation;
-	u16 status;
 
-	*operation = (struct operation){ .step = unmap_page_step };
 	operation->mm.unmap = (struct unmap_request){
 		.space = &thread->process->space,
-		.addr = thread->page_addr.va,
-		.bytes = PAGE_BYTES,
-		.forced = true,
+		.addr = thread->page_addr.va - thread->stack_bytes,
+		.bytes = thread->stack_bytes + PAGE_BYTES,
 	};
-	status = space_unmap_begin(&operation->mm.unmap);
-	KASSERT(status == CAPOS_STATUS_OK);
+	if (space_retire(&operation->mm.unmap))
+		return true;
+	operation->step = unmap_step;
+	operation->result = STATUS(OK);
+	operation->word_count = 0;
+	operation->ring = false;
 	atomic_fetch_or(&thread->attention, ATTENTION_OPERATION);
+	return false;
 }
 
 /* What it was charged for is back before joiners are told. */
 static void end(struct cpu *cpu, struct thread *thread)
 {
 	KASSERT(thread->serving == NULL && list_is_empty(&thread->served));
-	frame_free(virt_to_phys(thread->page));
 	TRACE(cpu, EXIT, thread->object.id, thread->process->object.id, thread->exit_code);
 	thread_uncharge(thread);
 	registry_remove_thread(thread);
@@ -220,30 +228,37 @@ static void leave(struct cpu *cpu, struct thread *thread)
 		process_last_thread_gone(cpu, process);
 }
 
-void thread_exit_step(struct cpu *cpu, struct thread *thread)
+/* One phase. False: not done, or it goes on by itself. */
+static bool exit_phase(struct cpu *cpu, struct thread *thread)
 {
 	switch ((enum exit_phase)thread->exit_phase) {
 	case EXIT_RING:
-		if (!ring_teardown_step(cpu, thread))
-			return;
-		thread->exit_phase = EXIT_SERVED;
-		break;
+		return ring_teardown_step(cpu, thread);
 	case EXIT_SERVED:
 		/* On whatever entity it has: those whose calls end here go on with their spare (lend.c). */
-		if (!endpoint_thread_exit_step(cpu, thread))
-			return;
-		thread->exit_phase = EXIT_UNMAP;
-		break;
+		return endpoint_thread_exit_step(cpu, thread);
 	case EXIT_UNMAP:
-		begin_unmap_page(thread);
-		break;
+		return unmap(thread);
 	case EXIT_END:
 		end(cpu, thread);
-		thread->exit_phase = EXIT_LEAVE;
-		break;
+		return true;
 	case EXIT_LEAVE:
 		if (!thread_tell_many_joiners(cpu, thread))
 			leave(cpu, thread);
-		break;
+		return false;
 	}
+	panic("exit phase %u", thread->exit_phase);
+}
+
+/* A thread that has no ring operations and serves nobody dies in one step. */
+void thread_exit_step(struct cpu *cpu, struct thread *thread)
+{
+	bool short_way =
+		list_is_empty(&thread->ring_ops) && thread->serving == NULL && list_is_empty(&thread->served);
+
+	do {
+		if (!exit_phase(cpu, thread))
+			return;
+		thread->exit_phase++;
+	} while (short_way);
 }

@@ -119,12 +119,12 @@ void thread_object_exited(struct cpu *cpu, struct thread *thread)
 		reap(thread);
 }
 
-/* What thread_create made, but for the object. The page's frame goes to the space, which may be loaded. */
+/* What thread_create made, but for the object. The space may be loaded. */
 static void give_back(struct thread *thread)
 {
 	struct process *process = thread->process;
 
-	space_drop_frame(&process->space, thread->page_addr);
+	space_drop(&process->space, thread->page_addr.va - thread->stack_bytes);
 	pool_uncharge(POOL_ENTITY, process);
 	quota_uncharge(process, CAPOS_QUOTA_THREADS, 1);
 }
@@ -291,44 +291,17 @@ static bool is_user_address(const struct process *process, u64 addr)
 	return addr >= base && addr - base < MACH_USER_BYTES;
 }
 
-static u16 thread_make(struct call *call, struct thread **out)
+/* A made thread becomes known and runs. On success the words are the call's. */
+static u64 thread_begin(struct cpu *cpu, struct thread *thread, u64 word[3])
 {
-	struct process *process = call->thread->process;
-	struct thread *thread;
-	u16 status;
+	struct process *process = thread->process;
+	u64 handle;
+	u16 status = object_publish(&thread->object);
 
-	status = thread_create(process, (struct uaddr){ call->word[0] }, (struct uaddr){ call->word[1] },
-			       call->word[2], (u32)call->word[3], (u32)call->word[4], &thread);
-	if (status != CAPOS_STATUS_OK)
-		return status;
-	status = object_publish(&thread->object);
 	if (status != CAPOS_STATUS_OK) {
 		thread_undo_create(thread);
-		return status;
-	}
-	*out = thread;
-	return CAPOS_STATUS_OK;
-}
-
-u64 method_thread_spawner_create(struct call *call)
-{
-	struct process *process = call->thread->process;
-	struct thread *thread;
-	u64 handle;
-	u16 status;
-
-	if (!is_user_address(process, call->word[0]))
-		return STATUS_DETAIL(BAD_ARGUMENT, 0);
-	/* The stack grows down from it: it may be the first address above. */
-	if (!is_user_address(process, call->word[1] - 1) || call->word[1] % 8 != 0)
-		return STATUS_DETAIL(BAD_ARGUMENT, 1);
-	if (!cpu_is_usable(call->word[3]))
-		return STATUS_DETAIL(BAD_ARGUMENT, 3);
-	if ((call->word[4] & ~(u64)CAPOS_THREAD_PASSIVE) != 0)
-		return STATUS_DETAIL(BAD_ARGUMENT, 4);
-	status = thread_make(call, &thread);
-	if (status != CAPOS_STATUS_OK)
 		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+	}
 	status = cap_insert_root(process, &thread->object, CHILD_RIGHTS, &handle);
 	if (status != CAPOS_STATUS_OK) {
 		u32 detail = process_quota_detail(process, status);
@@ -338,15 +311,79 @@ u64 method_thread_spawner_create(struct call *call)
 	}
 	registry_add_thread(thread);
 	thread->mach.frame.word[2] = handle;
-	call->word[0] = handle;
-	call->word[1] = thread->object.id;
-	call->word[2] = thread->page_addr.va;
-	if (!thread_start(call->cpu, thread)) {
+	word[0] = handle;
+	word[1] = thread->object.id;
+	word[2] = thread->page_addr.va;
+	if (!thread_start(cpu, thread)) {
 		registry_remove_thread(thread);
 		thread_abandon(thread);
 		return STATUS(DYING);
 	}
 	return STATUS(OK);
+}
+
+/* When its memory is there, or could not be given. */
+static u64 thread_made(struct cpu *cpu, struct thread *thread, const struct map_request *map, struct process *process,
+		       u64 word[3])
+{
+	if (map->status != CAPOS_STATUS_OK)
+		return CAPOS_RESULT(map->status, 0, process_quota_detail(process, map->status));
+	return thread_begin(cpu, thread, word);
+}
+
+static enum operation_progress create_step(struct cpu *cpu, struct thread *thread, struct operation *operation)
+{
+	struct thread *made = (struct thread *)(uintptr_t)operation->args[0];
+
+	if (!thread_create_step(made, &operation->mm.map))
+		return OPERATION_AGAIN;
+	operation->result = thread_made(cpu, made, &operation->mm.map, thread->process, operation->word);
+	operation->word_count = CAPOS_RESULT_STATUS(operation->result) == CAPOS_STATUS_OK ? 3 : 0;
+	return OPERATION_DONE;
+}
+
+/* Index of the word that is wrong, or -1. */
+static int bad_create_word(const struct process *process, const u64 word[6])
+{
+	if (!is_user_address(process, word[0]))
+		return 0;
+	/* The stack grows down from it: it may be the first address above. */
+	if (word[5] == 0 && (!is_user_address(process, word[1] - 1) || word[1] % 8 != 0))
+		return 1;
+	if (!cpu_is_usable(word[3]))
+		return 3;
+	if ((word[4] & ~(u64)CAPOS_THREAD_PASSIVE) != 0)
+		return 4;
+	return word[5] % PAGE_BYTES != 0 || word[5] > CAPOS_STACK_BYTES_MAX ? 5 : -1;
+}
+
+u64 method_thread_spawner_create(struct call *call)
+{
+	struct process *process = call->thread->process;
+	struct thread_plan plan = {
+		.ip = { call->word[0] },
+		.sp = { call->word[1] },
+		.arg = call->word[2],
+		.arg2 = call->word[5] != 0 ? call->word[1] : 0,
+		.cpu = (u32)call->word[3],
+		.flags = (u32)call->word[4],
+		.stack_bytes = call->word[5],
+	};
+	struct map_request *map = &call->thread->operation.mm.map; /* no operation of the caller is in progress */
+	struct thread *thread;
+	int bad = bad_create_word(process, call->word);
+	u16 status;
+
+	if (bad >= 0)
+		return STATUS_DETAIL(BAD_ARGUMENT, (u32)bad);
+	status = thread_create(process, &plan, map, &thread);
+	if (status != CAPOS_STATUS_OK)
+		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+	if (thread_create_step(thread, map))
+		return thread_made(call->cpu, thread, map, process, call->word);
+	(void)call_start_operation(call, create_step);
+	call->thread->operation.args[0] = (u64)(uintptr_t)thread;
+	return CALL_OPERATION;
 }
 
 u64 method_thread_spawner_self(struct call *call)

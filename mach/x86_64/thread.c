@@ -3,8 +3,6 @@
 #include "insn.h"
 #include "mach_priv.h"
 
-#include <string.h>
-
 #define FLAGS_USER 0x202ull /* IF and the bit that is always 1 */
 #define INSN_BYTES_MAX 15u
 
@@ -12,7 +10,6 @@ void mach_thread_init(struct thread *thread, struct uaddr ip, struct uaddr sp, u
 {
 	struct mach_thread *m = (struct mach_thread *)thread;
 
-	memset(m, 0, sizeof(*m));
 	m->frame.ip = ip.va;
 	m->frame.sp = sp.va;
 	m->frame.flags = FLAGS_USER;

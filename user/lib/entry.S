@@ -62,7 +62,7 @@ _start:
 	ud2
 	.size _start, . - _start
 
-/* Entry of a further thread: rdi = its struct user_thread, rsp = just below it, rsi = page, rdx = id, r10 = handle. */
+/* Entry of a further thread, on a fresh stack: rdi = argument, rsi = page, rdx = id, r10 = handle, r8 = function. */
 	.section .text.user_thread_entry, "ax", @progbits
 	.globl user_thread_entry
 	.hidden user_thread_entry
@@ -70,8 +70,12 @@ _start:
 user_thread_entry:
 	xorl %ebp, %ebp
 	cld
-	andq $-16, %rsp
-	movq %r10, %rcx
+	subq $(THREAD_BYTES - 8), %rsp
+	movq %rdx, %rcx
+	movq %rsi, %rdx
+	movq %rdi, %rsi
+	movq %r8, %rdi
+	movq %r10, %r8
 	call user_thread_start
 	ud2
 	.size user_thread_entry, . - user_thread_entry

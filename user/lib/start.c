@@ -43,33 +43,36 @@ capos_handle cap_need(const char *name)
 	return h;
 }
 
+static const struct {
+	char name[16];
+	size_t place; /* in struct known_caps */
+} known_names[] = {
+#define KNOWN(name) { #name, offsetof(struct known_caps, name) }
+	KNOWN(caps),	KNOWN(space), KNOWN(threads),	      KNOWN(self),
+	KNOWN(factory), KNOWN(park),  KNOWN(console),	      KNOWN(log),
+	KNOWN(entropy), KNOWN(timer), KNOWN(wall_clock),      KNOWN(system_info),
+	KNOWN(trace),	KNOWN(power), KNOWN(process_spawner), KNOWN(session_manager),
+	KNOWN(session),
+#undef KNOWN
+};
+
+/* The kernel gives the first ones in this order, so that most are found at once. */
 static void find_known(void)
 {
-	const struct {
-		capos_handle *handle;
-		const char *name;
-	} names[] = {
-		{ &known.caps, "caps" },
-		{ &known.space, "space" },
-		{ &known.threads, "threads" },
-		{ &known.self, "self" },
-		{ &known.factory, "factory" },
-		{ &known.park, "park" },
-		{ &known.console, "console" },
-		{ &known.log, "log" },
-		{ &known.entropy, "entropy" },
-		{ &known.timer, "timer" },
-		{ &known.wall_clock, "wall_clock" },
-		{ &known.system_info, "system_info" },
-		{ &known.trace, "trace" },
-		{ &known.power, "power" },
-		{ &known.process_spawner, "process_spawner" },
-		{ &known.session_manager, "session_manager" },
-		{ &known.session, "session" },
-	};
+	const size_t count = sizeof(known_names) / sizeof(known_names[0]);
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		*names[i].handle = cap(names[i].name);
+	for (uint32_t i = 0; i < startup_record->cap_count && i < CAPOS_STARTUP_CAPS; i++) {
+		const struct capos_startup_cap *given = &startup_record->caps[i];
+
+		for (size_t n = i < count ? i : 0, tried = 0; tried < count; tried++, n = n + 1 < count ? n + 1 : 0) {
+			capos_handle *handle = (capos_handle *)(void *)((char *)&known + known_names[n].place);
+
+			if (strncmp(given->name, known_names[n].name, sizeof(known_names[n].name)) == 0) {
+				*handle = given->handle;
+				break;
+			}
+		}
+	}
 }
 
 static int split_args(void)

@@ -10,6 +10,7 @@
 
 #define ELF_HEAD_BYTES 4096u
 #define ELF_SEGMENTS_MAX 8u
+#define ELF_STACK_BYTES 0x10000u /* without a note, and at most */
 #define ELF_IMAGE_BYTES_MAX (16ul << 20)
 
 /* Interface result BAD_IMAGE carries the number as detail. Numbers stay. */
@@ -33,7 +34,8 @@
 	X(EXEC_STACK, 17, "wants an executable stack")                                                               \
 	X(NOTE, 18, "a note is malformed or beyond the first page")                                                  \
 	X(ABI_MISSING, 19, "no ABI note")                                                                            \
-	X(ABI_VERSION, 20, "another ABI version")
+	X(ABI_VERSION, 20, "another ABI version")                                                                    \
+	X(STACK, 21, "a stack that is not 1 to 16 whole pages")
 
 enum elf_refusal {
 	ELF_OK = 0,
@@ -53,6 +55,7 @@ struct elf_image {
 	u64 entry; /* from the image base */
 	u64 end;   /* of the last segment */
 	u32 abi_version;
+	u32 stack_bytes; /* of the first stack */
 	u32 segment_count;
 	struct elf_segment segment[ELF_SEGMENTS_MAX];
 };

@@ -179,21 +179,20 @@ struct map_request {
 	u64 offset, addr, bytes;
 	u32 prot, prot_max;
 	bool pinned;
+	u64 align; /* addr 0: a place whose last page begins at a multiple of it (a power of two); 0: any */
 	/* progress */
 	struct region *region;
 	u64 next;
+	struct paddr last; /* frame of the last page that was mapped */
 	u16 status, iresult;
 	bool undoing;
 };
 MUST_CHECK u16 space_map_begin(struct map_request *request);
 MUST_CHECK bool space_map_step(struct map_request *request);
 
-/* Map one kernel-owned frame (thread page), pinned, read-write, not freed with the region. Bounded, at once. */
-MUST_CHECK u16 space_map_frame(struct space *space, struct paddr frame, u32 prot, struct uaddr *out);
-/* Undo it, though the space may be loaded, without waiting: the frame now belongs to the space, which frees it, and returns
- * its charge of a page, after the shootdown. */
-void space_drop_frame(struct space *space, struct uaddr addr);
-/* Or by a forced unmap_request of the page, stepped until SPACE_DONE; then its owner frees the frame. */
+/* Take away the pinned, private region that begins at `start`, though the space may be loaded, without waiting: its frames and
+ * its charge return after the shootdown. */
+void space_drop(struct space *space, u64 start);
 
 /* Unmap or change protection in steps: clears or rewrites up to 16 entries, then flushes other CPUs: when step returns
  * SPACE_WAIT it has prepared and armed waiter->wait, to be finished after the last acknowledgement: the thread is blocked
@@ -215,6 +214,8 @@ struct unmap_request {
 };
 MUST_CHECK u16 space_unmap_begin(struct unmap_request *request);
 MUST_CHECK enum space_progress space_unmap_step(struct unmap_request *request, struct thread *waiter);
+/* Begin to take away one whole region that the kernel made (space, addr, bytes). True: it is gone at once. False: step it. */
+MUST_CHECK bool space_retire(struct unmap_request *request);
 
 /* Copy between a user range and kernel memory through the direct map, under the space lock: never faults, never waits.
  * n <= 4096. False when any byte is not mapped (or not writable for out): then nothing is reported as copied. */

@@ -11,9 +11,7 @@
 #include <kernel/thread.h>
 
 /* Where things lie in every process, from the base of its user addresses. */
-#define SPAWN_STACK_OFFSET 0x200000ul /* stack; the page below is never mapped by the kernel */
-#define SPAWN_STACK_BYTES 0x10000ul
-#define SPAWN_STARTUP_OFFSET (SPAWN_STACK_OFFSET + SPAWN_STACK_BYTES)
+#define SPAWN_STARTUP_OFFSET 0x210000ul /* the stack ends here; the page below it is never mapped by the kernel */
 #define SPAWN_THREAD_OFFSET (SPAWN_STARTUP_OFFSET + PAGE_BYTES) /* page of the first thread */
 #define SPAWN_IMAGE_OFFSET 0x220000ul				/* one page table holds all of a small program */
 

@@ -63,10 +63,11 @@ struct thread {
 	struct endpoint *fault_endpoint; /* (l:object.lock) with a grant reference in fault_grant */
 	struct grant *fault_grant;
 	u64 fault_badge;
-	struct uaddr page_addr;		/* (c) */
-	u32 exit_phase;			/* (o) progress of its death */
-	bool ended;			/* (l:object.lock) join does not wait any more */
-	bool exited;			/* (l:object.lock) gone: its memory may go */
+	struct uaddr page_addr; /* (c) */
+	u64 stack_bytes;	/* (c) of the stack that ends at its page, in one region with it; 0: the program's */
+	u32 exit_phase;		/* (o) progress of its death */
+	bool ended;		/* (l:object.lock) join does not wait any more */
+	bool exited;		/* (l:object.lock) gone: its memory may go */
 	RB_ENTRY(thread) registry_node; /* (l:registry) */
 	struct list_node process_link;	/* (l:process->lock) */
 	struct waitlist joiners;	/* (l:object.lock) thread.join */
@@ -128,10 +129,21 @@ struct process {
 	struct object table_object, factory_object; /* see cap.h; embedded: no pool, no free */
 };
 
-/* Make a thread (state building): thread page, header; charged to the process. Status as pool_alloc, or DYING. Its words at
- * entry are those of thread_spawner.create, without the handle. */
-MUST_CHECK u16 thread_create(struct process *process, struct uaddr ip, struct uaddr sp, u64 arg, u32 cpu, u32 flags,
+struct thread_plan {
+	struct uaddr ip;
+	struct uaddr sp; /* without stack_bytes */
+	u64 arg, arg2;
+	u32 cpu, flags;
+	u64 stack_bytes; /* of a fresh stack, pages; 0: none */
+	u64 page_addr;	 /* where stack and page lie; 0: a free place */
+};
+
+/* Make a thread (state building), with thread page and stack, charged to the process, in steps. Status as space_map_begin: then
+ * nothing has happened. Its words at entry are those of thread_spawner.create, without the handle. */
+MUST_CHECK u16 thread_create(struct process *process, const struct thread_plan *plan, struct map_request *map,
 			     struct thread **out);
+/* True: made; or map->status says why not, and there is no thread. Whoever began goes on until then. */
+MUST_CHECK bool thread_create_step(struct thread *thread, struct map_request *map);
 /* Link into the process and make runnable. The object must be published. False: the process is dying; nothing changed. */
 MUST_CHECK bool thread_start(struct cpu *cpu, struct thread *thread);
 /* The thread object's memory and quota, when it is dead and no handle is left (object_type.free and kill_step). */

@@ -146,7 +146,7 @@ u32 mach_irq_window(struct cpu *cpu);
 
 /* --- threads ---------------------------------------------------------------------------------------------------- */
 
-/* Registers of a new thread: starts at ip with the given stack and argument (first C argument). All else is 0. */
+/* Registers of a new thread, whose record is zero: starts at ip with the given stack and argument (first C argument). All else is 0. */
 void mach_thread_init(struct thread *thread, struct uaddr ip, struct uaddr sp, u64 arg);
 /* The thread leaves this CPU: its FPU state is stored if it used it. Called before anyone else may run it. */
 void mach_thread_leave(struct thread *thread);

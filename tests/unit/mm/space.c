@@ -392,29 +392,51 @@ static void ends_while_mapped(void **state)
 	}
 }
 
-static void kernel_frames(void **state)
+static u64 translate_page(u64 addr)
 {
-	struct paddr frame;
-	struct uaddr page;
+	struct paddr page;
+
+	assert_true(space_translate(space, (struct uaddr){ addr }, PROT_WRITE, &page));
+	return page.pa;
+}
+
+/* Stack and page of a thread: pinned, placed with their end aligned, taken away with and without waiting. */
+static void thread_memory(void **state)
+{
 	u64 charged = fake.charged;
 
 	(void)state;
 	for (u32 i = 0; i < 2; i++)
 		space_switch(fake_on(i), space);
-	for (u32 i = 0; i < 20; i++) {
+	for (u32 i = 0; i < 60; i++) {
+		u64 bytes = (1 + i % 15) * PAGE_BYTES, align = i % 2 == 0 ? 65536 : PAGE_BYTES;
+		struct map_request request = { .space = space,
+					       .bytes = bytes,
+					       .prot = PROT_WRITE,
+					       .prot_max = PROT_WRITE,
+					       .pinned = true,
+					       .align = align };
+		struct unmap_request gone = { .space = space, .bytes = bytes };
+
 		fake_on(0);
-		assert_true(frame_alloc_zeroed(&frame));
-		assert_true(quota_charge(process, CAPOS_QUOTA_MEMORY, PAGE_BYTES));
-		assert_int_equal(space_map_frame(space, frame, PROT_WRITE, &page), CAPOS_STATUS_OK);
-		assert_int_equal(unmap(page.va, 1, false, 0, false), 1000 + CAPOS_MAP_PINNED);
-		if (i % 2 == 0) {
-			assert_int_equal(unmap(page.va, 1, false, 0, true), CAPOS_STATUS_OK);
-			frame_free(frame);
-			quota_uncharge(process, CAPOS_QUOTA_MEMORY, PAGE_BYTES);
-		} else {
-			space_drop_frame(space, page);
+		assert_int_equal(space_map_begin(&request), CAPOS_STATUS_OK);
+		while (!space_map_step(&request))
+			;
+		assert_int_equal(request.status, CAPOS_STATUS_OK);
+		assert_int_equal((request.addr + bytes - PAGE_BYTES) % align, 0);
+		assert_int_equal(translate_page(request.addr + bytes - PAGE_BYTES), request.last.pa);
+		assert_int_equal(unmap(request.addr, 1, false, 0, false), 1000 + CAPOS_MAP_PINNED);
+		gone.addr = request.addr;
+		if (i % 3 == 0) {
+			space_drop(space, request.addr);
 			if (i % 4 == 1)
 				fake_deliver(1);
+		} else if (i % 3 == 1 && !space_retire(&gone)) {
+			while (space_unmap_step(&gone, NULL) != SPACE_DONE) {
+				fake_deliver(1);
+				fake_deliver(0); /* CPU 1 may have started the next batch */
+			}
+			assert_null(region_at(space, request.addr));
 		}
 		space_verify(space);
 	}
@@ -474,7 +496,7 @@ int main(void)
 		TEST(object_ends_under_mappings),
 		TEST(sweep_of_dead_grants),
 		TEST(ends_while_mapped),
-		TEST(kernel_frames),
+		TEST(thread_memory),
 		TEST(random_work),
 	};
 

@@ -115,6 +115,34 @@ static void accepts_a_sound_image(void **state)
 		assert_non_null(elf_refusal_name(why));                                                              \
 	} while (0)
 
+static void stack_note(void **state)
+{
+	static const struct {
+		u32 bytes;
+		enum elf_refusal refusal;
+	} cases[] = { { 4096, ELF_OK },	   { 65536, ELF_OK },	 { 0, ELF_STACK },
+		      { 4095, ELF_STACK }, { 69632, ELF_STACK }, { 0xfffff000, ELF_STACK } };
+
+	(void)state;
+	make();
+	assert_int_equal(check(), ELF_OK);
+	assert_int_equal(out.stack_bytes, ELF_STACK_BYTES);
+	for (u32 i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		make();
+		memcpy(image.bytes + offsetof(struct image, note) + sizeof(image.note), &image.note,
+		       sizeof(image.note));
+		((Elf64_Nhdr *)(void *)(image.bytes + offsetof(struct image, note) + sizeof(image.note)))->n_type =
+			CAPOS_NOTE_STACK;
+		memcpy(image.bytes + offsetof(struct image, note) + 2 * sizeof(image.note) - sizeof(u32),
+		       &cases[i].bytes, sizeof(u32));
+		image.phdr[3].p_filesz = image.phdr[3].p_memsz = 2 * sizeof(image.note);
+		assert_int_equal(check(), cases[i].refusal);
+		if (cases[i].refusal == ELF_OK)
+			assert_int_equal(out.stack_bytes, cases[i].bytes);
+	}
+	assert_non_null(elf_refusal_name(ELF_STACK));
+}
+
 static void refuses_by_name(void **state)
 {
 	(void)state;
@@ -204,9 +232,8 @@ static void survives_changed_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(accepts_a_sound_image),
-		cmocka_unit_test(refuses_by_name),
-		cmocka_unit_test(refuses_truncation),
+		cmocka_unit_test(accepts_a_sound_image),  cmocka_unit_test(stack_note),
+		cmocka_unit_test(refuses_by_name),	  cmocka_unit_test(refuses_truncation),
 		cmocka_unit_test(survives_changed_bytes),
 	};
 

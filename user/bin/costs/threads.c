@@ -16,19 +16,11 @@ static _Noreturn void end_at_once(capos_handle *self_handle)
 static void thread_round(void)
 {
 	static capos_handle handle;
-	capos_handle memory = 0;
-	uint64_t stack = 0;
 
-	(void)factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &memory);
-	(void)address_space_map(known.space, memory, 0, 0, CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE, &stack);
-	/* As after a call: the stack's end less a return address is aligned. */
-	must(thread_spawner_create(known.threads, (uintptr_t)end_at_once, stack + CAPOS_PAGE_BYTES - 8,
-				   (uintptr_t)&handle, 0, 0, &handle, NULL, NULL));
+	must(thread_spawner_create(known.threads, (uintptr_t)end_at_once, 0, (uintptr_t)&handle, 0, 0,
+				   CAPOS_PAGE_BYTES, &handle, NULL, NULL));
 	(void)thread_join(handle, CAPOS_NEVER, NULL, NULL);
 	(void)cap_table_release(known.caps, handle);
-	(void)address_space_unmap(known.space, stack, CAPOS_PAGE_BYTES);
-	(void)cap_table_destroy(known.caps, memory);
-	(void)cap_table_release(known.caps, memory);
 }
 
 static void process_round(void)

@@ -11,6 +11,15 @@
 
 int main(int argc, char **argv);
 
+/* Once in a program: its first stack has so many bytes, 1 to 16 pages, instead of 64 KiB. */
+#define STACK_BYTES_NOTE(stack_bytes)                                                                                \
+	__attribute__((used, aligned(4), section(".note.capos.stack"))) static const struct {                        \
+		uint32_t name_bytes, bytes, type;                                                                    \
+		char name[8];                                                                                        \
+		uint32_t value;                                                                                      \
+	} stack_bytes_note = { sizeof(CAPOS_NOTE_NAME), sizeof(uint32_t), CAPOS_NOTE_STACK, CAPOS_NOTE_NAME,         \
+			       (stack_bytes) }
+
 /* The kernel's record. */
 const struct capos_startup *startup(void);
 

@@ -221,9 +221,10 @@ static inline struct capos_result thread_set_cpu(capos_handle h, uint32_t cpu)
 /* The bare method; thread_start() of thread.h is what a program wants. */
 static inline struct capos_result thread_spawner_create(capos_handle h, uintptr_t entry, uintptr_t stack_pointer,
 							uint64_t argument, uint32_t cpu, uint32_t flags,
-							capos_handle *thread, uint64_t *id, uint64_t *page)
+							uint64_t stack_bytes, capos_handle *thread, uint64_t *id,
+							uint64_t *page)
 {
-	CAPOS_CALL_REGS(regs, thread_spawner, create, 0, h, entry, stack_pointer, argument, cpu, flags);
+	CAPOS_CALL_REGS(regs, thread_spawner, create, 0, h, entry, stack_pointer, argument, cpu, flags, stack_bytes);
 	struct capos_result r = result_of(regs.call);
 
 	out_word_(r, thread, regs.word[0]);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads of a program. A stack is a 64 KiB block aligned to its size; the record of its thread lies in its last
- * bytes, and self() finds it by the stack pointer:
+ * Threads of a program. A stack ends at a multiple of 64 KiB; the record of its thread lies in its last bytes, and self()
+ * finds it by the stack pointer:
  *
- *   base                                                               base + 64 KiB
- *   | guard page (not mapped) | stack, growing down ... | struct user_thread |
- *
- * The first thread's block is mapped whole, with its guard page below.
+ *   | page of another thread | guard page (not mapped) | 56 KiB stack, growing down ... | struct user_thread | its thread page
+ *                                                                                          a multiple of 64 KiB ^
+ * The kernel makes stack and page together. The first thread's stack is as large as the program's note says, else 64 KiB.
  */
 #ifndef USER_THREAD_H
 #define USER_THREAD_H
@@ -22,9 +21,6 @@ struct user_thread {
 	struct capos_thread_page *page;
 	uint64_t id;
 	capos_handle handle; /* of the thread, in this process */
-	capos_handle stack;  /* memory object of the stack; 0: first thread */
-	thread_function function;
-	void *argument;
 	uint64_t rng[2];
 	uint32_t number; /* 0: first thread, then in order of creation */
 };
@@ -44,9 +40,8 @@ static inline struct capos_thread_page *self_page(void)
 	return self()->page;
 }
 
-/* A thread that was started; the record is its own until thread_finish(). */
+/* A thread that was started. */
 struct thread {
-	struct user_thread *record;
 	capos_handle handle;
 	uint64_t id;
 };
@@ -57,7 +52,7 @@ struct capos_result thread_start_on(struct thread *thread, thread_function funct
 				    uint32_t flags);
 struct capos_result thread_start(struct thread *thread, thread_function function, void *argument);
 
-/* Waits for its end and frees stack and handle; exit_code may be NULL. On timedOut nothing is freed. */
+/* Waits for its end and frees the handle; exit_code may be NULL. On timedOut nothing is freed. */
 struct capos_result thread_finish(struct thread *thread, uint64_t deadline_ns, uint64_t *exit_code);
 
 /* Ends the calling thread. */

@@ -176,14 +176,14 @@ static void bad_arguments(void)
 	struct usage before = usage_now();
 	uint64_t entry = (uintptr_t)give_back, stack = ((uintptr_t)&info & ~15ull) - 8192;
 
-	expect_detail(thread_spawner_create(known.threads, entry, stack, 0, CAPOS_CPU_ANY, 2, NULL, NULL, NULL),
+	expect_detail(thread_spawner_create(known.threads, entry, stack, 0, CAPOS_CPU_ANY, 2, 0, NULL, NULL, NULL),
 		      BAD_ARGUMENT, 4, "create with an unknown flag");
-	expect_detail(thread_spawner_create(known.threads, entry, stack, 0, 1u << 20, 0, NULL, NULL, NULL),
+	expect_detail(thread_spawner_create(known.threads, entry, stack, 0, 1u << 20, 0, 0, NULL, NULL, NULL),
 		      BAD_ARGUMENT, 3, "create on a CPU that is not there");
-	tap_ok(!result_ok(thread_spawner_create(known.threads, BAD_KERNEL, stack, 0, CAPOS_CPU_ANY, 0, NULL, NULL,
+	tap_ok(!result_ok(thread_spawner_create(known.threads, BAD_KERNEL, stack, 0, CAPOS_CPU_ANY, 0, 0, NULL, NULL,
 						NULL)),
 	       "create with an entry in the kernel");
-	tap_ok(!result_ok(thread_spawner_create(known.threads, BAD_NONCANONICAL, stack, 0, CAPOS_CPU_ANY, 0, NULL,
+	tap_ok(!result_ok(thread_spawner_create(known.threads, BAD_NONCANONICAL, stack, 0, CAPOS_CPU_ANY, 0, 0, NULL,
 						NULL, NULL)),
 	       "create with a non-canonical entry");
 	tap_unchanged(before, "refused threads cost nothing");
@@ -202,6 +202,95 @@ static void bad_arguments(void)
 	expect_good(thread_set_fault_endpoint(thread.handle, 0), "and none");
 	(void)thread_terminate(thread.handle);
 	(void)thread_finish(&thread, CAPOS_NEVER, NULL);
+}
+
+static _Noreturn void spin_for_ever(void)
+{
+	for (;;)
+		yield();
+}
+
+/* Is the whole stack there, zero but for what runs on it? */
+static uint64_t looks_at_stack(void *argument)
+{
+	uint64_t end = (uintptr_t)self_page(), bytes = (uintptr_t)argument;
+	const volatile uint64_t *word = (const volatile uint64_t *)(end - bytes);
+	uint64_t found = 0;
+
+	for (uint64_t i = 0; i < (bytes - 2048) / 8; i++)
+		found |= word[i];
+	return end % CAPOS_STACK_ALIGN != 0 || found != 0;
+}
+
+/* Stacks that the kernel makes: sizes, place, charge, guard page, and that they go with the thread. */
+static void stacks(void)
+{
+	static const uint64_t bad[] = { 1, CAPOS_PAGE_BYTES - 1, CAPOS_STACK_BYTES_MAX + CAPOS_PAGE_BYTES, 1ull << 63,
+					~0ull & ~(uint64_t)(CAPOS_PAGE_BYTES - 1) };
+	uint64_t entry = (uintptr_t)give_back, page = 0, id = 0, at = 0, code = 1;
+	struct usage before = usage_now();
+	capos_handle thread = 0, memory = 0;
+	struct thread whole;
+
+	for (unsigned i = 0; i < COUNT_OF(bad); i++)
+		expect_detail(thread_spawner_create(known.threads, entry, 0, 0, CAPOS_CPU_ANY, 0, bad[i], NULL, NULL,
+						    NULL),
+			      BAD_ARGUMENT, 5, "create with a bad stack size");
+	for (unsigned i = 0; i < 64; i++) {
+		struct capos_result r = thread_spawner_create(known.threads, BAD_NONCANONICAL, 0, 0, CAPOS_CPU_ANY, 0,
+							      CAPOS_STACK_BYTES_MAX, NULL, NULL, NULL);
+
+		if (r.status != CAPOS_STATUS_BAD_ARGUMENT || r.detail != 0)
+			code = 0;
+	}
+	tap_ok(code == 1, "a bad entry is refused before a stack is made");
+	tap_unchanged(before, "refused stacks cost nothing");
+
+	{
+		capos_handle made[64];
+		struct capos_result r = { 0 };
+		unsigned count = 0;
+
+		for (; count < COUNT_OF(made); count++) {
+			r = thread_spawner_create(known.threads, (uintptr_t)spin_for_ever, 0, 0, CAPOS_CPU_ANY, 0,
+						  CAPOS_STACK_BYTES_MAX, &made[count], NULL, NULL);
+			if (!result_ok(r))
+				break;
+		}
+		tap_ok(is_detail(r, CAPOS_STATUS_QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY),
+		       "stacks: quotaExceeded after %u", count);
+		while (count-- > 0) {
+			(void)thread_terminate(made[count]);
+			(void)thread_join(made[count], CAPOS_NEVER, NULL, NULL);
+			drop(made[count]);
+		}
+		tap_returns(before, "and all memory is back");
+	}
+	insist(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &memory));
+	expect_good(thread_spawner_create(known.threads, (uintptr_t)spin_for_ever, 7, 0, CAPOS_CPU_ANY, 0,
+					  16 * CAPOS_PAGE_BYTES, &thread, &id, &page),
+		    "create with a stack of 16 pages");
+	tap_ok(page % CAPOS_STACK_ALIGN == 0, "it ends aligned, at the thread page");
+	tap_ok(*(volatile uint64_t *)(page - 16 * CAPOS_PAGE_BYTES) == 0, "its lowest page is there");
+	expect_iresult(address_space_unmap(known.space, page - 16 * CAPOS_PAGE_BYTES, 16 * CAPOS_PAGE_BYTES),
+		       CAPOS_MAP_PINNED, "it can't be unmapped");
+	expect_iresult(address_space_unmap(known.space, page, CAPOS_PAGE_BYTES), CAPOS_MAP_PINNED,
+		       "nor can the thread page");
+	expect_iresult(address_space_unmap(known.space, page - 17 * CAPOS_PAGE_BYTES, CAPOS_PAGE_BYTES),
+		       CAPOS_MAP_NOT_MAPPED, "below it nothing is mapped");
+	expect_iresult(address_space_map(known.space, memory, 0, page - CAPOS_PAGE_BYTES, CAPOS_PAGE_BYTES, 0, &at),
+		       CAPOS_MAP_OVERLAP, "and nothing can be mapped over it");
+	expect_good(thread_terminate(thread), "terminate");
+	expect_good(thread_join(thread, CAPOS_NEVER, NULL, NULL), "join");
+	expect_iresult(address_space_unmap(known.space, page - CAPOS_PAGE_BYTES, CAPOS_PAGE_BYTES),
+		       CAPOS_MAP_NOT_MAPPED, "after it the stack is gone");
+	drop(thread);
+	(void)cap_table_destroy(known.caps, memory);
+	drop(memory);
+	tap_returns(before, "a stack's memory is back");
+	insist(thread_start(&whole, looks_at_stack, (void *)(uintptr_t)(14 * CAPOS_PAGE_BYTES)));
+	expect_good(thread_finish(&whole, CAPOS_NEVER, &code), "a thread that reads its whole stack");
+	tap_ok(code == 0, "finds it zero");
 }
 
 static uint64_t moves(void *argument)
@@ -277,6 +366,7 @@ void test_thread(void)
 	many_joins();
 	terminate_everywhere();
 	bad_arguments();
+	stacks();
 	information();
 	exhaustion();
 }
