@@ -267,17 +267,17 @@ static void stacks(void)
 		tap_returns(before, "and all memory is back");
 	}
 	insist(factory_memory(known.factory, CAPOS_PAGE_BYTES, 0, &memory));
-	expect_good(thread_spawner_create(known.threads, (uintptr_t)spin_for_ever, 7, 0, CAPOS_CPU_ANY, 0,
-					  16 * CAPOS_PAGE_BYTES, &thread, &id, &page),
+	expect_good(thread_spawner_create(known.threads, (uintptr_t)spin_for_ever, 7, 0, CAPOS_CPU_ANY, 0, 16 * PAGE,
+					  &thread, &id, &page),
 		    "create with a stack of 16 pages");
 	tap_ok(page % CAPOS_STACK_ALIGN == 0, "it ends aligned, at the thread page");
-	tap_ok(*(volatile uint64_t *)(page - 16 * CAPOS_PAGE_BYTES) == 0, "its lowest page is there");
-	expect_iresult(address_space_unmap(known.space, page - 16 * CAPOS_PAGE_BYTES, 16 * CAPOS_PAGE_BYTES),
-		       CAPOS_MAP_PINNED, "it can't be unmapped");
+	tap_ok(*(volatile uint64_t *)(page - 16 * PAGE) == 0, "its lowest page is there");
+	expect_iresult(address_space_unmap(known.space, page - 16 * PAGE, 16 * PAGE), CAPOS_MAP_PINNED,
+		       "it can't be unmapped");
 	expect_iresult(address_space_unmap(known.space, page, CAPOS_PAGE_BYTES), CAPOS_MAP_PINNED,
 		       "nor can the thread page");
-	expect_iresult(address_space_unmap(known.space, page - 17 * CAPOS_PAGE_BYTES, CAPOS_PAGE_BYTES),
-		       CAPOS_MAP_NOT_MAPPED, "below it nothing is mapped");
+	expect_iresult(address_space_unmap(known.space, page - 17 * PAGE, CAPOS_PAGE_BYTES), CAPOS_MAP_NOT_MAPPED,
+		       "below it nothing is mapped");
 	expect_iresult(address_space_map(known.space, memory, 0, page - CAPOS_PAGE_BYTES, CAPOS_PAGE_BYTES, 0, &at),
 		       CAPOS_MAP_OVERLAP, "and nothing can be mapped over it");
 	expect_good(thread_terminate(thread), "terminate");
