@@ -207,7 +207,7 @@ static void refusals(void)
 	good = refuses("spawn", before, spawn_start(&spawn, &process, NULL)) && good;
 	good = refuses("thread", before,
 		       thread_spawner_create(known.threads, (uintptr_t)end_now, (uintptr_t)&hole[2], 0, CAPOS_CPU_ANY,
-					     0, &thread, NULL, NULL)) &&
+					     0, 0, &thread, NULL, NULL)) &&
 	       good;
 	good = refuses("memory", before, factory_memory(known.factory, 64 * PAGE, 0, &process)) && good;
 	good = refuses("a ring operation that waits", before, try_ring_waits()) && good;

@@ -114,7 +114,7 @@ static struct capos_result take_thread(unsigned index, uint64_t *item)
 	struct thread *thread = &threads[0];
 
 	(void)index;
-	while (thread->record)
+	while (thread->handle)
 		thread++;
 	*item = (uintptr_t)thread;
 	return thread_start(thread, sleep_forever, NULL);
