@@ -130,9 +130,11 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 
 #define CAPOS_ERRORS_thread_spawner(E, R)                                                                            \
 	E(thread_spawner, create, BAD_ARGUMENT, 0, CALL, "the entry is not an address of the program")               \
-	E(thread_spawner, create, BAD_ARGUMENT, 1, CALL, "the stack pointer is not, or not a multiple of 8")         \
+	E(thread_spawner, create, BAD_ARGUMENT, 1, CALL,                                                             \
+	  "without stack bytes: the stack pointer is not, or not a multiple of 8")                                   \
 	E(thread_spawner, create, BAD_ARGUMENT, 3, CALL, "no such CPU")                                              \
 	E(thread_spawner, create, BAD_ARGUMENT, 4, CALL, "flags that do not exist")                                  \
+	E(thread_spawner, create, BAD_ARGUMENT, 5, CALL, "stack bytes are not whole pages, or too many")             \
 	CAPOS_ERRORS_MEMORY_(E, thread_spawner, create, CALL)                                                        \
 	CAPOS_ERRORS_SLOT_(E, thread_spawner, create, CALL)                                                          \
 	E(thread_spawner, create, QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS, CALL, "the caller's threads are used up")     \
