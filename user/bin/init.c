@@ -9,7 +9,7 @@
 #include <user/term.h>
 
 /* Quota of a session's shell; what a shell gives to its programs is carved from it. */
-#define SHELL_MEMORY_BYTES (32ull << 20)
+#define SHELL_MEMORY_BYTES (16ull << 20)
 #define SHELL_SLOTS 4096u
 #define SHELL_THREADS 512u
 #define SHELL_PROCESSES 64u
