@@ -311,6 +311,30 @@ u64 call_fast(struct thread *thread, u64 handle, u64 call_word, u64 word[4])
 	return run_fast(thread, handle, call_word, word, false);
 }
 
+u64 call_fast_first(struct thread *thread, u64 handle, u64 call_word, u64 word[4], struct call_again *again)
+{
+	u64 result = call_fast(thread, handle, call_word, word);
+	struct cap cap;
+
+	again->slot = NULL;
+	/* Handles of the first page only; errors are told anew each time. */
+	if (CAPOS_RESULT_STATUS(result) != CAPOS_STATUS_OK || CAPOS_HANDLE_SLOT(handle) >= SLOTS_PER_PAGE ||
+	    cap_lookup_inline(thread->process, handle, &cap) != CAPOS_STATUS_OK ||
+	    cap.object->type != CAPOS_CALL_IFACE(call_word))
+		return result;
+	again->grant = cap.grant;
+	again->method = &object_types[CAPOS_CALL_IFACE(call_word)]->methods[CAPOS_CALL_METHOD(call_word)];
+	if ((~cap.rights & again->method->rights) != 0)
+		return result;
+	again->call.cap.object = cap.object;
+	again->call.thread = thread;
+	again->call.word = word;
+	again->handle = handle;
+	again->call_word = call_word;
+	again->slot = &atomic_load_acquire(&thread->process->table.first)[CAPOS_HANDLE_SLOT(handle)]; /* set_first */
+	return result;
+}
+
 /* The shortest way: no scheduling at the end, and a frame that holds five words only. */
 u64 kernel_syscall_fast(u64 handle, u64 call_word, struct thread *thread, struct cpu *cpu)
 {

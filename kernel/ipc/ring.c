@@ -34,12 +34,12 @@ void ring_init(struct thread *thread)
 /* One entry consumed and not yet completed. */
 enum entry_state { ENTRY_DONE, ENTRY_IN_FLIGHT, ENTRY_OPERATION };
 
-static void load_entry(const struct capos_sqe *from, struct capos_sqe *to)
+static inline void load_entry(const struct capos_sqe *from, struct capos_sqe *to)
 {
-	to->user_data = shared_load_relaxed(&from->user_data);
 	to->handle = shared_load_relaxed(&from->handle);
 	to->call = shared_load_relaxed(&from->call);
 	to->deadline = shared_load_relaxed(&from->deadline);
+#pragma GCC unroll 4
 	for (unsigned i = 0; i < SQE_WORDS; i++)
 		to->word[i] = shared_load_relaxed(&from->word[i]);
 }
@@ -206,6 +206,8 @@ static u64 consume(struct cpu *cpu, struct thread *thread, bool *more, bool *ope
 	u32 unread = shared_load_relaxed(&thread->ring_cq_tail) - shared_load_acquire(&page->cq_head);
 	struct capos_cqe done[ENTRIES_PER_STEP];
 	u32 taken = 0, slow = 0, done_count = 0, places, all, n;
+	struct call_again again;
+	struct capos_sqe entry;
 
 	*more = false;
 	*operation = false;
@@ -219,19 +221,28 @@ static u64 consume(struct cpu *cpu, struct thread *thread, bool *more, bool *ope
 	places = places < CAPOS_CQ_ENTRIES ? CAPOS_CQ_ENTRIES - places : 0;
 	all = MIN(submitted, places);
 	n = MIN(all, ENTRIES_PER_STEP);
+	again.slot = NULL;
+	again.call_word = again.handle = 0;
 	while (taken < n && slow < SLOW_ENTRIES_PER_STEP && !*operation) {
+		const struct capos_sqe *from = &page->sq[head % CAPOS_SQ_ENTRIES];
 		struct capos_cqe *completion = &done[done_count];
-		struct capos_sqe entry;
+		u64 result;
 
-		load_entry(&page->sq[head % CAPOS_SQ_ENTRIES], &entry);
+		load_entry(from, &entry);
 		head++;
 		taken++;
-		completion->user_data = entry.user_data;
-		completion->result = call_fast(thread, entry.handle, entry.call, entry.word);
-		if (completion->result != CALL_NOT_FAST) {
-			bool ok = CAPOS_RESULT_STATUS(completion->result) == CAPOS_STATUS_OK;
+		entry.user_data = completion->user_data = shared_load_relaxed(&from->user_data);
+		if (entry.call == again.call_word && entry.handle == again.handle && likely(call_again_holds(&again)))
+			result = again.method->fn(&again.call);
+		else if (taken == n)
+			result = call_fast(thread, entry.handle, entry.call, entry.word);
+		else
+			result = call_fast_first(thread, entry.handle, entry.call, entry.word, &again);
+		if (likely(result != CALL_NOT_FAST)) {
+			bool ok = CAPOS_RESULT_STATUS(result) == CAPOS_STATUS_OK;
 
-			call_verify_ring(thread, entry.call, false, completion->result);
+			call_verify_ring(thread, entry.call, false, result);
+			completion->result = result;
 			completion->word[0] = ok ? entry.word[0] : 0;
 			completion->word[1] = ok ? entry.word[1] : 0;
 			done_count++;

@@ -22,14 +22,19 @@ static void enter_unlink(struct waiter *waiter)
 
 const struct waiter_ops ring_enter_ops = { .unlink = enter_unlink };
 
-static void post(struct thread *thread, const struct capos_cqe *done)
+static inline void put(struct capos_thread_page *page, u32 tail, const struct capos_cqe *done)
 {
-	struct capos_cqe *entry = &thread->page->cq[thread->ring_cq_tail % CAPOS_CQ_ENTRIES];
+	struct capos_cqe *entry = &page->cq[tail % CAPOS_CQ_ENTRIES];
 
 	entry->user_data = done->user_data;
 	entry->result = done->result;
 	entry->word[0] = done->word[0];
 	entry->word[1] = done->word[1];
+}
+
+static void post(struct thread *thread, const struct capos_cqe *done)
+{
+	put(thread->page, thread->ring_cq_tail, done);
 	shared_store_relaxed(&thread->ring_cq_tail, thread->ring_cq_tail + 1);
 }
 
@@ -41,9 +46,14 @@ static void publish(struct thread *thread)
 
 void ring_post_batch(struct thread *thread, const struct capos_cqe *done, u32 count, bool operation)
 {
+	struct capos_thread_page *page = thread->page;
+	u32 tail;
+
 	spin_lock(&thread->ring_lock);
+	tail = thread->ring_cq_tail;
 	for (u32 i = 0; i < count; i++)
-		post(thread, &done[i]);
+		put(page, tail + i, &done[i]);
+	shared_store_relaxed(&thread->ring_cq_tail, tail + count);
 	if (operation)
 		thread->ring_in_flight++;
 	publish(thread);

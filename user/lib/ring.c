@@ -2,28 +2,6 @@
 /* The ring of the calling thread. */
 #include <user/ring.h>
 
-#include <user/thread.h>
-
-bool ring_submit(const struct capos_sqe *entry)
-{
-	return ringq_submit(self_page(), entry);
-}
-
-bool ring_reap(struct capos_cqe *completion)
-{
-	return ringq_reap(self_page(), completion);
-}
-
-uint32_t ring_space(void)
-{
-	return ringq_space(self_page());
-}
-
-uint32_t ring_ready(void)
-{
-	return ringq_ready(self_page());
-}
-
 struct capos_result ring_enter(uint64_t count, uint64_t deadline_ns)
 {
 	return result_of(

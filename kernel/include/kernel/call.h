@@ -116,6 +116,26 @@ static inline struct instant call_deadline(const struct call *call, unsigned ind
 u64 call_dispatch(struct call *call, u64 call_word, u64 handle);
 /* The whole of it for a plain call of a METHOD_FAST, whose words are private. CALL_NOT_FAST: nothing happened, call_dispatch. */
 u64 call_fast(struct thread *thread, u64 handle, u64 call_word, u64 word[4]);
+
+/* A METHOD_FAST and the capability it is called through, as looked up for one entry of a batch: equal entries after it in the same
+ * step only look whether all of that still holds. slot NULL: none. */
+struct call_again {
+	u64 call_word, handle;
+	const struct slot *slot;
+	struct grant *grant;
+	const struct method *method;
+	struct call call;
+};
+/* call_fast, which fills *again in when the call could be made. */
+u64 call_fast_first(struct thread *thread, u64 handle, u64 call_word, u64 word[4], struct call_again *again);
+/* No handle released, grant revoked or object dead since: the method may be called again. */
+static inline bool call_again_holds(const struct call_again *again)
+{
+	/* Generations rise (CA3): the slot's meaning is the one that was read. Acquire: pairs as in cap_lookup_inline. */
+	return again->slot != NULL &&
+	       atomic_load_acquire(&again->slot->generation) == CAPOS_HANDLE_GENERATION(again->handle) &&
+	       !grant_is_dead(again->grant) && object_is_alive(again->call.cap.object);
+}
 /* Method that a call word names on a kernel object type, or NULL: for the ring, which looks at its flags. */
 const struct method *call_method(u32 iface, u16 method);
 

@@ -304,11 +304,36 @@ static void transfer_is_all_or_nothing(void **state)
 	free(to);
 }
 
+/* Equal entries of a batch are looked up once, and again when anything of it went. */
+static void equal_entries_look_whether_it_still_holds(void **state)
+{
+	const u64 nop = CAPOS_CALL_WORD(CAPOS_IFACE_cap_table, CAPOS_METHOD_cap_table_nop, CAPOS_OP_CALL, 0, 0);
+	struct call_again again = { 0 };
+	u64 word[4] = { 0 }, second;
+
+	(void)state;
+	assert_false(call_again_holds(&again));
+	assert_int_equal(cap_insert_root(process, &process->table_object, 0, &second), CAPOS_STATUS_OK);
+	assert_int_equal(call_fast_first(thread, second, nop, word, &again), STATUS(OK));
+	assert_true(call_again_holds(&again));
+	assert_int_equal(again.method->fn(&again.call), STATUS(OK));
+	atomic_store_relaxed(&again.grant->dead, 1u);
+	assert_false(call_again_holds(&again));
+	atomic_store_relaxed(&again.grant->dead, 0u);
+	assert_int_equal(cap_release(process, second), CAPOS_STATUS_OK);
+	assert_false(call_again_holds(&again));
+	assert_int_equal(call_fast_first(thread, second, nop, word, &again), STATUS(STALE_HANDLE));
+	assert_false(call_again_holds(&again));
+	assert_int_equal(call_fast_first(thread, log_handle, nop, word, &again), STATUS(WRONG_INTERFACE));
+	assert_false(call_again_holds(&again));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, program_begin, program_end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(equal_entries_look_whether_it_still_holds),
 		TEST(wrong_calls),
 		TEST(messages),
 		TEST(endpoints_go_their_way),

@@ -216,6 +216,11 @@ const struct method *call_method(u32 iface, u16 method)
 	(void)method;
 	return iface == CAPOS_IFACE_cap_table ? &nop_method : NULL;
 }
+u64 call_fast_first(struct thread *t, u64 handle, u64 call_word, u64 word[4], struct call_again *again)
+{
+	(void)t, (void)handle, (void)call_word, (void)word, (void)again;
+	return CALL_NOT_FAST;
+}
 u64 call_fast(struct thread *thread, u64 handle, u64 call_word, u64 word[4])
 {
 	(void)thread, (void)handle, (void)call_word, (void)word;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* LINK: user/lib/ringq.c */
+/* LINK: */
 /* The program's side of the ring against a kernel's side written down here: order, full queues, indices that wrap. */
 #include <user/ring.h>
 

@@ -21,6 +21,8 @@ void costs_calls(void)
 		COST_SAMPLE(wrong_type_call, (void)cap_table_nop(known.timer));
 }
 
+static uint64_t ring_failures;
+
 /* Submits n no-operations, lets the kernel take them, reaps them. */
 static void ring_round(unsigned n)
 {
@@ -30,8 +32,11 @@ static void ring_round(unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		(void)ring_submit(&entry);
 	(void)ring_enter(n, CAPOS_NEVER);
-	for (unsigned i = 0; i < n; i++)
-		(void)ring_reap(&done);
+	for (unsigned i = 0; i < n; i++) {
+		if (!ring_reap(&done))
+			break;
+		ring_failures += done.result != 0;
+	}
 }
 
 void costs_ring(void)
@@ -42,4 +47,6 @@ void costs_ring(void)
 		COST_SAMPLE(ring_nop_32, ring_round(32));
 	for (unsigned i = 0; i < COST_SAMPLES; i++)
 		COST_SAMPLE(ring_nop_1, ring_round(1));
+	if (ring_failures != 0)
+		must(((struct capos_result){ CAPOS_STATUS_BAD_ARGUMENT, 0, 0 }));
 }

@@ -6,7 +6,7 @@
 #ifndef USER_RING_H
 #define USER_RING_H
 
-#include <user/sys.h>
+#include <user/thread.h>
 
 /* An entry for a call with up to four words. */
 static inline struct capos_sqe ring_entry(uint64_t user_data, capos_handle h, uint64_t call, uint64_t deadline_ns,
@@ -17,17 +17,68 @@ static inline struct capos_sqe ring_entry(uint64_t user_data, capos_handle h, ui
 #define RING_CALL(user_data, iface, method, h, deadline_ns, w0, w1, w2, w3)                                          \
 	ring_entry(user_data, h, CAPOS_METHOD_WORD(iface, method, 0), deadline_ns, w0, w1, w2, w3)
 
-/* Puts an entry into the submission queue; false: full. The kernel looks at the next ring_enter(). */
-bool ringq_submit(struct capos_thread_page *page, const struct capos_sqe *entry);
-/* Takes the oldest completion; false: none. */
-bool ringq_reap(struct capos_thread_page *page, struct capos_cqe *completion);
-uint32_t ringq_space(const struct capos_thread_page *page); /* entries that can be submitted now */
-uint32_t ringq_ready(const struct capos_thread_page *page); /* completions to reap now */
+/*
+ * The two queues of a thread page. Of the indices the program stores sq_tail and cq_head and loads sq_head and cq_tail. The
+ * kernel trusts none of what the program stores, and the program reads an index of the kernel once per operation.
+ */
 
-bool ring_submit(const struct capos_sqe *entry);
-bool ring_reap(struct capos_cqe *completion);
-uint32_t ring_space(void);
-uint32_t ring_ready(void);
+/* Entries that can be submitted now. */
+static inline uint32_t ringq_space(const struct capos_thread_page *page)
+{
+	/* acquire: the kernel has read the entries it consumed before it moved the head */
+	return CAPOS_SQ_ENTRIES - (page->sq_tail - __atomic_load_n(&page->sq_head, __ATOMIC_ACQUIRE));
+}
+
+/* Completions to reap now. */
+static inline uint32_t ringq_ready(const struct capos_thread_page *page)
+{
+	/* acquire: pairs with the kernel's release of cq_tail */
+	return __atomic_load_n(&page->cq_tail, __ATOMIC_ACQUIRE) - page->cq_head;
+}
+
+/* Puts an entry into the submission queue; false: full. The kernel looks at the next ring_enter(). */
+static inline bool ringq_submit(struct capos_thread_page *page, const struct capos_sqe *entry)
+{
+	uint32_t tail = page->sq_tail;
+
+	if (ringq_space(page) == 0)
+		return false;
+	page->sq[tail & (CAPOS_SQ_ENTRIES - 1)] = *entry;
+	__atomic_store_n(&page->sq_tail, tail + 1, __ATOMIC_RELEASE); /* pairs with the kernel's acquire */
+	return true;
+}
+
+/* Takes the oldest completion; false: none. */
+static inline bool ringq_reap(struct capos_thread_page *page, struct capos_cqe *completion)
+{
+	uint32_t head = page->cq_head;
+
+	if (ringq_ready(page) == 0)
+		return false;
+	*completion = page->cq[head & (CAPOS_CQ_ENTRIES - 1)];
+	__atomic_store_n(&page->cq_head, head + 1, __ATOMIC_RELEASE); /* the entry is read: its place is free */
+	return true;
+}
+
+static inline bool ring_submit(const struct capos_sqe *entry)
+{
+	return ringq_submit(self_page(), entry);
+}
+
+static inline bool ring_reap(struct capos_cqe *completion)
+{
+	return ringq_reap(self_page(), completion);
+}
+
+static inline uint32_t ring_space(void)
+{
+	return ringq_space(self_page());
+}
+
+static inline uint32_t ring_ready(void)
+{
+	return ringq_ready(self_page());
+}
 
 /* cap_enter: the kernel consumes what was submitted and waits until `count` completions are there or the deadline
  * passes (0: does not wait). */
