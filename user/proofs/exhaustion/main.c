@@ -27,6 +27,7 @@ int main(int argc, char **argv)
 	} modes[] = {
 		{ "quota", mode_quota },
 		{ "table", mode_table },
+		{ "bomb", mode_bomb },
 	};
 
 	for (size_t i = 0; argc > 1 && i < COUNT_OF(modes); i++)
@@ -37,5 +38,6 @@ int main(int argc, char **argv)
 	(void)child_run("exit 0");
 	test_quotas();
 	test_machine();
+	test_bombs();
 	return tap_done();
 }
