@@ -14,6 +14,8 @@ SEED      ?=
 SEEDS     ?=
 SECONDS   ?= 60
 FULL      ?=
+JOBS      ?= 1
+CALLS     ?= 1000000
 V         ?=
 
 ifeq ($(origin CC),default)
@@ -107,7 +109,8 @@ unit_cc_clang := $(CLANG)
 
 # --- commands -------------------------------------------------------------------------------------------------------
 
-.PHONY: all image sim-image run test help iso gdb check format sim soak clean bench-costs bench-boot setup-run setup-test setup-gdb \
+.PHONY: all image sim-image run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-boot \
+	setup-run setup-test setup-gdb \
 	unit unit-gcc unit-clang FORCE
 
 all: image ## build the kernel, the programs and every manifest's archive
@@ -134,6 +137,15 @@ sim-%: FORCE | setup-run ## manifest NAME in the simulator (SEED, SEEDS, CPUS; F
 
 soak: sim-image ## fresh seeds for SECONDS=n; every failing one with the command that replays it
 	@tools/sim --no-build --build $(SIM_BUILD) --soak $(SECONDS) $(if $(CPUS),--cpus $(CPUS))
+
+fuzz: | setup-test ## hostile calls guided by coverage, from the corpus on (SECONDS=n JOBS=n); docs/FUZZ.md
+	@tools/fuzz run --seconds $(SECONDS) --jobs $(JOBS)
+
+fuzz-replay: | setup-test ## every case of the corpus and each found one, once
+	@tools/fuzz replay
+
+fuzz-qemu: | setup-test ## variations of all cases in QEMU (CALLS=1000000 CPUS=4 SEED=1)
+	@tools/fuzz qemu --calls $(CALLS) --cpus $(or $(CPUS),4) --seed $(or $(SEED),1)
 
 bench-costs: | setup-run ## instructions per operation, against Linux: build/bench/costs.csv (PROFILE=op: by function)
 	@tools/bench-costs $(if $(PROFILE),--profile $(PROFILE))
@@ -210,6 +222,13 @@ endef
 # The assembly that calls kernel_syscall_ipc, and nothing else does, has saved the registers that a function preserves.
 $(K)/obj/kernel/ipc/endpoint_fast.o: private file_cflags := $(addprefix -fcall-used-,rbx r12 r13 r14 r15)
 
+# $(call compile_fuzz,FLAGS)
+define compile_fuzz
+$(call say,CLANG,$@)
+@mkdir -p $(@D)
+$(Q)$(CLANG) $(fuzz_common) $(1) -MMD -MP -c -o $@ $<
+endef
+
 $(K)/obj/%.o: %.c $(K)/obj/.flags | setup-run
 	$(call compile,$(kernel_cflags) $(file_cflags))
 $(K)/obj/%.o: %.S $(K)/obj/.flags | setup-run
@@ -253,6 +272,43 @@ kernel_obj := $(call obj,$(K)/obj,$(kernel_src) $(x86_src))
 $(K)/capos.elf: $(kernel_obj) mach/x86_64/kernel.ld $(musl_lib) tools/ksyms $(K)/obj/.flags $(K)/obj/.list
 	$(call say,LD,$@)
 	$(Q)tools/ksyms $@ -- $(LD) $(kernel_ldflags) $(kernel_obj) -L/usr/lib/x86_64-linux-gnu --start-group -l:libfdt.a $(musl_lib) --end-group
+
+# The fuzzer: core and simulator by clang, the core's coverage counted, in one program with libFuzzer (docs/FUZZ.md).
+F := build/fuzz
+fuzz_common := $(common) -O2 -fno-strict-aliasing -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer -DCAPOS_DEBUG=1 $(call kernel_inc,sim)
+fuzz_sections := -include tests/fuzz/sections.h
+fuzz_count    := -fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp
+fuzz_core_obj := $(call obj,$(F)/obj,$(kernel_src))
+fuzz_mach_obj := $(call obj,$(F)/obj,$(filter-out mach/sim/main.c,$(sim_src)))
+fuzz_own_obj  := $(call obj,$(F)/obj,$(wildcard tests/fuzz/*.c))
+
+$(F)/obj/.flags: FORCE
+	$(call stamp,$(CLANG) $(fuzz_common) $(fuzz_count) $(kernel_src) $(sim_src))
+$(fuzz_core_obj): $(F)/obj/%.o: %.c $(F)/obj/.flags | setup-test
+	$(call compile_fuzz,$(fuzz_sections) $(fuzz_count) -ffreestanding)
+$(filter-out $(F)/obj/mach/sim/fibre.o,$(fuzz_mach_obj)): $(F)/obj/%.o: %.c $(F)/obj/.flags | setup-test
+	$(call compile_fuzz,$(fuzz_sections))
+$(F)/obj/mach/sim/fibre.o: mach/sim/fibre.S $(F)/obj/.flags | setup-test
+	$(call compile_fuzz)
+$(fuzz_own_obj): $(F)/obj/%.o: %.c $(F)/obj/.flags | setup-test
+	$(call compile_fuzz,-D_GNU_SOURCE)
+$(F)/capos-fuzz: $(fuzz_core_obj) $(fuzz_mach_obj) $(fuzz_own_obj)
+	$(call say,LD,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -rdynamic -Wl,--wrap=cap_transfer_drop -o $@ $^ -l:libfdt.a -lm
+
+# What it boots: little, for it is copied for each input. The simulator's debug build of the programs.
+$(F)/boot.cpio: build/sim/debug/manifests/fuzzcalls.dtb build/sim/debug/stripped/child build/sim/debug/stripped/fuzzcalls
+	$(call say,CPIO,$@)
+	$(Q)tools/mkarchive $@ $^
+
+# The program with all cases that tools/fuzz has packed, for QEMU.
+$(K)/fuzz/cases.o: $(F)/cases.bin
+	@mkdir -p $(@D)
+	$(Q)printf '.section .rodata.cases,"a"\n.balign 16\n.globl fuzz_slot\nfuzz_slot: .incbin "$<"\n' | $(CC) -x assembler -c -o $@ -
+$(K)/fuzz/fuzzcalls: $(filter-out %/cases.o,$(call obj,$(K)/uobj,$(call program_src,fuzzcalls))) $(K)/fuzz/cases.o $(user_x86_obj) $(musl_lib)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(user_ldflags) -s -o $@ $^
 
 sim_obj := $(call obj,$(S)/obj,$(kernel_src) $(sim_src))
 $(S)/capos-sim: $(sim_obj) $(S)/obj/.flags $(S)/obj/.list
@@ -338,6 +394,7 @@ $(foreach c,gcc clang,$(foreach t,$(unit_tests),$(eval $(call unit_program,$(c),
 
 # --- what depends on which headers ----------------------------------------------------------------------------------
 
+-include $(fuzz_core_obj:.o=.d) $(fuzz_mach_obj:.o=.d) $(fuzz_own_obj:.o=.d)
 -include $(kernel_obj:.o=.d) $(sim_obj:.o=.d) $(user_x86_obj:.o=.d) $(user_sim_obj:.o=.d)
 -include $(foreach r,$(K) $(S),$(patsubst %.c,$(r)/uobj/%.d,$(foreach p,$(programs),$(call program_src,$(p)))))
 -include $(foreach r,$(K) $(S),$(manifests:%=$(r)/manifests/%.dtb.d))

@@ -170,6 +170,12 @@ const char *sim_console_waits_for(void)
 	return script.expecting ? script.expect : NULL;
 }
 
+const char *sim_console_recent(u32 *bytes)
+{
+	*bytes = recent_count;
+	return recent;
+}
+
 /* --- terminal ------------------------------------------------------------------------------------------------- */
 
 static void restore_terminal(void)

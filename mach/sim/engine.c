@@ -16,7 +16,7 @@
 #include "host.h"
 
 #ifdef SIM_ASAN
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #endif
 
 #define STALL_ONE_IN 4096 /* slow points between stolen stretches, about */
@@ -342,10 +342,16 @@ void vcpu_start(struct vcpu *cpu, u64 start_ns)
 	heap_insert(cpu, start_ns);
 }
 
+/* Whoever called sim_engine_run; its stack as ASan knows it. */
+static struct vcpu host;
+static const void *host_stack;
+static size_t host_stack_bytes;
+
 void vcpu_main(void)
 {
 #ifdef SIM_ASAN
-	__sanitizer_finish_switch_fiber(NULL, NULL, NULL);
+	bool first = host_stack == NULL;
+	__sanitizer_finish_switch_fiber(NULL, first ? &host_stack : NULL, first ? &host_stack_bytes : NULL);
 #endif
 	sim_draw_limit(false);
 	vcpu_first_entry();
@@ -353,9 +359,29 @@ void vcpu_main(void)
 
 void sim_engine_run(void)
 {
-	static struct vcpu host;
-
 	vcpu_start(&sim.cpus[0], 0);
 	switch_to(&host, heap_pop());
+}
+
+void sim_engine_leave(void)
+{
+	void *abandoned;
+
+#ifdef SIM_ASAN
+	__sanitizer_start_switch_fiber(NULL, host_stack, host_stack_bytes);
+#endif
+	sim_fibre_switch(&abandoned, host.sp);
 	abort();
+}
+
+void sim_engine_fini(void)
+{
+	for (u32 i = 0; i < sim.cpu_count; i++) {
+#ifdef SIM_ASAN
+		__asan_unpoison_memory_region(sim.cpus[i].stack, SIM_STACK_BYTES);
+#endif
+		free(sim.cpus[i].stale);
+	}
+	host_unmap((u64)sim.cpus[0].stack - PAGE_BYTES, (SIM_STACK_BYTES + PAGE_BYTES) * (u64)sim.cpu_count);
+	free(sim.cpus);
 }

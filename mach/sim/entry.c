@@ -171,7 +171,7 @@ void vcpu_first_entry(void)
 	resume(cpu, cpu->id == 0 ? kernel_boot(&boot_info) : kernel_cpu_boot(cpu->cpu));
 }
 
-void sim_run(void)
+u32 sim_run(void)
 {
 	sim_random_state = sim_options.seed * 0x2545f4914f6cdd1dull + 1;
 	sim.hash = 0xcbf29ce484222325ull;
@@ -186,6 +186,11 @@ void sim_run(void)
 	sim_steps_init();
 	sim_host_start = sim_host_time();
 	sim_engine_run();
+	u32 exit_code = sim_result->exit_code;
+	sim_space_fini();
+	sim_engine_fini();
+	sim_memory_fini();
+	return exit_code;
 }
 
 /* --- machine interface: CPUs and threads ---------------------------------------------------------------------- */

@@ -186,13 +186,15 @@ void sim_fault_init(void)
 	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	struct itimerval every = { { HOST_SILENCE_S, 0 }, { HOST_SILENCE_S, 0 } };
 
-#ifdef SIM_ASAN
-	__sanitizer_set_death_callback(on_sanitizer_death);
-#endif
 	sigaltstack(&stack, NULL);
 	sigemptyset(&action.sa_mask);
 	for (u32 i = 0; i < ARRAY_COUNT(numbers); i++)
 		sigaction(numbers[i], &action, NULL);
+	if (sim_options.embedded)
+		return;
+#ifdef SIM_ASAN
+	__sanitizer_set_death_callback(on_sanitizer_death);
+#endif
 	action.sa_sigaction = on_alarm;
 	action.sa_flags |= SA_RESTART;
 	sigaction(SIGPROF, &action, NULL);

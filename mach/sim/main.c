@@ -229,7 +229,7 @@ static void start_job(u32 index, u64 seed, bool capture)
 	}
 	sim_result = &results[index];
 	sim_options.seed = seed;
-	sim_run();
+	exit((int)sim_run());
 }
 
 /* Wait for one; its index. `code` is what its process said. */

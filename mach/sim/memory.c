@@ -16,6 +16,10 @@
 
 #include "host.h"
 
+#ifdef SIM_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
 #define LOW_BYTES (1ull << 20)
 #define HOLE_BYTES (64ull << 10)
 #define WALL_CLOCK_NS 1767225600000000000ull /* 2026-01-01 */
@@ -123,4 +127,14 @@ void sim_memory_init(struct boot_info *info)
 	info->machine = "sim";
 	info->wall_clock_ns = WALL_CLOCK_NS;
 	info->clock_hz = 1000000000;
+}
+
+void sim_memory_fini(void)
+{
+#ifdef SIM_ASAN
+	__asan_unpoison_memory_region((void *)SIM_PHYS_BASE, sim_memory_bytes);
+#endif
+	host_unmap(SIM_PHYS_BASE, sim_memory_bytes);
+	host_unmap(SIM_GATE_BASE, 2 * PAGE_BYTES);
+	close(sim_memory_fd);
 }

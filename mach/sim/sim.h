@@ -51,6 +51,7 @@ struct sim_options {
 	bool quiet;
 	bool full; /* programs that enumerate do it in full */
 	bool trace;
+	bool embedded; /* many runs in one process: sim_run returns, the caller watches over host time */
 };
 
 extern struct sim_options sim_options;
@@ -130,8 +131,11 @@ extern struct sim sim;
 void sim_engine_init(void);
 /* Start the CPU on its own stack at `start_ns`. */
 void vcpu_start(struct vcpu *cpu, u64 start_ns);
-/* Run the first CPU; does not return. */
-NORETURN void sim_engine_run(void);
+/* Run the first CPU. Returns when the run is left. */
+void sim_engine_run(void);
+/* From a CPU's stack, or a signal's: back to the caller of sim_engine_run. */
+NORETURN void sim_engine_leave(void);
+void sim_engine_fini(void);
 /* Local time of the running CPU. */
 u64 sim_now(void);
 /* Pass virtual time on the running CPU, without a switch. */
@@ -240,7 +244,9 @@ bool sim_steps_fine(void);
 extern int sim_memory_fd;
 extern u64 sim_memory_bytes;
 void sim_memory_init(struct boot_info *info);
+void sim_memory_fini(void);
 void sim_space_init(void);
+void sim_space_fini(void);
 /* Leaf entry for a user address of the space, 0 when there is none. */
 u64 sim_space_walk(const struct mach_space *space, u64 va);
 
@@ -251,6 +257,8 @@ void sim_console_init(void);
 void sim_console_idle(u64 next_ns);
 /* Why input is still outstanding, for a report of a deadlock; NULL when there is none. */
 const char *sim_console_waits_for(void);
+/* What was written last, without a 0 at its end. */
+const char *sim_console_recent(u32 *bytes);
 /* The run ends: everything out, the terminal as it was. */
 void sim_console_close(void);
 
@@ -290,7 +298,11 @@ struct host_time {
 struct host_time sim_host_time(void);
 extern struct host_time sim_host_start;
 
-/* One run with sim_options; does not return (main.c calls it in the process or a child). */
-NORETURN void sim_run(void);
+/*
+ * One run with sim_options and *sim_result. Ends the process with the exit code (main.c calls it in a child), or, embedded,
+ * returns it; then nothing of the run is left on the host but the content of the simulator's and the core's variables,
+ * which the caller sets back before the next run.
+ */
+u32 sim_run(void);
 
 #endif

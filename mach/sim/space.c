@@ -27,6 +27,15 @@ void sim_space_init(void)
 		sim_die(SIM_EXIT_ERROR, "no host memory");
 }
 
+void sim_space_fini(void)
+{
+	for (u32 window = 0; window < WINDOWS_MAX; window++) {
+		if ((windows_used[window / 64] >> window % 64 & 1) != 0)
+			host_unmap(SIM_WINDOWS_BASE + window * SIM_WINDOW_BYTES, SIM_WINDOW_BYTES);
+	}
+	free(frame_stale);
+}
+
 /* --- stale translations --------------------------------------------------------------------------------------- */
 
 static void stale_add(struct vcpu *cpu, u64 va, u64 frame)

@@ -81,6 +81,8 @@ void sim_end(u32 exit_code)
 					   sim.hash,	exit_code, 1 };
 	fflush(stdout);
 	fflush(stderr);
+	if (sim_options.embedded)
+		sim_engine_leave();
 	_exit((int)exit_code);
 }
 
