@@ -133,7 +133,7 @@ static void keep_place(uint64_t address)
 }
 
 /* The handle of that number among those of the type; if there is none, any. */
-static uint64_t handle_of_type(uint32_t iface, uint32_t number)
+static uint64_t handle_of_type(uint32_t iface, uint64_t number)
 {
 	uint64_t found[POOL];
 	uint32_t n = 0;
@@ -147,7 +147,7 @@ static uint64_t handle_of_type(uint32_t iface, uint32_t number)
 static uint64_t handle_of(uint8_t byte, uint32_t iface)
 {
 	const struct capos_startup *record = startup();
-	uint32_t number = byte & 63u;
+	uint64_t number = byte & 63u;
 
 	switch (byte >> 6) {
 	case HANDLE_RIGHT_TYPE:
@@ -176,7 +176,7 @@ static _Noreturn void lone(uint64_t argument)
 
 /* --- words -------------------------------------------------------------------------------------------------------------- */
 
-static uint64_t deadline(struct worker *w, uint32_t number)
+static uint64_t deadline(const struct worker *w, uint64_t number)
 {
 	static const uint32_t span_ns[] = { 0, 1, 100, 1000, 2000, 5000, 10000, 20000 };
 	uint64_t scale = w->action->flags & ACTION_LONG_DEADLINE ? 16 : 1;
@@ -193,7 +193,7 @@ static uint64_t deadline(struct worker *w, uint32_t number)
 	}
 }
 
-static uint64_t edge(uint32_t number, struct worker *w)
+static uint64_t edge(uint64_t number, const struct worker *w)
 {
 	switch (number) {
 	case 0:
@@ -233,7 +233,7 @@ static uint64_t edge(uint32_t number, struct worker *w)
 
 /* What a method wants: h a handle, e an endpoint, m memory, r rights, d a deadline, a an address to map at, w one to write to,
  * n bytes of pages, o an offset of pages, b few bytes, p protection, c a CPU, f flags, i an interface, x code, k a stack, z zero. */
-static uint64_t wanted_word(struct worker *w, char wish, uint32_t number)
+static uint64_t wanted_word(struct worker *w, char wish, uint64_t number)
 {
 	switch (wish) {
 	case 'h':
@@ -277,7 +277,7 @@ static uint64_t wanted_word(struct worker *w, char wish, uint32_t number)
 
 static uint64_t some_word(struct worker *w, uint8_t byte, char wish)
 {
-	uint32_t number = byte & 15u;
+	uint64_t number = byte & 15u;
 
 	switch (byte >> 4) {
 	case 0:
