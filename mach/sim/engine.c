@@ -342,10 +342,11 @@ void vcpu_start(struct vcpu *cpu, u64 start_ns)
 	heap_insert(cpu, start_ns);
 }
 
-/* Whoever called sim_engine_run; its stack as ASan knows it. */
-static struct vcpu host;
+static struct vcpu host; /* whoever called sim_engine_run */
+#ifdef SIM_ASAN
 static const void *host_stack;
 static size_t host_stack_bytes;
+#endif
 
 void vcpu_main(void)
 {
