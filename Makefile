@@ -302,14 +302,6 @@ $(F)/boot.cpio: build/sim/debug/manifests/fuzzcalls.dtb build/sim/debug/stripped
 	$(call say,CPIO,$@)
 	$(Q)tools/mkarchive $@ $^
 
-# The program with all cases that tools/fuzz has packed, for QEMU.
-$(K)/fuzz/cases.o: $(F)/cases.bin
-	@mkdir -p $(@D)
-	$(Q)printf '.section .rodata.cases,"a"\n.balign 16\n.globl fuzz_slot\nfuzz_slot: .incbin "$<"\n' | $(CC) -x assembler -c -o $@ -
-$(K)/fuzz/fuzzcalls: $(filter-out %/cases.o,$(call obj,$(K)/uobj,$(call program_src,fuzzcalls))) $(K)/fuzz/cases.o $(user_x86_obj) $(musl_lib)
-	$(call say,LD,$@)
-	$(Q)$(CC) $(user_ldflags) -s -o $@ $^
-
 sim_obj := $(call obj,$(S)/obj,$(kernel_src) $(sim_src))
 $(S)/capos-sim: $(sim_obj) $(S)/obj/.flags $(S)/obj/.list
 	$(call say,LD,$@)
@@ -328,6 +320,14 @@ user_x86_obj := $(call obj,$(K)/uobj,$(user_lib_src) $(user_x86_src))
 user_sim_obj := $(call obj,$(S)/uobj,$(user_lib_src) $(user_sim_src))
 $(foreach p,$(programs),$(eval $(call program,$(K),$(p),$(user_x86_obj))))
 $(foreach p,$(programs),$(eval $(call program,$(S),$(p),$(user_sim_obj))))
+
+# The program with all cases that tools/fuzz has packed, for QEMU.
+$(K)/fuzz/cases.o: $(F)/cases.bin
+	@mkdir -p $(@D)
+	$(Q)printf '.section .rodata.cases,"a"\n.balign 16\n.globl fuzz_slot\nfuzz_slot: .incbin "$<"\n' | $(CC) -x assembler -c -o $@ -
+$(K)/fuzz/fuzzcalls: $(filter-out %/cases.o,$(call obj,$(K)/uobj,$(call program_src,fuzzcalls))) $(K)/fuzz/cases.o $(user_x86_obj) $(musl_lib)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(user_ldflags) -s -o $@ $^
 
 $(K)/stripped/%: $(K)/user/%
 	@mkdir -p $(@D)
