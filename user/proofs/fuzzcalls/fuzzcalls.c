@@ -123,7 +123,7 @@ static void report(uint64_t rounds)
 
 static int supervise(uint64_t calls, uint64_t seed)
 {
-	uint64_t unit_ns = on_simulator() ? MS / 2 : 20 * MS, rounds = 0, objects, frames, frames_now = 0;
+	uint64_t unit_ns = on_simulator() ? MS / 2 : 3 * MS, rounds = 0, objects, frames, frames_now = 0;
 	uint32_t count = fuzz_cases()->count;
 	struct shared shared = { 0 };
 	struct usage before;
