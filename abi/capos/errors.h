@@ -269,8 +269,7 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	E(op, m, MISSING_RIGHTS, CAPOS_DETAIL_HANDLE, w, "a handle that goes along has no right to be granted")      \
 	E(op, m, NO_SLOTS, 0, w, "the other side accepts fewer capabilities")                                        \
 	E(op, m, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, w, "the other side's slots are used up")                         \
-	E(op, m, NO_MEMORY, 0, w, "the machine has no frame left")                                                   \
-	E(op, m, DYING, 0, w, "capabilities go along, and the other side is ending")
+	E(op, m, NO_MEMORY, 0, w, "the machine has no frame left")
 
 #define CAPOS_ERRORS_op(E, R)                                                                                        \
 	CAPOS_ERRORS_PORT_(E, call, BOTH)                                                                            \

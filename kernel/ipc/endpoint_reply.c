@@ -64,8 +64,8 @@ static u16 take_call(struct endpoint *endpoint, struct thread *server, struct re
 		}
 		spin_unlock(&endpoint->object.lock);
 		status = cap_transfer_commit(process, reply->cap, reply->cap_count, reply->handle);
-		if (status != CAPOS_STATUS_OK)
-			return status;
+		if (status != CAPOS_STATUS_OK) /* dying is the caller, not the server */
+			return status == CAPOS_STATUS_DYING ? CAPOS_STATUS_NOT_SERVING : status;
 		inserted = process;
 		status = CAPOS_STATUS_NOT_SERVING;
 	}

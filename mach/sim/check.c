@@ -94,7 +94,7 @@ bool fault_inject_alloc(void)
 {
 	static const u64 share_per_million[] = { 0, 0, 1000, 10000 };
 
-	if (sim_step_fails())
+	if (sim.no_memory || sim_step_fails())
 		return true;
 	if (sim_options.faults < 2 || sim.still || sim.solo || sim_now() < ALLOC_GRACE_NS)
 		return false;

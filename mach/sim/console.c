@@ -3,7 +3,7 @@
  * The console: the core's output to stdout, and input from a script or a terminal. Its interrupts go to CPU 0.
  *
  * A script is a file of lines. `@expect TEXT` waits until TEXT has appeared in the output since the last input;
- * `@wait MS` lets virtual time pass; any other line is typed with a newline at its end (escapes: \r \n \t \e \xNN,
+ * `@wait MS` lets virtual time pass; `@memory none` lets every allocation fail until `@memory back`; any other line is typed with a newline at its end (escapes: \r \n \t \e \xNN,
  * and \c at the end for no newline). A line is typed at once after an @expect that was met, else when all CPUs are
  * idle.
  */
@@ -135,7 +135,8 @@ static void script_step(bool idle)
 			return;
 		}
 		char *line = script.at, *end = strchr(line, '\n');
-		bool command = strncmp(line, "@expect ", 8) == 0 || strncmp(line, "@wait ", 6) == 0;
+		bool command = strncmp(line, "@expect ", 8) == 0 || strncmp(line, "@wait ", 6) == 0 ||
+			       strncmp(line, "@memory ", 8) == 0;
 		if (!command && !idle && !script.prompted)
 			return;
 		script.at = end != NULL ? end + 1 : line + strlen(line);
@@ -147,6 +148,8 @@ static void script_step(bool idle)
 		} else if (strncmp(line, "@wait ", 6) == 0) {
 			script.wait_until_ns = now_at_least() + strtoull(line + 6, NULL, 10) * 1000000;
 			input_event(script.wait_until_ns);
+		} else if (strncmp(line, "@memory ", 8) == 0) {
+			sim.no_memory = strcmp(line + 8, "none") == 0;
 		} else {
 			script.prompted = false;
 			type_line(line);

@@ -124,6 +124,7 @@ struct sim {
 	u64 events;
 	u64 hash;
 	u64 alloc_fail_per_million;
+	bool no_memory; /* the script of the console says so: every frame_alloc fails */
 };
 
 extern struct sim sim;

@@ -356,6 +356,14 @@ static int child_ring(int argc, char **argv)
 	return CODE_BROKEN;
 }
 
+/* Takes the console, says so, and keeps it. */
+static int child_own(int argc, char **argv)
+{
+	must(console_take(cap_need("console")));
+	must(notification_signal(cap_need("bell"), 1));
+	return child_sleep(argc, argv);
+}
+
 int main(int argc, char **argv)
 {
 	const struct {
@@ -367,7 +375,7 @@ int main(int argc, char **argv)
 		{ "trap", child_trap },	    { "threads", child_threads },   { "fill", child_fill },
 		{ "serve", child_serve },   { "call", child_call },	    { "bell", child_bell },
 		{ "lock", child_lock },	    { "pingpong", child_pingpong }, { "nest", child_nest },
-		{ "family", child_family }, { "ring", child_ring },
+		{ "family", child_family }, { "ring", child_ring },	    { "own", child_own },
 	};
 
 	for (size_t i = 0; argc > 1 && i < COUNT_OF(modes); i++)

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT kernel/cap/errors.c */
+/* SPDX-License-Identifier: MIT */
 /* LINK: kernel/cap/call.c kernel/cap/cap_table.c kernel/cap/transfer.c kernel/cap/grant.c kernel/cap/table.c kernel/cap/object.c kernel/cap/reclaim.c kernel/cap/quota.c kernel/sched/lock.c kernel/cap/errors.c */
 /* Calls as a program makes them: each kind of wrong call has its own answer, and changes nothing. */
 #include "fakes.h"

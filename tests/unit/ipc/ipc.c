@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT kernel/cap/errors.c */
+/* SPDX-License-Identifier: MIT */
 /* LINK: kernel/ipc/endpoint.c kernel/ipc/endpoint_call.c kernel/ipc/endpoint_recv.c kernel/ipc/endpoint_reply.c kernel/ipc/endpoint_end.c kernel/ipc/endpoint_fast.c kernel/ipc/fault.c kernel/ipc/notification.c kernel/ipc/park.c kernel/ipc/ring.c kernel/ipc/ring_op.c kernel/task/wait.c kernel/sched/lend.c kernel/sched/lock.c kernel/cap/errors.c */
 /* The IPC room on real waiters and loans; scheduling, memory and capabilities are fakes. One CPU, threads are data. */
 #include <setjmp.h>

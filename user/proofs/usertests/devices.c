@@ -41,6 +41,53 @@ static void console_readers(void)
 	}
 }
 
+#define NAMES_BAD(method, weak, revoked)                                                                             \
+	FAILS(console, method, INVALID_HANDLE, CAPOS_DETAIL_HANDLE, "a forged handle", .handle = known.console,      \
+	      .word = { FORGED_HANDLE, 1 });                                                                         \
+	FAILS(console, method, STALE_HANDLE, CAPOS_DETAIL_HANDLE, "a stale handle", .handle = known.console,         \
+	      .word = { stale, 1 });                                                                                 \
+	FAILS(console, method, REVOKED, CAPOS_DETAIL_HANDLE, "a revoked handle", .handle = known.console,            \
+	      .word = { revoked, 1 });                                                                               \
+	FAILS(console, method, MISSING_RIGHTS, CAPOS_DETAIL_HANDLE, "a handle without the right",                    \
+	      .handle = known.console, .word = { weak, 1 });                                                         \
+	FAILS(console, method, WRONG_INTERFACE, CAPOS_DETAIL_HANDLE, "a timer", .handle = known.console,             \
+	      .word = { known.timer, 1 })
+
+/* The process and the notification that Ctrl-C is for. */
+static void named(capos_handle stale)
+{
+	capos_handle bell = sample[CAPOS_IFACE_notification], revoked = revoked_handle(bell);
+	capos_handle weak = with_rights(bell, CAPOS_RIGHT_WAIT);
+
+	NAMES_BAD(set_interrupt, weak, revoked);
+	FAILS(console, set_interrupt, BAD_ARGUMENT, 1, "no bits", .handle = known.console, .word = { bell });
+	drop(weak);
+	drop(revoked);
+	revoked = revoked_handle(sample[CAPOS_IFACE_process]);
+	weak = with_rights(sample[CAPOS_IFACE_process], CAPOS_RIGHT_READ);
+	NAMES_BAD(set_foreground, weak, revoked);
+	drop(weak);
+	drop(revoked);
+}
+
+/* A child takes the console until it is killed. */
+static void owned_by_another(void)
+{
+	struct capos_spawn spawn;
+	capos_handle owner = 0, bell = sample[CAPOS_IFACE_notification];
+	uint64_t bits;
+
+	child_init(&spawn, "own");
+	(void)spawn_grant(&spawn, "console", known.console, CAPOS_RIGHT_CONTROL);
+	(void)spawn_grant(&spawn, "bell", bell, CAPOS_RIGHT_SIGNAL);
+	insist(spawn_start(&spawn, &owner, NULL));
+	must(notification_wait(bell, CAPOS_NEVER, &bits));
+	REFUSES(console, take, CAPOS_CONSOLE_OWNED, 0, "another process has it", .handle = known.console);
+	REFUSES(console, read, CAPOS_CONSOLE_NOT_OWNER, 0, "another process has it", .handle = known.console);
+	(void)process_kill(owner, 0);
+	(void)child_end(owner);
+}
+
 static void console(void)
 {
 	static const char line[] = "# a line by console.write\n";
@@ -50,19 +97,18 @@ static void console(void)
 
 	expect_good(console_write(known.console, line, sizeof(line) - 1, &written), "console.write");
 	tap_ok(written == sizeof(line) - 1, "writes all bytes");
-	expect_iresult(console_read(known.console, 0, bytes, &count), CAPOS_CONSOLE_NOT_OWNER, "read by a non-owner");
-	expect_iresult(console_give(known.console), CAPOS_CONSOLE_NOT_OWNER, "give by a non-owner");
+	REFUSES(console, read, CAPOS_CONSOLE_NOT_OWNER, 0, "nobody owns it", .handle = known.console);
+	REFUSES(console, give, CAPOS_CONSOLE_NOT_OWNER, 0, "nobody owns it", .handle = known.console);
+	REFUSES(console, set_foreground, CAPOS_CONSOLE_NOT_OWNER, 0, "nobody owns it", .handle = known.console);
+	REFUSES(console, set_interrupt, CAPOS_CONSOLE_NOT_OWNER, 0, "nobody owns it", .handle = known.console);
 	expect_good(console_take(known.console), "take");
-	expect_status(console_read(known.console, 0, bytes, &count), WOULD_BLOCK, "read with deadline 0");
-	expect_status(console_read(known.console, 1, bytes, &count), TIMED_OUT, "read with a deadline in the past");
+	FAILS(console, read, WOULD_BLOCK, 0, "deadline 0", .handle = known.console);
+	FAILS(console, read, TIMED_OUT, 0, "a deadline in the past", .handle = known.console, .word = { 1 },
+	      .deadline_ns = 1);
 	expect_status(console_read(known.console, now_ns() + MS, bytes, &count), TIMED_OUT, "read with a deadline");
-	expect_status(console_set_foreground(known.console, FORGED_HANDLE), INVALID_HANDLE,
-		      "a forged foreground job");
-	expect_status(console_set_foreground(known.console, known.timer), WRONG_INTERFACE,
-		      "a timer as foreground job");
+	named(stale);
 	expect_good(console_set_foreground(known.console, sample[CAPOS_IFACE_process]), "a foreground job");
 	expect_good(console_set_foreground(known.console, 0), "and none");
-	expect_status(console_set_interrupt(known.console, stale, 1), STALE_HANDLE, "a stale notification");
 	expect_good(console_set_interrupt(known.console, bell, 1), "a notification for Ctrl-C");
 	expect_good(console_set_interrupt(known.console, 0, 0), "and none");
 	console_readers();
@@ -83,7 +129,8 @@ static void log_lines(void)
 	uint64_t at = 0, found = 0, guard = 0;
 
 	expect_good(log_write(known.log, 3, "usertests: a line of the log", 28), "log.write");
-	expect_detail(log_write(known.log, 99, "x", 1), BAD_ARGUMENT, 0, "a level that is not there");
+	FAILS(log, write, BAD_ARGUMENT, 0, "no such level", .handle = known.log, .word = { 99 }, .message = "x",
+	      .bytes = 1);
 	for (; guard < 5000 && result_ok(log_read(known.log, at, &entry)) && entry.next != at; guard++) {
 		if (ends_with(entry.text, "usertests: a line of the log"))
 			found++;
@@ -107,9 +154,9 @@ static void entropy(void)
 		(void)entropy_read(known.entropy, 8, two);
 		tap_ok(memcmp(one, two, sizeof(one)) != 0, "two reads differ");
 	}
-	expect_detail(entropy_read(known.entropy, 0, one), BAD_ARGUMENT, 0, "no words");
-	expect_detail(entropy_read(known.entropy, 9, one), BAD_ARGUMENT, 0, "nine words");
-	expect_detail(entropy_read(known.entropy, CAPOS_NEVER, one), BAD_ARGUMENT, 0, "2^64 - 1 words");
+	FAILS(entropy, read, BAD_ARGUMENT, 0, "no words", .handle = known.entropy);
+	FAILS(entropy, read, BAD_ARGUMENT, 0, "nine words", .handle = known.entropy, .word = { 9 });
+	FAILS(entropy, read, BAD_ARGUMENT, 0, "2^64 - 1 words", .handle = known.entropy, .word = { CAPOS_NEVER });
 }
 
 static void trace(void)
@@ -140,8 +187,9 @@ static void trace(void)
 	tap_ok(calls >= 20, "trace.read finds the calls (%lu)", (unsigned long)calls);
 	tap_ok(forward, "in the order of time");
 	expect_good(trace_control(known.trace, former, NULL), "the former mask");
-	expect_detail(trace_read(known.trace, 1u << 20, 0, records, NULL, NULL, NULL), BAD_ARGUMENT, 0,
-		      "a CPU that is not there");
+	FAILS(trace, read, BAD_ARGUMENT, 0, "a CPU that is not there", .handle = known.trace, .word = { 1u << 20 });
+	FAILS(trace, control, BAD_ARGUMENT, 0, "an event that is not there", .handle = known.trace,
+	      .word = { 1ull << 63 });
 }
 
 static void sessions(void)
@@ -161,12 +209,12 @@ static void sessions(void)
 	expect_good(user_session_info(session, &info), "info");
 	tap_ok(info.id == id && info.account_id == 7 && info.alive == 1 && strcmp(info.name, "tester") == 0,
 	       "is true");
-	expect_iresult(session_manager_create(known.session_manager, 8, "tester", NULL, NULL),
-		       CAPOS_SESSION_UNKNOWN_ACCOUNT, "an unknown account");
-	expect_iresult(session_manager_create(known.session_manager, 7, "teste", NULL, NULL),
-		       CAPOS_SESSION_UNKNOWN_ACCOUNT, "another's name");
+	REFUSES(session_manager, create, CAPOS_SESSION_UNKNOWN_ACCOUNT, 0, "an unknown account",
+		.handle = known.session_manager, .word = { 8 }, .message = "tester", .bytes = 6);
+	REFUSES(session_manager, create, CAPOS_SESSION_UNKNOWN_ACCOUNT, 0, "another's name",
+		.handle = known.session_manager, .word = { 7 }, .message = "teste", .bytes = 5);
 	expect_good(user_session_logout(session), "logout");
-	expect_iresult(user_session_logout(session), CAPOS_SESSION_ENDED, "logout twice");
+	REFUSES(user_session, logout, CAPOS_SESSION_ENDED, 0, "logout twice", .handle = session);
 	expect_good(user_session_info(session, &info), "info after logout");
 	tap_ok(info.alive == 0, "says so");
 
@@ -174,13 +222,16 @@ static void sessions(void)
 
 	child_init(&spawn, "exit 0");
 	spawn.session = session;
-	expect_iresult(spawn_start(&spawn, NULL, NULL), CAPOS_SPAWN_SESSION_ENDED, "spawn in an ended session");
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_SESSION_ENDED, 0, "in an ended session",
+		.handle = known.process_spawner, .message = &spawn,
+		.bytes = offsetof(struct capos_spawn, grants) + sizeof(struct capos_grant));
 	destroy(session);
 	tap_returns(before, "sessions gave everything back");
 }
 
 void test_devices(void)
 {
+	owned_by_another();
 	console();
 	log_lines();
 	entropy();

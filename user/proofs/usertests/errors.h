@@ -26,10 +26,13 @@ struct attempt {
 	uint32_t caps; /* this many capabilities go along: */
 	capos_handle cap;
 	uint64_t deadline_ns; /* of the ring entry; the call's is in a word */
-	bool serving;	      /* a failed attempt may receive: its words and message area are not compared */
+	uint16_t exception;   /* op.call: the interface result that the server gives */
+	bool served;	      /* it did something, as its line in capos/errors.h says: only the result is compared */
 };
 
 void attempt_fails(const char *file, int line, const struct attempt *attempt, unsigned ways, const char *when);
+
+extern bool memory_was_gone; /* this run is about NO_MEMORY */
 
 /* Errors whose attempts are made elsewhere are produced all the same. */
 void error_produced(const struct attempt *attempt, enum capos_way way);
@@ -57,7 +60,7 @@ void error_produced(const struct attempt *attempt, enum capos_way way);
 #define REFUSES_BY(way, i, m, result, detail, when, ...)                                                             \
 	ATTEMPT_(i, m, CAPOS_STATUS_OK, result, detail, CAPOS_WAY_##way, when, __VA_ARGS__)
 
-/* The kinds of bad handles, made once: never valid, released, revoked (of the type given), and a good one of another type. */
+/* A handle to the same object whose authority was revoked. */
 capos_handle revoked_handle(capos_handle good);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* system_info: machine, CPUs, memory, processes and threads; and calls that are no calls. */
+/* system_info: machine, CPUs, memory, processes and threads. */
 #include "usertests.h"
 
 static void cpus(void)
@@ -71,26 +71,6 @@ static void lists(void)
 	tap_ok(count == 0 && next == 0, "none");
 }
 
-/* Ops that take no handle, with everything that can be wrong with them. */
-static void odd_calls(void)
-{
-	uint64_t word[CAPOS_WORDS] = { 0 };
-	const unsigned ops[] = { CAPOS_OP_RECV, CAPOS_OP_ENTER, CAPOS_OP_YIELD };
-
-	for (unsigned i = 0; i < COUNT_OF(ops); i++) {
-		struct capos_result r = call_words(sample[CAPOS_IFACE_endpoint],
-						   CAPOS_CALL_WORD(0, 0, ops[i], 1, CAPOS_CALL_EXCEPTION), word);
-
-		tap_ok(IS(r, BAD_ARGUMENT), "op %u with a reply's flag: %s", ops[i], status_name(r.status));
-		r = call_words(sample[CAPOS_IFACE_endpoint], CAPOS_CALL_WORD(0, 0, ops[i], 15, 0), word);
-		tap_ok(IS(r, BAD_SIZE), "op %u with 15 words: %s", ops[i], status_name(r.status));
-	}
-	expect_status(call_words(0, CAPOS_CALL_WORD(0, 0, 15, 0, 0xff), word), UNKNOWN_METHOD, "op 15, all flags");
-	expect_status(call_words(known.caps, ~0ull, word), UNKNOWN_METHOD, "a call word of all ones");
-	yield();
-	tap_ok(true, "yield");
-}
-
 void test_info(void)
 {
 	struct capos_machine_info machine = { 0 };
@@ -102,5 +82,4 @@ void test_info(void)
 	cpus();
 	memory();
 	lists();
-	odd_calls();
 }

@@ -11,13 +11,14 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } groups[] = {
-	{ "generic", test_generic }, { "cap", test_cap },
-	{ "memory", test_memory },   { "space", test_space },
-	{ "thread", test_thread },   { "process", test_process },
-	{ "timer", test_timer },     { "notification", test_notification },
-	{ "park", test_park },	     { "endpoint", test_endpoint },
-	{ "ring", test_ring },	     { "devices", test_devices },
-	{ "info", test_info },	     { "errors", test_errors },
+	{ "generic", test_generic },	 { "cap", test_cap },
+	{ "memory", test_memory },	 { "space", test_space },
+	{ "thread", test_thread },	 { "process", test_process },
+	{ "timer", test_timer },	 { "notification", test_notification },
+	{ "park", test_park },		 { "endpoint", test_endpoint },
+	{ "ring", test_ring },		 { "devices", test_devices },
+	{ "info", test_info },		 { "quota", test_quota },
+	{ "no-memory", test_no_memory }, { "errors", test_errors },
 };
 
 static void make_samples(void)
@@ -68,7 +69,7 @@ static bool wanted(const char *name, int argc, char **argv)
 	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], name) == 0)
 			return true;
-	return argc < 2;
+	return argc < 2 && strcmp(name, "no-memory") != 0;
 }
 
 int main(int argc, char **argv)
@@ -76,6 +77,8 @@ int main(int argc, char **argv)
 	cap_need("timer");
 	cap_need("system_info");
 	tap_plan(0);
+	if (wanted("growth", argc, argv))
+		test_growth();
 	warm_up();
 	make_samples();
 	for (size_t i = 0; i < COUNT_OF(groups); i++) {

@@ -72,11 +72,12 @@ void test_notification(void)
 	uint64_t bits = 99, deadline;
 
 	insist(factory_notification(known.factory, &bell));
-	expect_detail(notification_signal(bell, 0), BAD_ARGUMENT, 0, "signal no bits");
+	FAILS(notification, signal, BAD_ARGUMENT, 0, "no bits", .handle = bell);
 	expect_good(notification_poll(bell, &bits), "poll");
 	tap_ok(bits == 0, "nothing is there");
-	expect_status(notification_wait(bell, 0, &bits), WOULD_BLOCK, "wait with deadline 0");
-	expect_status(notification_wait(bell, 1, &bits), TIMED_OUT, "wait with a deadline in the past");
+	FAILS(notification, wait, WOULD_BLOCK, 0, "deadline 0", .handle = bell);
+	FAILS(notification, wait, TIMED_OUT, 0, "a deadline in the past", .handle = bell, .word = { 1 },
+	      .deadline_ns = 1);
 	deadline = now_ns() + 2 * MS;
 	expect_status(notification_wait(bell, deadline, &bits), TIMED_OUT, "wait with a deadline");
 	tap_ok(now_ns() >= deadline, "is not early");

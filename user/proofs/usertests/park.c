@@ -53,24 +53,26 @@ static void bad_addresses(void)
 
 	for (unsigned i = 0; i < COUNT_OF(bad); i++) {
 		const uint32_t *at = (const uint32_t *)bad[i];
-		struct capos_result r = park_space_wait(space, at, 0, 0, 0);
+		struct capos_result r;
 
-		tap_ok(IS(r, BAD_ADDRESS), "wait at a %s address: %s", names[i], status_name(r.status));
-		r = park_space_wait(space, at, 0, 0, CAPOS_PARK_SHARED);
-		tap_ok(IS(r, BAD_ADDRESS), "shared wait at a %s address: %s", names[i], status_name(r.status));
-		r = park_space_wake(space, at, 1, CAPOS_PARK_SHARED, NULL);
-		tap_ok(IS(r, BAD_ADDRESS), "shared wake at a %s address: %s", names[i], status_name(r.status));
+		FAILS(park_space, wait, BAD_ADDRESS, 0, names[i], .handle = space, .word = { bad[i] });
+		FAILS(park_space, wait, BAD_ADDRESS, 0, names[i], .handle = space,
+		      .word = { bad[i], 0, 0, CAPOS_PARK_SHARED });
+		FAILS(park_space, wake, BAD_ADDRESS, 0, names[i], .handle = space,
+		      .word = { bad[i], 1, CAPOS_PARK_SHARED });
 		r = park_space_wake(space, at, 1, 0, &woken);
 		tap_ok(IS(r, BAD_ADDRESS) || (result_ok(r) && woken == 0), "wake at a %s address", names[i]);
 	}
-	expect_detail(park_space_wait(space, (const uint32_t *)((uintptr_t)&word + 2), 0, 0, 0), BAD_ARGUMENT, 0,
-		      "wait at a misaligned address");
-	expect_detail(park_space_wake(space, (const uint32_t *)((uintptr_t)&word + 1), 1, 0, NULL), BAD_ARGUMENT, 0,
-		      "wake at a misaligned address");
-	expect_detail(park_space_wait(space, &word, 0, 0, 2), BAD_ARGUMENT, 3, "wait with unknown flags");
-	expect_detail(park_space_wake(space, &word, 1, 4, NULL), BAD_ARGUMENT, 2, "wake with unknown flags");
-	expect_status(park_space_wait(space, &word, 0, 0, CAPOS_PARK_SHARED), BAD_ADDRESS,
-		      "a shared wait on private memory");
+	FAILS(park_space, wait, BAD_ARGUMENT, 0, "a misaligned address", .handle = space,
+	      .word = { (uintptr_t)&word + 2 });
+	FAILS(park_space, wake, BAD_ARGUMENT, 0, "a misaligned address", .handle = space,
+	      .word = { (uintptr_t)&word + 1, 1 });
+	FAILS(park_space, wait, BAD_ARGUMENT, 1, "more than 32 bits", .handle = space,
+	      .word = { (uintptr_t)&word, 1ull << 32 });
+	FAILS(park_space, wait, BAD_ARGUMENT, 3, "a flag", .handle = space, .word = { (uintptr_t)&word, 0, 0, 2 });
+	FAILS(park_space, wake, BAD_ARGUMENT, 2, "a flag", .handle = space, .word = { (uintptr_t)&word, 1, 4 });
+	FAILS(park_space, wait, BAD_ADDRESS, 0, "shared, in private memory", .handle = space,
+	      .word = { (uintptr_t)&word, 0, 0, CAPOS_PARK_SHARED });
 	insist(block_map(&block, CAPOS_PAGE_BYTES));
 	expect_status(park_space_wait(space, block.address, 0, 0, CAPOS_PARK_SHARED), WOULD_BLOCK,
 		      "a shared wait on a memory object");
@@ -107,10 +109,14 @@ void test_park(void)
 
 	space = known.park;
 	word = 7;
-	expect_iresult(park_space_wait(space, &word, 8, CAPOS_NEVER, 0), CAPOS_PARK_MISMATCH, "the word differs");
-	expect_iresult(park_space_wait(space, &word, 8, 0, 0), CAPOS_PARK_MISMATCH, "it differs, and deadline 0");
-	expect_status(park_space_wait(space, &word, 7, 0, 0), WOULD_BLOCK, "the word is equal, deadline 0");
-	expect_status(park_space_wait(space, &word, 7, 1, 0), TIMED_OUT, "a deadline in the past");
+	REFUSES(park_space, wait, CAPOS_PARK_MISMATCH, 0, "the word differs", .handle = space,
+		.word = { (uintptr_t)&word, 8, CAPOS_NEVER }, .deadline_ns = CAPOS_NEVER);
+	REFUSES(park_space, wait, CAPOS_PARK_MISMATCH, 0, "it differs, and deadline 0", .handle = space,
+		.word = { (uintptr_t)&word, 8 });
+	FAILS(park_space, wait, WOULD_BLOCK, 0, "the word is equal, deadline 0", .handle = space,
+	      .word = { (uintptr_t)&word, 7 });
+	FAILS(park_space, wait, TIMED_OUT, 0, "a deadline in the past", .handle = space,
+	      .word = { (uintptr_t)&word, 7, 1 }, .deadline_ns = 1);
 	deadline = now_ns() + 2 * MS;
 	expect_status(park_space_wait(space, &word, 7, deadline, 0), TIMED_OUT, "a deadline");
 	tap_ok(now_ns() >= deadline, "is not early");

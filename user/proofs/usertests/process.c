@@ -2,6 +2,14 @@
 /* Processes: spawn with good and bad requests, info, kill, wait. What is heavier is in spawntest. */
 #include "errors.h"
 
+#include "../image.h"
+
+/* A request with this many grants' bytes. */
+#define REQUEST(spawn, grants_sent)                                                                                  \
+	.handle = known.process_spawner, .message = &(spawn),                                                        \
+	.bytes = (uint32_t)(offsetof(struct capos_spawn, grants) + (grants_sent) * sizeof(struct capos_grant))
+#define FIELD(name) CAPOS_DETAIL_FIELD(name)
+
 static struct capos_result raw_spawn(const struct capos_spawn *spawn, size_t bytes)
 {
 	message_put(spawn, bytes);
@@ -24,12 +32,13 @@ static void life(void)
 	tap_ok(info.id == id && info.parent_id == startup()->process_id && info.state == 2 &&
 		       strcmp(info.name, "child") == 0 && info.memory_limit == 512u << 10 && info.slots_limit == 48,
 	       "names it, its parent, its limits");
-	expect_status(process_wait(process, 0, &end), WOULD_BLOCK, "wait with deadline 0");
-	expect_status(process_wait(process, 1, &end), TIMED_OUT, "wait with a deadline in the past");
+	FAILS(process, wait, WOULD_BLOCK, 0, "deadline 0", .handle = process);
+	FAILS(process, wait, TIMED_OUT, 0, "a deadline in the past", .handle = process, .word = { 1 },
+	      .deadline_ns = 1);
 	deadline = now_ns() + 3 * MS;
 	expect_status(process_wait(process, deadline, &end), TIMED_OUT, "wait with a deadline");
 	tap_ok(now_ns() >= deadline, "is not early");
-	expect_detail(process_kill(process, 1ull << 32), BAD_ARGUMENT, 0, "kill with a code over 32 bits");
+	FAILS(process, kill, BAD_ARGUMENT, 0, "a code over 32 bits", .handle = process, .word = { 1ull << 32 });
 	expect_good(process_kill(process, 77), "kill");
 	expect_good(process_wait(process, CAPOS_NEVER, &end), "wait");
 	tap_ok(ended(end, CAPOS_EXIT_KILLED, 77), "killed, with the code");
@@ -51,35 +60,86 @@ static void requests(void)
 	child_init(&good, "exit 0");
 	spawn = good;
 	copy_name(spawn.program, sizeof(spawn.program), "nosuch");
-	expect_iresult(spawn_start(&spawn, NULL, NULL), CAPOS_SPAWN_UNKNOWN_PROGRAM, "an unknown program");
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_UNKNOWN_PROGRAM, 0, "an unknown program", REQUEST(spawn, 1));
 	spawn = good;
 	memset(spawn.program, 'x', sizeof(spawn.program));
-	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "a name without an end");
+	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(program), "a name without an end", REQUEST(spawn, 1));
+	spawn = good;
+	spawn.image = sample[CAPOS_IFACE_memory_object];
+	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(image), "a name and an image", REQUEST(spawn, 1));
 	spawn = good;
 	memset(spawn.args, 'x', sizeof(spawn.args));
-	expect_status(spawn_start(&spawn, NULL, NULL), BAD_ARGUMENT, "arguments without an end");
+	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(args), "arguments without an end", REQUEST(spawn, 1));
 	spawn = good;
 	spawn.flags = 1;
-	expect_status(spawn_start(&spawn, NULL, NULL), BAD_ARGUMENT, "unknown flags");
+	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(flags), "a flag", REQUEST(spawn, 1));
 	spawn = good;
 	spawn.cpu = 1u << 20;
-	expect_status(spawn_start(&spawn, NULL, NULL), BAD_ARGUMENT, "a CPU that is not there");
+	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(cpu), "a CPU that is not there", REQUEST(spawn, 1));
+	spawn = good;
+	spawn.grant_count = CAPOS_SPAWN_GRANTS + 1;
+	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(grant_count), "a grant too many", REQUEST(spawn, 10));
+	spawn.grant_count = ~0u;
+	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(grant_count), "4 billion grants", REQUEST(spawn, 10));
 	spawn = good;
 	expect_status(raw_spawn(&spawn, head - 1), BAD_SIZE, "a request cut in its head");
 	expect_status(raw_spawn(&spawn, head + sizeof(struct capos_grant) - 1), BAD_SIZE, "cut in a grant");
 	spawn.grant_count = 2;
 	expect_status(raw_spawn(&spawn, head + sizeof(struct capos_grant)), BAD_SIZE, "more grants said than sent");
-	spawn.grant_count = CAPOS_SPAWN_GRANTS + 1;
-	tap_ok(!result_ok(raw_spawn(&spawn, sizeof(spawn))), "too many grants");
-	spawn.grant_count = ~0u;
-	tap_ok(!result_ok(raw_spawn(&spawn, sizeof(spawn))), "4 billion grants");
-	spawn = good;
-	spawn.session = FORGED_HANDLE;
-	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "a forged session");
-	spawn = good;
-	spawn.session = known.timer;
-	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "a timer as session");
 	tap_unchanged(before, "refused requests change nothing");
+}
+
+/* The handles of the image and of the session, of each bad kind. */
+static void named_handles(void)
+{
+	struct capos_spawn image, session;
+	capos_handle memory = sample[CAPOS_IFACE_memory_object], stale = stale_handle(), gone;
+
+	child_init(&session, "exit 0");
+	image = session;
+	memset(image.program, 0, sizeof(image.program));
+	FAILS(process_spawner, spawn, INVALID_HANDLE, FIELD(image), "no program at all", REQUEST(image, 1));
+	image.image = FORGED_HANDLE;
+	FAILS(process_spawner, spawn, INVALID_HANDLE, FIELD(image), "a forged image", REQUEST(image, 1));
+	image.image = stale;
+	FAILS(process_spawner, spawn, STALE_HANDLE, FIELD(image), "a stale image", REQUEST(image, 1));
+	image.image = known.timer;
+	FAILS(process_spawner, spawn, WRONG_INTERFACE, FIELD(image), "a timer as image", REQUEST(image, 1));
+	image.image = gone = revoked_handle(memory);
+	FAILS(process_spawner, spawn, REVOKED, FIELD(image), "a revoked image", REQUEST(image, 1));
+	drop(gone);
+	image.image = gone = with_rights(memory, CAPOS_RIGHT_WRITE);
+	FAILS(process_spawner, spawn, MISSING_RIGHTS, FIELD(image), "an image that cannot be read",
+	      REQUEST(image, 1));
+	drop(gone);
+	image.image = memory;
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_IMAGE, 0, "a page of zeros", REQUEST(image, 1));
+	session.session = FORGED_HANDLE;
+	FAILS(process_spawner, spawn, INVALID_HANDLE, FIELD(session), "a forged session", REQUEST(session, 1));
+	session.session = stale;
+	FAILS(process_spawner, spawn, STALE_HANDLE, FIELD(session), "a stale session", REQUEST(session, 1));
+	session.session = known.timer;
+	FAILS(process_spawner, spawn, WRONG_INTERFACE, FIELD(session), "a timer as session", REQUEST(session, 1));
+	session.session = gone = revoked_handle(sample[CAPOS_IFACE_user_session]);
+	FAILS(process_spawner, spawn, REVOKED, FIELD(session), "a revoked session", REQUEST(session, 1));
+	drop(gone);
+}
+
+/* An image that is good but for the ABI that it was made for. */
+static void other_abi(void)
+{
+	struct capos_spawn spawn;
+	struct block block;
+
+	insist(block_map(&block, IMAGE_BYTES));
+	make_image(block.address);
+	((uint32_t *)((uintptr_t)block.address + 512))[5] = CAPOS_ABI_VERSION + 1;
+	child_init(&spawn, "");
+	memset(spawn.program, 0, sizeof(spawn.program));
+	spawn.image = block.memory;
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_ABI_MISMATCH, CAPOS_ABI_VERSION + 1, "the next ABI",
+		REQUEST(spawn, 1));
+	block_unmap(&block);
 }
 
 static void grants(void)
@@ -107,18 +167,14 @@ static void grants(void)
 			(struct capos_grant){ .name = "x", .handle = bad[i].handle, .rights = bad[i].rights };
 		spawn.grant_count = 2;
 
-		struct capos_result r = insist_on(spawn_start(&spawn, NULL, NULL));
-
-		tap_ok(r.status == CAPOS_STATUS_OK && r.iresult == CAPOS_SPAWN_BAD_GRANT && r.detail == 1,
-		       "grant of %s: status %s, result %u, detail %u", bad[i].what, status_name(r.status), r.iresult,
-		       r.detail);
+		REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_GRANT, 1, bad[i].what, REQUEST(spawn, 2));
 	}
 	spawn = good;
 	spawn.grants[0].flags = 1;
-	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "a grant with unknown flags");
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_GRANT, 0, "a flag", REQUEST(spawn, 1));
 	spawn = good;
 	memset(spawn.grants[0].name, 'y', sizeof(spawn.grants[0].name));
-	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "a grant whose name has no end");
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_GRANT, 0, "a name without an end", REQUEST(spawn, 1));
 	drop(ungrantable);
 	tap_unchanged(before, "refused grants change nothing");
 }
@@ -131,29 +187,30 @@ static void quotas(void)
 	child_init(&good, "exit 0");
 	spawn = good;
 	spawn.memory_bytes = 1ull << 40;
-	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "a terabyte for a child");
+	FAILS(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "a terabyte for a child",
+	      REQUEST(spawn, 1));
 	spawn.memory_bytes = ~0ull;
 	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY,
 		      "2^64 - 1 bytes for a child");
 	spawn.memory_bytes = 4096;
-	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY,
-		      "too little memory to load the program");
+	FAILS(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "too little memory to load the program",
+	      REQUEST(spawn, 1));
 	spawn = good;
 	spawn.slots = 1u << 30;
-	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "a billion slots");
+	FAILS(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "a billion slots", REQUEST(spawn, 1));
 	spawn = good;
 	spawn.slots = 2;
 	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS,
 		      "fewer slots than the start needs");
 	spawn = good;
 	spawn.threads = 1u << 30;
-	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS, "a billion threads");
+	FAILS(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS, "a billion threads", REQUEST(spawn, 1));
 	spawn = good;
 	spawn.threads = 0;
 	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "no thread at all");
 	spawn = good;
 	spawn.processes = 1u << 30;
-	expect_detail(spawn_start(&spawn, NULL, NULL), QUOTA_EXCEEDED, CAPOS_QUOTA_PROCESSES, "a billion children");
+	FAILS(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_PROCESSES, "a billion children", REQUEST(spawn, 1));
 	tap_unchanged(before, "refused children cost nothing");
 	tap_ok(ended(child_run("fill"), CAPOS_EXIT_NORMAL, 0), "a child fills its own quotas and frees them again");
 	tap_returns(before, "its quota came back whole");
@@ -204,6 +261,8 @@ void test_process(void)
 	tap_ok(there == 0, "is not there");
 	life();
 	requests();
+	named_handles();
+	other_abi();
 	grants();
 	quotas();
 	exhaustion();

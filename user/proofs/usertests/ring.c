@@ -2,6 +2,8 @@
 /* The ring: good entries, and each kind of malformed one. Load and hostile indices are in ringtest. */
 #include "errors.h"
 
+#define OP(op) CAPOS_CALL_WORD(0, 0, CAPOS_OP_##op, 0, 0)
+
 static struct capos_result one(const struct capos_sqe *entry, struct capos_cqe *completion)
 {
 	struct capos_cqe local;
@@ -136,16 +138,44 @@ static void enter(void)
 	expect_good(ring_enter(0, 0), "enter with nothing to do");
 	r = ring_enter(1, 0);
 	tap_ok(IS(r, OK) && r.detail == 0, "enter for a completion, deadline 0, says that none is there");
-	expect_status(ring_enter(1, 1), TIMED_OUT, "enter with a deadline in the past");
+	FAILS(op, enter, TIMED_OUT, 0, "a deadline in the past", .call = OP(ENTER), .word = { 1, 1 });
 	deadline = now_ns() + 2 * MS;
 	expect_status(ring_enter(1, deadline), TIMED_OUT, "enter with a deadline");
 	tap_ok(now_ns() >= deadline, "is not early");
-	r = ring_enter(CAPOS_CQ_ENTRIES + 1, 0);
-	expect_detail(r, BAD_ARGUMENT, 0, "enter for more completions than the queue has");
+}
+
+/* What can be wrong with the operations that use no handle, and with the queues themselves. */
+static void odd_calls(void)
+{
+	struct capos_thread_page *page = self_page();
+
+	FAILS(op, enter, BAD_ARGUMENT, 0, "for more completions than the queue has", .call = OP(ENTER),
+	      .word = { CAPOS_CQ_ENTRIES + 1, 0 });
+	page->sq_tail += CAPOS_SQ_ENTRIES + 1;
+	FAILS(op, enter, BAD_ARGUMENT, 2, "a tail beyond the queue", .call = OP(ENTER));
+	page->sq_tail -= CAPOS_SQ_ENTRIES + 1;
+	page->cq_head += 1;
+	FAILS(op, enter, BAD_ARGUMENT, 3, "a head beyond the tail", .call = OP(ENTER));
+	page->cq_head -= 1;
+	FAILS(op, enter, BAD_ARGUMENT, CAPOS_DETAIL_CALL_WORD, "a flag", .call = OP(ENTER) | 1ull << 58);
+	FAILS(op, enter, BAD_SIZE, 0, "15 words", .call = OP(ENTER) | 15ull << 52);
+	FAILS(op, yield, BAD_ARGUMENT, CAPOS_DETAIL_CALL_WORD, "a flag", .call = OP(YIELD) | 1ull << 58);
+	FAILS(op, yield, BAD_SIZE, 0, "15 words", .call = OP(YIELD) | 15ull << 52);
+	FAILS(op, other, BAD_SIZE, 0, "15 words", .call = CAPOS_CALL_WORD(0, 0, 9, 15, 0));
+	FAILS(op, other, UNKNOWN_METHOD, 0, "op 9", .handle = known.timer, .call = CAPOS_CALL_WORD(0, 0, 9, 0, 0));
+	FAILS(op, other, UNKNOWN_METHOD, 0, "op 15, all flags", .call = CAPOS_CALL_WORD(0, 0, 15, 0, 0xff));
+	FAILS(op, other, UNKNOWN_METHOD, 0, "all ones", .handle = known.caps, .call = ~0ull);
+	FAILS(op, enter, UNKNOWN_METHOD, 0, "cap_enter", .call = OP(ENTER));
+	FAILS(op, yield, UNKNOWN_METHOD, 0, "yield", .call = OP(YIELD));
+	FAILS(op, reply_recv, UNKNOWN_METHOD, 0, "reply and receive", .handle = sample[CAPOS_IFACE_endpoint],
+	      .call = OP(REPLY_RECV));
+	yield();
+	tap_ok(true, "yield");
 }
 
 void test_ring(void)
 {
+	odd_calls();
 	good_entries();
 	bad_entries();
 	enter();

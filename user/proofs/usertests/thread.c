@@ -76,8 +76,9 @@ static void join(void)
 	expect_good(thread_join(thread.handle, 0, &code, NULL), "join what has ended, without waiting");
 	expect_good(thread_finish(&thread, CAPOS_NEVER, &code), "finish");
 	insist(thread_start(&thread, sleep_long, NULL));
-	expect_status(thread_join(thread.handle, 0, NULL, NULL), WOULD_BLOCK, "join with deadline 0");
-	expect_status(thread_join(thread.handle, 1, NULL, NULL), TIMED_OUT, "join with a deadline in the past");
+	FAILS(thread, join, WOULD_BLOCK, 0, "deadline 0", .handle = thread.handle);
+	FAILS(thread, join, TIMED_OUT, 0, "a deadline in the past", .handle = thread.handle, .word = { 1 },
+	      .deadline_ns = 1);
 	before = now_ns() + 3 * MS;
 	expect_status(thread_join(thread.handle, before, NULL, NULL), TIMED_OUT, "join with a deadline");
 	tap_ok(now_ns() >= before, "is not early");
@@ -169,6 +170,25 @@ static void terminate_everywhere(void)
 	       "no dead thread waits at the endpoint");
 }
 
+static void fault_endpoints(capos_handle thread)
+{
+	capos_handle weak = with_rights(sample[CAPOS_IFACE_endpoint], CAPOS_RIGHT_RECV), stale = stale_handle();
+	capos_handle revoked = revoked_handle(sample[CAPOS_IFACE_endpoint]);
+
+	FAILS(thread, set_fault_endpoint, INVALID_HANDLE, CAPOS_DETAIL_HANDLE, "a forged handle", .handle = thread,
+	      .word = { FORGED_HANDLE });
+	FAILS(thread, set_fault_endpoint, STALE_HANDLE, CAPOS_DETAIL_HANDLE, "a stale handle", .handle = thread,
+	      .word = { stale });
+	FAILS(thread, set_fault_endpoint, REVOKED, CAPOS_DETAIL_HANDLE, "a revoked handle", .handle = thread,
+	      .word = { revoked });
+	FAILS(thread, set_fault_endpoint, MISSING_RIGHTS, CAPOS_DETAIL_HANDLE, "no right to call", .handle = thread,
+	      .word = { weak });
+	FAILS(thread, set_fault_endpoint, WRONG_INTERFACE, CAPOS_DETAIL_HANDLE, "a timer", .handle = thread,
+	      .word = { known.timer });
+	drop(revoked);
+	drop(weak);
+}
+
 static void bad_arguments(void)
 {
 	struct capos_thread_info info = { 0 };
@@ -176,31 +196,39 @@ static void bad_arguments(void)
 	struct usage before = usage_now();
 	uint64_t entry = (uintptr_t)give_back, stack = ((uintptr_t)&info & ~15ull) - 8192;
 
-	expect_detail(thread_spawner_create(known.threads, entry, stack, 0, CAPOS_CPU_ANY, 2, 0, NULL, NULL, NULL),
-		      BAD_ARGUMENT, 4, "create with an unknown flag");
-	expect_detail(thread_spawner_create(known.threads, entry, stack, 0, 1u << 20, 0, 0, NULL, NULL, NULL),
-		      BAD_ARGUMENT, 3, "create on a CPU that is not there");
-	tap_ok(!result_ok(thread_spawner_create(known.threads, BAD_KERNEL, stack, 0, CAPOS_CPU_ANY, 0, 0, NULL, NULL,
-						NULL)),
-	       "create with an entry in the kernel");
-	tap_ok(!result_ok(thread_spawner_create(known.threads, BAD_NONCANONICAL, stack, 0, CAPOS_CPU_ANY, 0, 0, NULL,
-						NULL, NULL)),
-	       "create with a non-canonical entry");
+	FAILS(thread_spawner, create, BAD_ARGUMENT, 0, "an entry in the kernel", .handle = known.threads,
+	      .word = { BAD_KERNEL, stack, 0, CAPOS_CPU_ANY });
+	FAILS(thread_spawner, create, BAD_ARGUMENT, 0, "a non-canonical entry", .handle = known.threads,
+	      .word = { BAD_NONCANONICAL, stack, 0, CAPOS_CPU_ANY });
+	FAILS(thread_spawner, create, BAD_ARGUMENT, 1, "a misaligned stack", .handle = known.threads,
+	      .word = { entry, stack + 4, 0, CAPOS_CPU_ANY });
+	FAILS(thread_spawner, create, BAD_ARGUMENT, 1, "a stack in the kernel", .handle = known.threads,
+	      .word = { entry, BAD_KERNEL, 0, CAPOS_CPU_ANY });
+	FAILS(thread_spawner, create, BAD_ARGUMENT, 3, "a CPU that is not there", .handle = known.threads,
+	      .word = { entry, stack, 0, 1u << 20 });
+	FAILS(thread_spawner, create, BAD_ARGUMENT, 4, "a flag", .handle = known.threads,
+	      .word = { entry, stack, 0, CAPOS_CPU_ANY, 2 });
+	FAILS(thread_spawner, create, BAD_ARGUMENT, 5, "a part of a page as stack", .handle = known.threads,
+	      .word = { entry, 0, 0, CAPOS_CPU_ANY, 0, PAGE + 1 });
+	FAILS(thread_spawner, create, BAD_ARGUMENT, 5, "a stack too large", .handle = known.threads,
+	      .word = { entry, 0, 0, CAPOS_CPU_ANY, 0, CAPOS_STACK_BYTES_MAX + PAGE });
 	tap_unchanged(before, "refused threads cost nothing");
 	insist(thread_start(&thread, sleep_long, NULL));
-	expect_iresult(thread_exit(thread.handle, 1), CAPOS_THREAD_NOT_SELF, "exit through another's handle");
-	expect_iresult(thread_set_cpu(thread.handle, 1u << 20), CAPOS_THREAD_BAD_CPU, "set_cpu: no such CPU");
+	REFUSES(thread, exit, CAPOS_THREAD_NOT_SELF, 0, "another's handle", .handle = thread.handle, .word = { 1 });
+	FAILS(thread, exit, BAD_ARGUMENT, 0, "a code over 32 bits", .handle = known.self, .word = { 1ull << 32 });
+	REFUSES(thread, set_cpu, CAPOS_THREAD_BAD_CPU, 0, "no such CPU", .handle = thread.handle,
+		.word = { 1u << 20 });
 	expect_good(thread_set_cpu(thread.handle, startup()->cpu_count - 1), "set_cpu of a sleeping thread");
 	(void)thread_info(thread.handle, &info);
 	tap_ok(info.pinned_cpu == startup()->cpu_count - 1, "it is pinned there");
 	expect_good(thread_set_cpu(thread.handle, CAPOS_CPU_ANY), "and free again");
-	expect_status(thread_set_fault_endpoint(thread.handle, FORGED_HANDLE), INVALID_HANDLE,
-		      "a forged fault endpoint");
-	expect_status(thread_set_fault_endpoint(thread.handle, known.timer), WRONG_INTERFACE,
-		      "a timer as fault endpoint");
+	fault_endpoints(thread.handle);
 	expect_good(thread_set_fault_endpoint(thread.handle, sample[CAPOS_IFACE_endpoint]), "a fault endpoint");
 	expect_good(thread_set_fault_endpoint(thread.handle, 0), "and none");
 	(void)thread_terminate(thread.handle);
+	(void)thread_join(thread.handle, CAPOS_NEVER, NULL, NULL);
+	FAILS(thread, set_fault_endpoint, DYING, 0, "an ended thread", .handle = thread.handle,
+	      .word = { sample[CAPOS_IFACE_endpoint] });
 	(void)thread_finish(&thread, CAPOS_NEVER, NULL);
 }
 
@@ -343,6 +371,8 @@ static void exhaustion(void)
 	}
 	tap_ok(is_detail(r, CAPOS_STATUS_QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS) && count > 4,
 	       "threads: quotaExceeded after %u", count);
+	FAILS(thread_spawner, create, QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS, "no thread left", .handle = known.threads,
+	      .word = { (uintptr_t)give_back, startup()->stack_base + PAGE, 0, CAPOS_CPU_ANY });
 	for (unsigned i = 0; i < count; i++)
 		good = result_ok(thread_terminate(threads[i].handle)) && good;
 	for (unsigned i = 0; i < count; i++)

@@ -18,6 +18,14 @@ void test_timer(void);
 void test_notification(void);
 void test_park(void);
 void test_endpoint(void);
+void test_endpoint_errors(void); /* part of it */
+void endpoint_sides_begin(void);
+void endpoint_without_quota(void);
+void endpoint_without_memory(void);
+void endpoint_sides_end(void);
+void test_growth(void); /* before anything else */
+void test_quota(void);
+void test_no_memory(void); /* only when asked for */
 void test_ring(void);
 void test_devices(void);
 void test_info(void);
