@@ -276,39 +276,107 @@ void call_syscall(struct cpu *cpu)
 	}
 }
 
-/* A plain call of a METHOD_FAST, from look-up to result; CALL_NOT_FAST: something else, or an endpoint. The interface is that of
- * a kernel object; in_frame: the words are the frame's. */
-static inline __attribute__((always_inline)) u64 run_fast(struct thread *thread, u64 handle, u64 call_word, u64 *word,
-							  bool in_frame)
-{
-	const struct object_type *type = object_types[CAPOS_CALL_IFACE(call_word)];
-	const struct method *method = &type->methods[CAPOS_CALL_METHOD(call_word)];
-	struct call call;
-	struct cap cap;
-	u16 status;
+/*
+ * Fast methods, found by interface and method packed from the call word (fast_index). An equal call word says that op, word count
+ * and flags are as they should be; one comparison with the slot's meaning says the same of type and rights.
+ */
+#define FAST_METHODS_EACH 8u /* methods of an interface that may be fast: those with the lowest ids */
+#define FAST_INTERFACES 32u
 
-	/* Equal call words: op, word count and flags are all as they should be. */
-	if (CAPOS_CALL_METHOD(call_word) >= type->method_count || method->fast_word != call_word)
-		return in_frame && call_word == PARK_WAKE_WORD ? park_wake_fast(handle, call_word, thread)
-							       : CALL_NOT_FAST;
-	status = cap_lookup_inline(thread->process, handle, &cap);
-	if (unlikely(status != CAPOS_STATUS_OK))
+struct fast_method {
+	u64 call_word; /* 0: none; interface 0 has no methods */
+	fast_fn fn;
+	struct slot_need need;
+} __attribute__((aligned(32))); /* a shift finds it */
+
+/* What the table needs of each method. */
+enum {
+#define M(iface, method, id, rights, words_in, ...)                                                                  \
+	RIGHTS_##iface##_##method = (rights), WORDS_##iface##_##method = (words_in),
+#define X(name, id) CAPOS_METHODS_##name(M)
+	CAPOS_INTERFACES(X)
+#undef X
+#undef M
+};
+
+static inline u32 fast_index(u64 call_word)
+{
+	return ((u32)call_word | (u32)(call_word >> 27)) % (FAST_METHODS_EACH * FAST_INTERFACES);
+}
+#define FAST_INDEX(iface, method) (CAPOS_IFACE_##iface | CAPOS_METHOD_##iface##_##method << 5)
+
+static const struct fast_method fast_methods[FAST_METHODS_EACH * FAST_INTERFACES] = {
+#define F(iface, method)                                                                                             \
+	[FAST_INDEX(iface, method)] = {                                                                              \
+		.call_word = CAPOS_CALL_WORD(CAPOS_IFACE_##iface, CAPOS_METHOD_##iface##_##method, CAPOS_OP_CALL,    \
+					     WORDS_##iface##_##method, 0),                                           \
+		.fn = fast_##iface##_##method,                                                                       \
+		.need = SLOT_NEED(CAPOS_IFACE_##iface, RIGHTS_##iface##_##method),                                   \
+	},
+	FAST_METHODS(F)
+#undef F
+};
+_Static_assert(CAPOS_IFACE_COUNT <= FAST_INTERFACES, "an interface has five bits of the index");
+
+/* Why a handle does not fit a fast method: the general look-up and its order of checks. */
+static __attribute__((noinline)) u64 fast_mismatch(struct thread *thread, u64 handle, u64 call_word, u64 *word)
+{
+	const struct fast_method *method = &fast_methods[fast_index(call_word)];
+	struct cap cap;
+	u16 status = cap_lookup_inline(thread->process, handle, &cap);
+	u32 have;
+
+	if (status != CAPOS_STATUS_OK)
 		return CAPOS_RESULT(status, 0, 0);
-	if (unlikely(cap.object->type != CAPOS_CALL_IFACE(call_word)))
-		return cap.object->type == CAPOS_IFACE_endpoint ? CALL_NOT_FAST : STATUS(WRONG_INTERFACE);
-	if (unlikely((~cap.rights & method->rights) != 0))
+	have = SLOT_MEANING(cap.object->type, cap.rights) & method->need.mask;
+	if (have == method->need.meaning) /* a slot beyond the first page */
+		return method->fn(cap.object, word);
+	if (have >> 16 == method->need.meaning >> 16)
 		return STATUS(MISSING_RIGHTS);
-	call.cap.object = cap.object;
-	call.thread = thread;
-	call.word = word;
-	return method->fn(&call);
+	return have >> 16 == CAPOS_IFACE_endpoint ? CALL_NOT_FAST : STATUS(WRONG_INTERFACE);
+}
+
+static __attribute__((noinline)) u64 frame_mismatch(u64 call_word, struct thread *thread)
+{
+	return fast_mismatch(thread, thread->mach.frame.handle, call_word, thread->mach.frame.word);
+}
+
+/* False: fast_mismatch. */
+static inline __attribute__((always_inline)) bool fast_find(struct thread *thread, const u64 *handle,
+							    const struct fast_method *method, struct object **object)
+{
+	struct grant *grant;
+
+	return cap_find_inline(thread->process, handle, &method->need, object, &grant, NULL) &&
+	       object_is_alive(*object);
 }
 
 u64 call_fast(struct thread *thread, u64 handle, u64 call_word, u64 word[4])
 {
-	if (CAPOS_CALL_IFACE(call_word) - 1 >= CAPOS_IFACE_COUNT - 1)
+	const struct fast_method *method = &fast_methods[fast_index(call_word)];
+	struct object *object;
+
+	if (method->call_word != call_word || call_word == 0)
 		return CALL_NOT_FAST;
-	return run_fast(thread, handle, call_word, word, false);
+	if (unlikely(!fast_find(thread, &handle, method, &object)))
+		return fast_mismatch(thread, handle, call_word, word);
+	return method->fn(object, word);
+}
+
+static inline __attribute__((always_inline)) u64 syscall_fast(u64 call_word, struct thread *thread)
+{
+	const struct fast_method *method = &fast_methods[fast_index(call_word)];
+	struct object *object;
+
+	if (unlikely(!atomic_clear_relaxed(&kernel_state.trace_mask,
+					   1u << CAPOS_TRACE_CALL | 1u << CAPOS_TRACE_RETURN)))
+		return CALL_NOT_FAST;
+	if (method->call_word != call_word)
+		return call_word == PARK_WAKE_WORD ? park_wake_fast(thread->mach.frame.handle, call_word, thread)
+						   : CALL_NOT_FAST;
+	if (unlikely(!fast_find(thread, &thread->mach.frame.handle, method, &object)))
+		return frame_mismatch(call_word, thread);
+	return method->fn(object, thread->mach.frame.word);
 }
 
 u64 call_fast_first(struct thread *thread, u64 handle, u64 call_word, u64 word[4], struct call_again *again)
@@ -336,16 +404,11 @@ u64 call_fast_first(struct thread *thread, u64 handle, u64 call_word, u64 word[4
 }
 
 /* The shortest way: no scheduling at the end, and a frame that holds five words only. */
-u64 kernel_syscall_fast(u64 handle, u64 call_word, struct thread *thread, struct cpu *cpu)
+u64 kernel_syscall_fast(u64 call_word, struct thread *thread)
 {
-	u64 result;
+	u64 result = syscall_fast(call_word, thread);
 
-	if (unlikely((trace_mask() & (1u << CAPOS_TRACE_CALL | 1u << CAPOS_TRACE_RETURN)) != 0))
-		return CALL_NOT_FAST;
-	reclaim_kernel_enter_inline(cpu);
-	result = run_fast(thread, handle, call_word, thread->mach.frame.word, true);
 	if (CAPOS_DEBUG && result != CALL_NOT_FAST)
 		errors_verify(thread, call_word, false, CAPOS_WAY_CALL, result);
-	reclaim_kernel_exit_inline(cpu);
 	return result;
 }

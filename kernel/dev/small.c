@@ -7,11 +7,13 @@ const struct object_type type_wall_clock = OBJECT_TYPE(wall_clock, .kill_step = 
 const struct object_type type_entropy = OBJECT_TYPE(entropy, .kill_step = NULL);
 const struct object_type type_power = OBJECT_TYPE(power, .kill_step = NULL);
 
-u64 method_timer_now(struct call *call)
+u64 fast_timer_now(struct object *object, u64 *word)
 {
-	call->word[0] = mach_clock().ns;
+	(void)object;
+	word[0] = mach_clock().ns;
 	return STATUS(OK);
 }
+FAST_METHOD(timer, now)
 
 /* A sleeper is in no queue but the timer's. */
 static void sleep_unlink(struct waiter *waiter)
@@ -35,15 +37,17 @@ u64 method_timer_sleep(struct call *call)
 	return CALL_BLOCKED;
 }
 
-u64 method_wall_clock_now(struct call *call)
+u64 fast_wall_clock_now(struct object *object, u64 *word)
 {
 	u64 boot_ns = kernel_state.boot.wall_clock_ns;
 
+	(void)object;
 	if (boot_ns == 0)
 		return STATUS(NOT_SUPPORTED);
-	call->word[0] = boot_ns + mach_clock().ns;
+	word[0] = boot_ns + mach_clock().ns;
 	return STATUS(OK);
 }
+FAST_METHOD(wall_clock, now)
 
 u64 method_entropy_read(struct call *call)
 {

@@ -24,7 +24,7 @@
  * endpoint_call.c, endpoint_recv.c, endpoint_reply.c: the general paths. endpoint_fast.c: the shortest one.
  * endpoint_end.c: servers that die, endpoints and grants that end.
  */
-#include "endpoint_priv.h"
+#include "endpoint_handover.h"
 
 #define INFO_COUNT_MAX 255u
 
@@ -101,6 +101,20 @@ static void caller_unlink(struct waiter *waiter)
 		endpoint_take_out(waiter);
 	spin_unlock(&waiter->object->lock);
 	endpoint_send_drop(waiter);
+}
+
+bool endpoint_take_exchange(struct waiter *waiter, struct grant *grant)
+{
+	struct grant *old = waiter->grant;
+
+	if (!grant_get(grant))
+		return false;
+	if (!waiter_take_untimed(waiter)) {
+		grant_put_later(grant);
+		return false;
+	}
+	grant_put_later(old);
+	return true;
 }
 
 void endpoint_receiver_unlink(struct waiter *waiter)

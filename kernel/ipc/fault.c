@@ -4,13 +4,38 @@
  * of the call are in send.fault_word, and the reply's words go to nobody's registers. What the reply asks for is done by the
  * thread itself on its next dispatch, as an operation, where locks may be taken and its memory is at hand.
  */
-#include "ipc_priv.h"
+#include <kernel/trace.h>
+
+#include "endpoint_handover.h"
 
 static struct fault fault_of(const struct thread *thread)
 {
 	const u64 *word = thread->send.fault_word;
 
 	return (struct fault){ .cause = (u32)word[0], .detail = (u32)word[1], .addr = word[2], .ip = word[3] };
+}
+
+/* As the fast path of a call, to a handler that waits. False: nothing happened. */
+static bool fault_fast(struct cpu *cpu, struct thread *thread, const struct cap *cap)
+{
+	struct endpoint *endpoint = endpoint_of(cap->object);
+	struct thread *server;
+	bool switched = true;
+
+	if (unlikely(!atomic_clear_relaxed(&kernel_state.trace_mask, 1u << CAPOS_TRACE_SWITCH)))
+		return false;
+	/* Before it is armed; and no harm when it is not. */
+	mach_thread_leave(thread);
+	spin_lock_on(cpu, &endpoint->object.lock);
+	server = hand_call_over(cpu, thread, cap, 0, thread->send.fault_word, CAPOS_WORDS, CAPOS_WAIT_FAULT,
+				&switched);
+	if (server != NULL) {
+		cpu->armed_waiter = &thread->wait;
+		if (unlikely(!switched) && !sched_handoff(cpu, server))
+			thread_ready(cpu, server);
+	}
+	spin_unlock_on(cpu, &endpoint->object.lock);
+	return server != NULL;
 }
 
 bool endpoint_fault(struct cpu *cpu, struct thread *thread, const struct fault *fault)
@@ -34,11 +59,6 @@ bool endpoint_fault(struct cpu *cpu, struct thread *thread, const struct fault *
 	endpoint = endpoint_of(cap.object);
 	if (endpoint->iface != 0 && endpoint->iface != CAPOS_IFACE_FAULT)
 		return false;
-	send->call_word = CAPOS_CALL_WORD(CAPOS_IFACE_FAULT, 0, CAPOS_OP_CALL, CAPOS_WORDS, 0);
-	send->word = send->fault_word;
-	send->message = NULL;
-	send->bytes = 0;
-	send->cap_count = 0;
 	send->fault_word[0] = fault->cause;
 	send->fault_word[1] = fault->detail;
 	send->fault_word[2] = fault->addr;
@@ -47,6 +67,13 @@ bool endpoint_fault(struct cpu *cpu, struct thread *thread, const struct fault *
 	send->fault_word[5] = thread->object.id;
 	send->fault_word[6] = thread->process->object.id;
 	send->fault_word[7] = 0;
+	if (likely(fault_fast(cpu, thread, &cap)))
+		return true;
+	send->call_word = CAPOS_CALL_WORD(CAPOS_IFACE_FAULT, 0, CAPOS_OP_CALL, CAPOS_WORDS, 0);
+	send->word = send->fault_word;
+	send->message = NULL;
+	send->bytes = 0;
+	send->cap_count = 0;
 	return endpoint_begin(cpu, &thread->wait, &cap, CAPOS_WAIT_FAULT, INSTANT_NEVER) == CAPOS_STATUS_OK;
 }
 

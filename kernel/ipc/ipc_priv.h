@@ -67,7 +67,9 @@ static inline void wait_leave(struct waiter *waiter)
  * looks at the queue after the mark, under that lock (OB3). */
 static inline bool may_wait(struct object *object, struct grant *grant)
 {
-	return likely(object_is_alive(object) && !grant_is_dead(grant));
+	if (unlikely(!object_is_alive(object)))
+		return false;
+	return !grant_is_dead(grant);
 }
 
 /* Of endpoint_call_ring, through call_dispatch: nothing happened, the call needs a waiter and came without. */

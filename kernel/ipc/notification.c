@@ -91,16 +91,17 @@ u64 method_notification_wait(struct call *call)
 	return result;
 }
 
-u64 method_notification_poll(struct call *call)
+u64 fast_notification_poll(struct object *object, u64 *word)
 {
-	struct notification *notification = notification_of(call->cap.object);
+	struct notification *notification = notification_of(object);
 
 	spin_lock(&notification->object.lock);
-	call->word[0] = atomic_load_relaxed(&notification->bits);
+	word[0] = atomic_load_relaxed(&notification->bits);
 	atomic_store_relaxed(&notification->bits, 0ull);
 	spin_unlock(&notification->object.lock);
 	return STATUS(OK);
 }
+FAST_METHOD(notification, poll)
 
 /* End waiters: all, or those whose grant is dead. True when none is left. */
 static bool end_waiters(struct object *object, bool all)

@@ -34,11 +34,12 @@ const struct object_type type_memory_object =
 	OBJECT_TYPE(memory_object, .kill_step = memory_object_kill_step, .sweep_step = memory_object_sweep_step,
 		    .free = memory_free, .pool = POOL_MEMORY_OBJECT + 1);
 
-u64 method_memory_object_info(struct call *call)
+u64 fast_memory_object_info(struct object *object, u64 *word)
 {
-	call->word[0] = memory_of(call)->page_count * PAGE_BYTES;
+	word[0] = container_of(object, struct memory_object, object)->page_count * PAGE_BYTES;
 	return STATUS(OK);
 }
+FAST_METHOD(memory_object, info)
 
 static u64 copy_content(struct call *call, bool to_user)
 {

@@ -51,7 +51,9 @@ void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server)
 {
 	KASSERT(cpu->current == caller && cpu->current_entity->thread == caller && server->entity == NULL);
 	KASSERT(caller->entity != caller->own || caller->spare != NULL);
-	sched_lend_inline(cpu, caller, server);
+	if (caller->entity == caller->own)
+		atomic_store_relaxed(&caller->own->loan, LOAN_LENT);
+	sched_lend_marked(cpu, caller, server);
 	mach_thread_leave(caller);
 	TRACE(cpu, SWITCH, server->object.id, server->object.id, CAPOS_WAIT_REPLY);
 }

@@ -98,14 +98,19 @@ static struct thread *enter_syscall(struct vcpu *cpu)
 		sim_draw_limit(false);
 	sim_point(ENTRY_NS);
 	result = CALL_NOT_FAST;
+	reclaim_kernel_enter(cpu->cpu);
 	if (CAPOS_CALL_IFACE(frame->call) - 1 < CAPOS_IFACE_COUNT - 1)
-		result = kernel_syscall_fast(frame->handle, frame->call, cpu->thread, cpu->cpu);
+		result = kernel_syscall_fast(frame->call, cpu->thread);
 	if (result == CALL_NOT_FAST) {
 		struct thread *next = kernel_syscall_ipc(cpu->cpu, cpu->thread, frame->call);
 
-		return next != NULL ? next : kernel_syscall(cpu->cpu);
+		if (next == NULL)
+			return kernel_syscall(cpu->cpu);
+		reclaim_kernel_exit(cpu->cpu);
+		return next;
 	}
 	frame->call = result;
+	reclaim_kernel_exit(cpu->cpu);
 	return cpu->thread;
 }
 

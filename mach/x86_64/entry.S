@@ -32,20 +32,23 @@ syscall_entry:
 	movq %r9, THREAD_WORD4(%rsp)
 	movq %rcx, THREAD_IP(%rsp)
 	movq %r11, THREAD_FLAGS(%rsp)
-	movq %rsp, %r11
-	movq %gs:CPU_SELF, %rcx
+	movq %rsp, %rsi
 	movq %gs:CPU_STACK_TOP, %rsp
+	/* reclaim_kernel_enter */
+	movq kernel_state + KERNEL_EPOCH(%rip), %rcx
+	leaq 1(%rcx,%rcx), %rcx
+	xchgq %rcx, %gs:CPU_EPOCH
 	/* Only calls of the kernel's own interfaces may end at once. */
-	leal -1(%rax), %edx
-	cmpl $IFACE_KERNEL_LAST - 1, %edx
+	leal -1(%rax), %ecx
+	cmpl $IFACE_KERNEL_LAST - 1, %ecx
 	ja syscall_ipc
 	/* What C preserves need not be saved for a call that ends at once. */
-	movq %rax, %rsi
-	movq %r11, %rdx
+	movq %rax, %rdi
 	call kernel_syscall_fast
 	movq %gs:CPU_CURRENT, %r11
 	cmpq $CALL_NOT_FAST_IMMEDIATE, %rax
 	je syscall_general
+	movq $0, %gs:CPU_EPOCH		/* reclaim_kernel_exit */
 	movq THREAD_WORD4(%r11), %r9
 	movq THREAD_WORD3(%r11), %r8
 	movq THREAD_WORD2(%r11), %r10
@@ -58,76 +61,18 @@ syscall_entry:
 	swapgs
 	sysretq
 
-	/* What is left of the registers, into the thread in r11. */
-	.macro SAVE_REST
-	movq %r12, THREAD_WORD5(%r11)
-	movq %r13, THREAD_WORD6(%r11)
-	movq %r14, THREAD_WORD7(%r11)
-	movq %rbx, THREAD_RBX(%r11)
-	movq %rbp, THREAD_RBP(%r11)
-	movq %r15, THREAD_R15(%r11)
-	movb $1, THREAD_BY_SYSCALL(%r11)
-	movq %gs:CPU_USER_SP, %rdx
-	movq %rdx, THREAD_SP(%r11)
-	.endm
-
-syscall_general:			/* r11 = thread */
-	SAVE_REST
-	/* A reply may carry a number like that of an interface. */
-	movq THREAD_CALL(%r11), %rax
-	btq $CALL_WORD_REPLY_RECV_BIT, %rax
-	jc 1f
-2:	movq %gs:CPU_SELF, %rdi
-	call kernel_syscall
-	/* If the thread never left this CPU (mach_thread_leave), C preserved its rbx, rbp and r15. */
-	cmpq %rax, %gs:CPU_CURRENT
-	je resume_words
-	jmp resume_thread
-
-	.balign 64
-syscall_ipc:				/* r11 = thread, rcx = cpu, rax = call word */
-	SAVE_REST
-	cmpb $0, %gs:CPU_FPU_LIVE
-	jne syscall_ipc_fpu
-1:	movq %gs:CPU_SELF, %rdi
-	movq %r11, %rsi
-	movq %rax, %rdx
-	call kernel_syscall_ipc		/* preserves nothing */
-	testq %rax, %rax
-	jnz resume_swapped
-	/* Nothing has happened; but rbx, rbp and r15 are to be loaded again. */
-	movq %gs:CPU_CURRENT, %r11
-	movq THREAD_RBX(%r11), %rbx
-	movq THREAD_RBP(%r11), %rbp
-	movq THREAD_R15(%r11), %r15
-	jmp 2b
-
-/* Most likely another thread goes on: nothing live may be left. */
-syscall_ipc_fpu:
-	movq %gs:CPU_SELF, %rdi
-	movq %r11, %rsi
-	call mach_fpu_store
-	movq %gs:CPU_CURRENT, %r11
-	movq THREAD_CALL(%r11), %rax
-	jmp 1b
-
-/* --- resume the thread in rax --------------------------------------------------------------------------------------- */
-
-	.balign 64
-	.globl resume_thread
-resume_thread:
-	cmpb $0, %gs:CPU_FPU_LIVE
-	jne resume_fpu
-resume_swapped:				/* no live FPU registers */
+	/* Back to the thread in rax: all of it; from the words on, for one whose rbx, rbp and r15 are loaded.
+	 * sysret faults in the kernel on an ip in the hole. This ip is one behind a syscall instruction, and the page below the
+	 * hole is never mapped; what writes other ips (mach_thread_init, mach_frame_skip) is not BY_SYSCALL. */
+	.macro RESUME
 	movq %rax, %gs:CPU_CURRENT
 	cmpb $0, THREAD_BY_SYSCALL(%rax)
 	je resume_iret
 	movq THREAD_RBX(%rax), %rbx
 	movq THREAD_RBP(%rax), %rbp
 	movq THREAD_R15(%rax), %r15
-	/* sysret faults in the kernel on an ip in the hole. This ip is one behind a syscall instruction, and the page below the
-	 * hole is never mapped; what writes other ips (mach_thread_init, mach_frame_skip) is not BY_SYSCALL. */
-resume_words:
+	.endm
+	.macro RESUME_WORDS
 	movq THREAD_IP(%rax), %rcx
 	movq THREAD_FLAGS(%rax), %r11
 	movq THREAD_WORD7(%rax), %r14
@@ -143,6 +88,75 @@ resume_words:
 	movq THREAD_CALL(%rax), %rax
 	swapgs
 	sysretq
+	.endm
+
+	/* What is left of the registers. */
+	.macro SAVE_REST thread
+	movq %r12, THREAD_WORD5(\thread)
+	movq %r13, THREAD_WORD6(\thread)
+	movq %r14, THREAD_WORD7(\thread)
+	movq %rbx, THREAD_RBX(\thread)
+	movq %rbp, THREAD_RBP(\thread)
+	movq %r15, THREAD_R15(\thread)
+	movq %gs:CPU_USER_SP, %rdx
+	movq %rdx, THREAD_SP(\thread)
+	.endm
+
+syscall_general:			/* r11 = thread */
+	SAVE_REST %r11
+	/* A reply may carry a number like that of an interface. */
+	movq THREAD_CALL(%r11), %rax
+	btq $CALL_WORD_REPLY_RECV_BIT, %rax
+	jc 1f
+2:	movq %gs:CPU_SELF, %rdi
+	call kernel_syscall
+	/* If the thread never left this CPU (mach_thread_leave), C preserved its rbx, rbp and r15. */
+	cmpq %rax, %gs:CPU_CURRENT
+	je resume_words
+	jmp resume_thread
+
+	.balign 64
+syscall_ipc:				/* rsi = thread, rax = call word */
+	SAVE_REST %rsi
+	cmpb $0, %gs:CPU_FPU_LIVE
+	jne syscall_ipc_fpu
+3:	movq %gs:CPU_SELF, %rdi
+	movq %rax, %rdx
+	call kernel_syscall_ipc		/* preserves nothing but rbp */
+	testq %rax, %rax
+	jz 4f
+	movq $0, %gs:CPU_EPOCH		/* reclaim_kernel_exit */
+	RESUME
+	RESUME_WORDS
+	/* Nothing has happened; but rbx and r15 are to be loaded again. */
+4:	movq %gs:CPU_CURRENT, %r11
+	movq THREAD_RBX(%r11), %rbx
+	movq THREAD_R15(%r11), %r15
+	jmp 2b
+
+1:	movq %r11, %rsi
+	cmpb $0, %gs:CPU_FPU_LIVE
+	je 3b
+
+/* Most likely another thread goes on: nothing live may be left. */
+syscall_ipc_fpu:
+	movq %gs:CPU_SELF, %rdi
+	call mach_fpu_store
+	movq %gs:CPU_CURRENT, %rsi
+	movq THREAD_CALL(%rsi), %rax
+	jmp 3b
+
+/* --- resume the thread in rax --------------------------------------------------------------------------------------- */
+
+	.balign 64
+	.globl resume_thread
+resume_thread:
+	cmpb $0, %gs:CPU_FPU_LIVE
+	jne resume_fpu
+resume_swapped:				/* no live FPU registers */
+	RESUME
+resume_words:
+	RESUME_WORDS
 
 /* Live FPU registers belong to the thread that was current; another one must not see them. */
 resume_fpu:
@@ -175,7 +189,8 @@ resume_iret:
 	je 2f
 	xorl %ecx, %ecx
 	xorl %r11d, %r11d
-2:	movq THREAD_WORD7(%rax), %r14
+2:	movb $1, THREAD_BY_SYSCALL(%rax) /* it leaves user mode by syscall, or trap_entry says otherwise */
+	movq THREAD_WORD7(%rax), %r14
 	movq THREAD_WORD6(%rax), %r13
 	movq THREAD_WORD5(%rax), %r12
 	movq THREAD_WORD4(%rax), %r9

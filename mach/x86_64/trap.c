@@ -6,6 +6,7 @@
 #include "mach_priv.h"
 
 #include <capos/iface.h>
+#include <kernel/state.h>
 
 _Static_assert(offsetof(struct mach_thread, frame.call) == THREAD_CALL, "offset");
 _Static_assert(offsetof(struct mach_thread, frame.handle) == THREAD_HANDLE, "offset");
@@ -25,6 +26,8 @@ _Static_assert(offsetof(struct mach_cpu, current) == CPU_CURRENT, "offset");
 _Static_assert(offsetof(struct mach_cpu, user_sp) == CPU_USER_SP, "offset");
 _Static_assert(offsetof(struct mach_cpu, stack_top) == CPU_STACK_TOP, "offset");
 _Static_assert(offsetof(struct mach_cpu, fpu_live) == CPU_FPU_LIVE, "offset");
+_Static_assert(offsetof(struct cpu, epoch) == CPU_EPOCH, "offset");
+_Static_assert(offsetof(struct kernel, cap.epoch) == KERNEL_EPOCH, "offset");
 _Static_assert(CALL_NOT_FAST == (u64)CALL_NOT_FAST_IMMEDIATE, "the same value");
 _Static_assert(CAPOS_CALL_OP(1ull << CALL_WORD_REPLY_RECV_BIT) == CAPOS_OP_REPLY_RECV, "the bit of the operation");
 _Static_assert(CAPOS_IFACE_COUNT == IFACE_KERNEL_LAST + 1, "the same value");

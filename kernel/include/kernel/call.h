@@ -47,7 +47,6 @@ typedef u64 (*method_fn)(struct call *call);
 struct method {
 	const char *name;
 	method_fn fn;
-	u64 fast_word; /* METHOD_FAST: the call word of a plain call of it; else ~0, which names another method */
 	u16 rights;
 	u16 bytes_in_max;
 	u16 bytes_out_max;
@@ -55,11 +54,9 @@ struct method {
 	u8 words_out : 4;
 	u8 flags; /* METHOD_* */
 };
-_Static_assert(sizeof(struct method) == 32, "a shift finds it");
 #define METHOD_BLOCKS 1u    /* may return CALL_BLOCKED: through the ring it gets a ring operation */
 #define METHOD_OPERATION 2u /* may return CALL_OPERATION */
-/* Done at once, with at most four words in and out and no message; wakes nobody, makes nothing die; and all that it uses of
- * its call is thread, word and cap.object: call_fast fills in no more. */
+/* Done at once, with at most four words in and out and no message; wakes nobody, makes nothing die: FAST_METHODS. */
 #define METHOD_FAST 4u
 
 /* What is to be answered: debug builds. */
@@ -163,6 +160,22 @@ CAPOS_INTERFACES(X)
 #undef X
 #undef M
 
+/*
+ * METHOD_FAST: the method is `u64 fast_IFACE_METHOD(object, word)`, which returns the result word, and method_IFACE_METHOD (FAST_METHOD) does
+ * the same.
+ */
+typedef u64 (*fast_fn)(struct object *object, u64 *word);
+#define FAST_METHODS(F)                                                                                              \
+	F(cap_table, nop) F(timer, now) F(wall_clock, now) F(notification, poll) F(memory_object, info)
+#define F(iface, method) u64 fast_##iface##_##method(struct object *object, u64 *word);
+FAST_METHODS(F)
+#undef F
+#define FAST_METHOD(iface, method)                                                                                   \
+	u64 method_##iface##_##method(struct call *call)                                                             \
+	{                                                                                                            \
+		return fast_##iface##_##method(call->cap.object, call->word);                                        \
+	}
+
 /* Which methods may block and which start an operation (the others complete at once); and which are METHOD_FAST. */
 #define BLOCKS_(iface, method) (1ull << CAPOS_METHOD_##iface##_##method)
 #define OPERATES_(iface, method) (0x10000ull << CAPOS_METHOD_##iface##_##method)
@@ -197,9 +210,6 @@ CAPOS_INTERFACES(X)
 	[id_] = {                                                                                                    \
 		.name = #m_,                                                                                         \
 		.fn = method_##i_##_##m_,                                                                            \
-		.fast_word = (METHOD_SPECIAL_##i_ >> (32 + (id_))) & 1u                                              \
-				     ? CAPOS_CALL_WORD(CAPOS_IFACE_##i_, (id_), CAPOS_OP_CALL, (words_in_), 0)       \
-				     : ~0ull,                                                                        \
 		.rights = (rights_),                                                                                 \
 		.bytes_in_max = (bytes_in_),                                                                         \
 		.bytes_out_max = (bytes_out_),                                                                       \

@@ -91,6 +91,41 @@ static inline __attribute__((always_inline)) u16 cap_lookup_inline(struct proces
 	return CAPOS_STATUS_OK;
 }
 
+/* What a slot must hold: type_rights & mask == meaning. */
+struct slot_need {
+	u32 mask, meaning;
+};
+#define SLOT_NEED(type, rights) { SLOT_MEANING(0xffff, (rights)), SLOT_MEANING((type), (rights)) }
+
+/*
+ * The same for a handle that is likely to fit: a slot of the first page that holds what is needed. The object is not asked whether
+ * it lives, rights are not told, and the badge (NULL) need not be. False: it does not fit, or there is more to look at.
+ */
+static inline __attribute__((always_inline)) bool cap_find_inline(struct process *process, const u64 *handle,
+								  const struct slot_need *need,
+								  struct object **object, struct grant **grant,
+								  u64 *badge)
+{
+	const u32 *half = (const u32 *)handle; /* CAPOS_HANDLE_SLOT, CAPOS_HANDLE_GENERATION */
+	u32 index = half[0], generation = half[1];
+	struct slot *slot;
+
+	if (unlikely(index >= SLOTS_PER_PAGE || (generation & 1u) == 0))
+		return false;
+	slot = &atomic_load_acquire(&process->table.first)[index]; /* pairs with the release in set_first */
+	/* Pairs with the release at the end of cap_insert. */
+	if (unlikely(!atomic_equals_acquire(&slot->generation, generation) ||
+		     ((atomic_load_acquire(&slot->type_rights) ^ need->meaning) & need->mask) != 0))
+		return false;
+	*object = atomic_load_acquire(&slot->object);
+	*grant = atomic_load_acquire(&slot->grant);
+	if (badge != NULL)
+		*badge = atomic_load_acquire(&slot->badge);
+	if (unlikely(!atomic_equals_relaxed(&slot->generation, generation)))
+		return false;
+	return !grant_is_dead(*grant);
+}
+
 /* --- address spaces ------------------------------------------------------------------------------------------------ */
 
 /* space_switch: to and fro between two spaces nothing but the root changes (SD5 in shootdown.c). */
@@ -147,13 +182,13 @@ static inline __attribute__((always_inline)) void sched_pass_entity(struct cpu *
 	space_switch_inline(cpu, &to->process->space);
 }
 
-/* sched_lend and sched_return, without mach_thread_leave and without a trace; whoever calls them has checked that `to` holds no
- * entity, and that a caller which lends its own has a spare. */
-static inline __attribute__((always_inline)) void sched_lend_inline(struct cpu *cpu, struct thread *caller,
+/*
+ * sched_lend and sched_return, without mach_thread_leave and without a trace; whoever calls them has checked that `to` holds no
+ * entity. A caller which lends its own has a spare, and has marked it as lent (LE2, LE3).
+ */
+static inline __attribute__((always_inline)) void sched_lend_marked(struct cpu *cpu, struct thread *caller,
 								    struct thread *server)
 {
-	if (caller->entity == caller->own)
-		atomic_store_relaxed(&caller->own->loan, LOAN_LENT);
 	server->borrowed_from_id = caller->object.id;
 	sched_pass_entity(cpu, caller, server);
 }
@@ -163,7 +198,7 @@ static inline __attribute__((always_inline)) void sched_return_inline(struct cpu
 {
 	server->borrowed_from_id = 0;
 	sched_pass_entity(cpu, server, caller);
-	if (caller->entity == caller->own)
+	if (likely(caller->entity == caller->own))
 		atomic_store_relaxed(&caller->own->loan, 0u);
 }
 
@@ -206,7 +241,7 @@ static inline struct thread *leave_kernel(struct cpu *cpu, struct thread *thread
 }
 
 /* sched_exit when `from` was armed in this entry and `to` became current: nobody killed the one, and nothing is to be done
- * before the other goes on? */
+ * before the other goes on? The machine calls reclaim_kernel_exit. */
 static inline __attribute__((always_inline)) struct thread *fast_exit(struct cpu *cpu, struct thread *from,
 								      struct thread *to)
 {
@@ -216,7 +251,9 @@ static inline __attribute__((always_inline)) struct thread *fast_exit(struct cpu
 		mach_thread_leave(from);
 		return sched_exit(cpu);
 	}
-	return leave_kernel(cpu, to);
+	KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
+	call_verify_return(to);
+	return to;
 }
 
 #endif

@@ -78,10 +78,13 @@ struct thread *kernel_boot(const struct boot_info *info);
 struct thread *kernel_cpu_boot(struct cpu *cpu);
 /* The current thread made a system call: frame.call, .handle, .word hold it. */
 struct thread *kernel_syscall(struct cpu *cpu);
-/* The same, tried first for calls whose interface is 1 .. CAPOS_IFACE_COUNT - 1: only word[0..4] of the frame are there, nothing else of the thread is saved. CALL_NOT_FAST: nothing
- * happened, kernel_syscall is to be called. Else the result word of the finished call, which changed at most word[0..4]; the
- * thread goes on. */
-u64 kernel_syscall_fast(u64 handle, u64 call_word, struct thread *thread, struct cpu *cpu);
+/*
+ * The same, tried first for calls whose interface is 1 .. CAPOS_IFACE_COUNT - 1: only call, handle and word[0..4] of the frame are
+ * there, nothing else of the thread is saved. CALL_NOT_FAST: nothing happened, kernel_syscall is to be called. Else the result word
+ * of the finished call, which changed at most word[0..4]; the thread goes on. For this one and the next the machine calls
+ * reclaim_kernel_enter before, and reclaim_kernel_exit when it goes back to user mode straight from here (object.h).
+ */
+u64 kernel_syscall_fast(u64 call_word, struct thread *thread);
 #define CALL_NOT_FAST (~0ull)
 /* The same for calls that kernel_syscall_fast is not for, with the frame complete: a call of words alone to a server that waits, or
  * the reply to such a call and the next receive. The machine has stored the thread's FPU state, so that it may run elsewhere without

@@ -56,10 +56,20 @@ static inline u64 set_leaf(struct mach_space *space, u64 va, u64 pte, bool tell)
 	return old;
 }
 
-#define NO_ENTRIES                                                                                                   \
-	u64 kernel_syscall_fast(u64 handle, u64 call_word, struct thread *thread, struct cpu *cpu)                   \
+#define NO_RECLAIM                                                                                                   \
+	void reclaim_kernel_enter(struct cpu *cpu)                                                                   \
 	{                                                                                                            \
-		(void)handle, (void)call_word, (void)thread, (void)cpu;                                              \
+		(void)cpu;                                                                                           \
+	}                                                                                                            \
+	void reclaim_kernel_exit(struct cpu *cpu)                                                                    \
+	{                                                                                                            \
+		(void)cpu;                                                                                           \
+	}
+#define NO_ENTRIES                                                                                                   \
+	NO_RECLAIM                                                                                                   \
+	u64 kernel_syscall_fast(u64 call_word, struct thread *thread)                                                \
+	{                                                                                                            \
+		(void)thread, (void)call_word;                                                                       \
 		return CALL_NOT_FAST;                                                                                \
 	}                                                                                                            \
 	struct thread *kernel_syscall_ipc(struct cpu *cpu, struct thread *thread, u64 call_word)                     \

@@ -54,6 +54,16 @@ static u64 echo(struct call *call)
 	call->out_bytes = 4;
 	return STATUS(OK);
 }
+#define NO_METHOD(iface, method)                                                                                     \
+	u64 fast_##iface##_##method(struct object *object, u64 *word)                                                \
+	{                                                                                                            \
+		(void)object, (void)word;                                                                            \
+		return STATUS(NOT_SUPPORTED);                                                                        \
+	}
+NO_METHOD(timer, now)
+NO_METHOD(wall_clock, now)
+NO_METHOD(notification, poll)
+NO_METHOD(memory_object, info)
 static void fake_free(struct object *object)
 {
 	free(object);
@@ -185,6 +195,65 @@ static void wrong_calls(void **state)
 	assert_int_equal(call(ECHO(1, CAPOS_CALL_MESSAGE), readless, 0, 0, 0), STATUS(STALE_HANDLE));
 	assert_null(went_to);
 	assert_int_equal(seen_bytes, 0);
+}
+
+/* kernel_syscall_fast and call_fast: what they end, ends as by the general way; the rest they leave alone. */
+static void fast_as_general(void **state)
+{
+	u64 readless, gone, handles[12];
+	unsigned fast = 0;
+
+	(void)state;
+	assert_int_equal(call(TABLE(copy, 2), caps, log_handle, CAPOS_RIGHT_WRITE, 0), STATUS(OK));
+	readless = thread->mach.frame.word[0];
+	assert_int_equal(call(TABLE(copy, 2), caps, log_handle, CAPOS_RIGHT_WRITE, 0), STATUS(OK));
+	gone = thread->mach.frame.word[0];
+	assert_int_equal(call(TABLE(release, 1), caps, gone, 0, 0), STATUS(OK));
+	memcpy(handles,
+	       (u64[]){ caps, log_handle, port, readless, gone, 0, ~0ull, caps + (1ull << 32), caps - (1ull << 32),
+			caps + SLOTS_PER_PAGE, caps + 0x80000000ull, gone + (1ull << 32) },
+	       sizeof(handles));
+	for (unsigned h = 0; h < sizeof(handles) / sizeof(handles[0]); h++)
+		for (u32 iface = 1; iface < CAPOS_IFACE_COUNT; iface++)
+			for (u32 method = 0; method < 40; method++)
+				for (unsigned words = 0; words < 3; words++) {
+					u64 word = CAPOS_CALL_WORD(iface, method, 0, words, 0), result;
+
+					if (iface == CAPOS_IFACE_cap_table && method != 0)
+						continue; /* they change the table */
+					thread->mach.frame.handle = handles[h];
+					result = kernel_syscall_fast(word, thread);
+					assert_int_equal(call_fast(thread, handles[h], word, thread->mach.frame.word),
+							 result);
+					if (result == CALL_NOT_FAST)
+						continue;
+					fast++;
+					if (object_types[iface] == NULL) { /* not in this test */
+						assert_int_not_equal(result, STATUS(OK));
+						continue;
+					}
+					assert_int_equal(call(word, handles[h], 0, 0, 0), result);
+				}
+	assert_true(fast >= sizeof(handles) / sizeof(handles[0]));
+	/* Everything else about the word. */
+	thread->mach.frame.handle = caps;
+	assert_int_equal(kernel_syscall_fast(TABLE(nop, 0), thread), STATUS(OK));
+	for (unsigned bit = 32; bit < 64; bit++)
+		assert_int_equal(kernel_syscall_fast(TABLE(nop, 0) ^ 1ull << bit, thread), CALL_NOT_FAST);
+	assert_int_equal(call_fast(thread, caps, 0, thread->mach.frame.word), CALL_NOT_FAST);
+	/* A kernel interface that an endpoint serves, tracing, what is revoked. */
+	thread->mach.frame.handle = port;
+	assert_int_equal(kernel_syscall_fast(TABLE(nop, 0), thread), CALL_NOT_FAST);
+	thread->mach.frame.handle = caps;
+	atomic_store_relaxed(&kernel_state.trace_mask, 1u << CAPOS_TRACE_CALL);
+	assert_int_equal(kernel_syscall_fast(TABLE(nop, 0), thread), CALL_NOT_FAST);
+	atomic_store_relaxed(&kernel_state.trace_mask, 0u);
+	atomic_store_relaxed(&process->table_object.root->dead, 1u);
+	assert_int_equal(kernel_syscall_fast(TABLE(nop, 0), thread), STATUS(REVOKED));
+	atomic_store_relaxed(&process->table_object.root->dead, 0u);
+	atomic_store_relaxed(&process->table_object.state, OBJECT_DYING);
+	assert_int_equal(kernel_syscall_fast(TABLE(nop, 0), thread), STATUS(REVOKED));
+	atomic_store_relaxed(&process->table_object.state, OBJECT_ALIVE);
 }
 
 static void messages(void **state)
@@ -339,6 +408,7 @@ int main(void)
 		TEST(endpoints_go_their_way),
 		TEST(table_methods),
 		TEST(transfer_is_all_or_nothing),
+		TEST(fast_as_general),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,7 +32,7 @@ struct mach_frame {
 /* All owned by the CPU that has the thread as current, or by whoever owns the thread otherwise. */
 struct mach_thread {
 	struct mach_frame frame;
-	u8 by_syscall;				  /* the frame was saved by syscall: may be resumed by sysret */
+	u8 by_syscall; /* the frame was saved by syscall: may be resumed by sysret; 1 while the thread is in user mode */
 	u8 fpu_valid;				  /* fpu holds a state; else the thread never used the FPU */
 	u8 fpu[512] __attribute__((aligned(16))); /* fxsave image */
 };

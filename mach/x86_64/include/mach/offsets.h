@@ -34,6 +34,10 @@
 #define CPU_STACK_TOP 24
 #define CPU_FPU_LIVE 32
 
+/* struct cpu, struct kernel */
+#define CPU_EPOCH 408
+#define KERNEL_EPOCH 1320
+
 /* kernel_syscall_fast, as an immediate operand (mach.h has it as u64). */
 #define CALL_NOT_FAST_IMMEDIATE -1
 /* Of CAPOS_OP_REPLY_RECV and no operation that is frequent besides. */

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* The hand-over of a call, or a fault, to a thread that waits in receive: inline, for endpoint_fast.c and fault.c. */
+#ifndef ENDPOINT_HANDOVER_H
+#define ENDPOINT_HANDOVER_H
+
+#include <kernel/fastpath.h>
+
+#include "endpoint_priv.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Result and words of a message to a thread that is claimed. Straight: 0 words cost one comparison. */
+INLINE void deliver(struct mach_frame *to, u64 result, const u64 *words, unsigned count)
+{
+	to->call = result;
+	if (likely(count == 0))
+		return;
+	to->call = result | CAPOS_RESULT(0, 0, CAPOS_RECV_DETAIL(count, 0, 0));
+	switch (count) {
+	case 8:
+		to->word[7] = words[7]; /* fall through */
+	case 7:
+		to->word[6] = words[6]; /* fall through */
+	case 6:
+		to->word[5] = words[5]; /* fall through */
+	case 5:
+		to->word[4] = words[4]; /* fall through */
+	case 4:
+		to->word[3] = words[3]; /* fall through */
+	case 3:
+		to->word[2] = words[2]; /* fall through */
+	case 2:
+		to->word[1] = words[1]; /* fall through */
+	case 1:
+		to->word[0] = words[0]; /* fall through */
+	default:
+		break;
+	}
+}
+
+/* take_for, where one reference is given back and another one taken. */
+bool endpoint_take_exchange(struct waiter *waiter, struct grant *grant);
+
+/* A waiter that leaves its queue is taken, and its reference on the grant becomes that of the one that enters, through `grant`
+ * (IP1). False: nothing happened. */
+INLINE MUST_CHECK bool take_for(struct waiter *waiter, struct grant *grant)
+{
+	if (unlikely(waiter->grant != grant))
+		return endpoint_take_exchange(waiter, grant);
+	return waiter_take_untimed(waiter);
+}
+
+/*
+ * The current thread's call goes to the first thread that waits at the endpoint, whose lock is held: the caller is armed after
+ * this and the server current, the rest is fast_exit's. NULL: nothing happened. *switched false: the server could not be made
+ * current, but is claimed and has its message; the caller has left the CPU.
+ */
+INLINE struct thread *hand_call_over(struct cpu *cpu, struct thread *caller, const struct cap *cap, u16 method,
+				     const u64 *words, unsigned count, enum capos_wait wait, bool *switched)
+{
+	struct endpoint *endpoint = endpoint_of(cap->object);
+	struct list_node *node = endpoint->receivers.head.next;
+	struct waiter *receiver = LIST_ENTRY(node, struct waiter, link);
+	struct capos_thread_page *page;
+	struct mach_frame *frame;
+	struct thread *server;
+	bool lend;
+	u64 token;
+
+	if (unlikely(node == &endpoint->receivers.head || receiver->kind != WAITER_THREAD ||
+		     receiver->timer.deadline_ns != INSTANT_NEVER.ns || !may_wait(cap->object, cap->grant)))
+		return NULL;
+	server = receiver->thread;
+	/* LE1: one that waits without an entity is passive. */
+	lend = server->entity == NULL;
+	if (likely(lend) && likely(caller->entity == caller->own)) {
+		if (unlikely(caller->spare == NULL)) /* LE3 */
+			return NULL;
+		atomic_store_relaxed(&caller->own->loan, LOAN_LENT);
+	}
+	/* IP1: the receiver leaves, the caller enters. */
+	if (unlikely(!take_for(receiver, cap->grant))) {
+		/* The current thread waits for nothing: nobody has looked at it. */
+		if (caller->entity == caller->own)
+			atomic_store_relaxed(&caller->own->loan, 0u);
+		return NULL;
+	}
+	list_remove(&receiver->link);
+	frame = &server->mach.frame;
+	deliver(frame, CAPOS_RESULT(CAPOS_STATUS_OK, method, 0), words, count);
+	frame->handle = cap->badge;
+	token = endpoint->next_token++;
+	page = server->page;
+	page->recv_token = token;
+	page->recv_badge = cap->badge;
+
+	caller->wait.object = cap->object;
+	caller->wait.grant = cap->grant;
+	caller->wait.key[0] = token;
+	caller->wait.key[1] = (u64)server;
+	list_push_back(endpoint_bucket(endpoint, token), &caller->wait.link);
+	shared_store_relaxed(&server->serving, &caller->wait);
+	server->serving_at = endpoint;
+	if (likely(lend))
+		sched_lend_marked(cpu, caller, server);
+	else
+		*switched = sched_switch_to(cpu, server);
+	if (unlikely(!*switched))
+		sched_detach_current(cpu);
+	waiter_arm_untimed(&caller->wait, wait, &endpoint_caller_ops);
+	return server;
+}
+
+#endif
