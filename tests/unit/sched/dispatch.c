@@ -468,6 +468,52 @@ static void an_activity_shares_with_threads(void **state)
 	assert_in_range(steps, 1, 9);
 }
 
+/* sched_switch_to: who blocks gives the CPU to another one that was blocked, within the slice. */
+static void a_switch_goes_on_in_the_slice(void **state)
+{
+	struct thread *b = pinned_on(0), *a;
+	struct cpu *cpu = cpus[0];
+	u64 slice_end_ns, busy_ns;
+
+	(void)state;
+	assert_ptr_equal(exits(0), b);
+	blocks(b, CAPOS_WAIT_RECV, INSTANT_NEVER);
+	cpu->armed_waiter = NULL;
+	a = pinned_on(0);
+	assert_ptr_equal(exits(0), a);
+	slice_end_ns = cpu->slice_end_ns;
+	busy_ns = cpu->busy_ns;
+	now_ns += 1000;
+	assert_true(waiter_claim(&b->wait));
+	waiter_deliver(cpu, &b->wait, STATUS(OK), NULL, 0);
+	assert_true(sched_switch_to(on(0), b));
+	assert_ptr_equal(cpu->current, b);
+	assert_ptr_equal(cpu->current_entity, b->own);
+	assert_int_equal(owner_of(b->own), OWNER_CURRENT);
+	assert_int_equal(owner_of(a->own), OWNER_NONE);
+	assert_ptr_equal(a->entity, a->own);
+	assert_int_equal(cpu->slice_end_ns, slice_end_ns);
+	assert_int_equal(cpu->busy_ns - busy_ns, 1000);
+	assert_int_equal(a->account.runtime_ns, 1000);
+	/* Not where it may not run, not beyond the slice, not past one that is handed over, not when another one is to be chosen. */
+	a->own->pinned_cpu = 1;
+	assert_false(sched_switch_to(cpu, a));
+	a->own->pinned_cpu = 0;
+	cpu->resched = true;
+	assert_false(sched_switch_to(cpu, a));
+	cpu->resched = false;
+	cpu->handoff = a;
+	assert_false(sched_switch_to(cpu, a));
+	cpu->handoff = NULL;
+	now_ns = slice_end_ns;
+	assert_false(sched_switch_to(cpu, a));
+	assert_ptr_equal(cpu->current, b);
+	assert_int_equal(owner_of(b->own), OWNER_CURRENT);
+	assert_int_equal(owner_of(a->own), OWNER_NONE);
+	assert_int_equal(b->account.runtime_ns + a->account.runtime_ns, cpu->busy_ns);
+	thread_ready(cpu, a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -495,6 +541,7 @@ int main(void)
 		TEST(woken_while_going_idle),
 		TEST(activities_step_sleep_and_end),
 		TEST(an_activity_shares_with_threads),
+		TEST(a_switch_goes_on_in_the_slice),
 	};
 	fakes_used();
 	return cmocka_run_group_tests(tests, NULL, NULL);
