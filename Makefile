@@ -109,7 +109,7 @@ unit_cc_clang := $(CLANG)
 
 # --- commands -------------------------------------------------------------------------------------------------------
 
-.PHONY: all image sim-image run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-boot \
+.PHONY: all image sim-image sim-campaign run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-boot \
 	setup-run setup-test setup-gdb \
 	unit unit-gcc unit-clang FORCE
 
@@ -146,6 +146,10 @@ fuzz-replay: | setup-test ## every case of the corpus and each found one, once
 
 fuzz-qemu: | setup-test ## variations of all cases in QEMU (CALLS=1000000 CPUS=4 SEED=1)
 	@tools/fuzz qemu --calls $(CALLS) --cpus $(or $(CPUS),4) --seed $(or $(SEED),1)
+
+sim-campaign: sim-image ## SEEDS=20000 over all workloads and 1 to 64 CPUs, with faults; PART=1/4 FIRST=n
+	@tools/sim --no-build --build $(SIM_BUILD) --campaign $(or $(SEEDS),20000) $(if $(PART),--part $(PART)) \
+		$(if $(FIRST),--first $(FIRST)) $(if $(CPUS),--cpus $(CPUS))
 
 bench-costs: | setup-run ## instructions per operation, against Linux: build/bench/costs.csv (PROFILE=op: by function)
 	@tools/bench-costs $(if $(PROFILE),--profile $(PROFILE))

@@ -3,7 +3,8 @@
  * Clock, one-shot timers, IPIs: when a CPU's events become due. Latencies are drawn; the fault level stretches them.
  *
  * An IPI that is still undelivered absorbs later ones, as the interrupt request bit does. A timer may be late, at
- * higher levels also early; disarming one that has expired may leave its interrupt behind.
+ * higher levels also early; disarming one that has expired may leave its interrupt behind. From level 2 on windows miss what is
+ * due; at level 3 a CPU is late out of its halt.
  */
 #include "sim.h"
 
@@ -130,6 +131,8 @@ u32 mach_idle_wait(struct cpu *self)
 			sim.entries++;
 			sim_trace(EVENT_IRQ, bits, 1);
 			sim_charge(SIM_COST_CALL);
+			if (sim.faults >= 3 && sim_chance(16))
+				sim_charge(sim_random_below(200000));
 			sim_check_step(cpu, false);
 			return bits;
 		}
@@ -147,6 +150,9 @@ u32 mach_irq_window(struct cpu *self)
 	sim_point(SIM_COST_CALL);
 	sim_step(STEP_WINDOW);
 	cpu->entered_ns = sim_now();
+	/* What is due may come a moment after the window as well as a moment before its end. */
+	if (sim.faults >= 2 && sim_chance(8))
+		return 0;
 	return vcpu_take_irqs(cpu, sim_now());
 }
 

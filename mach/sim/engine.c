@@ -19,8 +19,10 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-#define STALL_ONE_IN 4096 /* slow points between stolen stretches, about */
-#define HOLD_ONE_IN 12	  /* slow points with pending stores: others run on for long, and don't see them */
+#define STALL_ONE_IN 4096  /* slow points between stolen stretches, about */
+#define HOLD_ONE_IN 12	   /* slow points with pending stores: others run on for long, and don't see them */
+#define STARVE_ONE_IN 2048 /* slow points of the starved CPU (faults 3) between stretches of milliseconds */
+#define JUMP_ONE_IN 200000 /* slow points between pauses of the whole machine (faults 3) */
 #define SLACK_KERNEL 4
 #define SLACK_USER 16
 #define HORIZON_NS 1000000ull /* longest credit when nothing else is to be done */
@@ -212,6 +214,26 @@ static void check_limits(u64 now_ns)
 			(unsigned long long)(SIM_ENTRY_NS_MAX / 1000000));
 }
 
+/* The whole machine stands still, as a virtual machine does: every CPU's time moves on, what was due is late. */
+static void jump(u64 ns)
+{
+	for (u32 i = 0; i < heap_count; i++) { /* the same for all: the heap's order stays */
+		heap[i]->key_ns += ns;
+		heap[i]->now_ns += heap[i]->state == VCPU_BUSY ? ns : 0;
+		heap[i]->entered_ns += ns;
+	}
+	sim.current->entered_ns += ns;
+	sim_charge(ns);
+}
+
+static void steal_time(void)
+{
+	if (sim.current->id == sim.starved_cpu && sim_chance(STARVE_ONE_IN))
+		sim_charge(1000000 + sim_random_below(20000000));
+	if (sim_chance(JUMP_ONE_IN))
+		jump(1000000 + sim_random_below(100000000));
+}
+
 void sim_point_slow(void)
 {
 	sim_step(STEP_POINT);
@@ -223,6 +245,8 @@ void sim_point_slow(void)
 		sim_stores_drain();
 		sim_charge(10000 + sim_random_below(190000));
 	}
+	if (unlikely(sim.faults >= 3) && !sim.solo && !sim.still)
+		steal_time();
 	bool hold = sim_stores->count > 0 && (r >> 44) % HOLD_ONE_IN == 0;
 	if (hold)
 		sim_charge(100 + sim_random_below(4000));

@@ -181,6 +181,7 @@ u32 sim_run(void)
 	sim_random_state = sim_options.seed * 0x2545f4914f6cdd1dull + 1;
 	sim.hash = 0xcbf29ce484222325ull;
 	sim.faults = sim_options.faults >= 0 ? sim_options.faults : (int)sim_random_below(4);
+	sim.starved_cpu = sim.faults >= 3 ? (u32)sim_random_below(sim_options.cpus) : ~0u;
 	sim.alloc_fail_per_million = SIM_NEVER; /* drawn when first asked */
 	sim.end_ns = sim_options.limit_ms * 1000000;
 	sim_memory_init(&boot_info);

@@ -118,6 +118,7 @@ struct sim {
 	bool solo;	  /* panic: only the current CPU goes on */
 	bool frozen;	  /* the trace hash is final */
 	int faults;
+	u32 starved_cpu; /* faults 3: now and then stands still for long */
 	u64 end_ns;
 	u64 clock_ns; /* last value of mach_clock on any CPU */
 	u64 entries;

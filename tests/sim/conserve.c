@@ -6,6 +6,7 @@
  */
 #include <kernel/cpu.h>
 #include <kernel/process.h>
+#include <kernel/state.h>
 #include <sim/checker.h>
 
 #include "plant.h"
@@ -114,6 +115,11 @@ static void spoil(u32 walks)
 	/* The allocation trap (no_alloc_check): the next allocation on CPU 0 seems to be on a path that must not. */
 	if (plant("alloc", walks))
 		no_alloc_begin(cpu_get(0));
+	/* The core's own walk (kernel_verify). */
+	if (plant("verify-pool", walks))
+		kernel_state.mm.pools[POOL_GRANT].live++;
+	if (plant("verify-frame", walks))
+		kernel_state.mm.untouched--;
 	if (plant("lost-time", walks))
 		cpu_get(0)->busy_ns -= MIN(cpu_get(0)->busy_ns, 1000ull);
 }

@@ -6,8 +6,15 @@
 #include <kernel/cpu.h>
 #include <sim/checker.h>
 
+#include "plant.h"
+
 static void wakeup_check(struct cpu *cpu)
 {
+	static u32 checks;
+
+	if (cpu->current_entity != NULL && cpu->inbox.value_ == NULL && !sim_ipi_in_flight(cpu) && sim_is_quiet() &&
+	    plant("lost-ipi", ++checks))
+		cpu->inbox.value_ = cpu->current_entity;
 	if (cpu->inbox.value_ != NULL && !sim_ipi_in_flight(cpu) && sim_is_quiet())
 		sim_check_failed("wakeup", "lost wake-up: CPU %u has a filled inbox, IPI pending %u, none on its way",
 				 cpu->id, cpu->ipi_pending.value_);

@@ -17,6 +17,9 @@ PLANTS = {
     "process-leak": "checker conserve: process .* processes",
     "free-thread": "checker conserve: process .* less threads",
     "ring-leak": "checker conserve: thread .* ring operations",
+    "lost-ipi": "checker wakeup: lost wake-up",
+    "verify-pool": r"verification failed: live == pool->live",
+    "verify-frame": r"verification failed: .*kernel/mm/frames.c",
     "lost-time": "checker conserve: AC1",
     "alloc": r"panic\+\w+\n  #\d+ (pool|frame)_alloc\+",
 }

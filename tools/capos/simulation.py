@@ -5,6 +5,8 @@
   manifest=M   default: the name          timeout=60     seconds
   seed=7,12    these too: regressions     args=--x,--y   more arguments
   exit=0       the exit code expected
+  weight=10    its share of the seeds of a campaign, 0: none (tools/capos/campaign.py)
+  alloc=yes    it stands failing allocations (--faults 2 and 3): a quarter of the seeds has them
 """
 import os
 import re
@@ -15,7 +17,7 @@ from . import Stopwatch, log_path, path, plan, tail
 from .proof import judge_output
 
 PLAN = path("tests", "sim", "plan.txt")
-KEYS = {"cpus", "seeds", "seed", "manifest", "timeout", "args", "exit"}
+KEYS = {"cpus", "seeds", "seed", "manifest", "timeout", "args", "exit", "weight", "alloc"}
 HASH = re.compile(r"trace[-_ ]?hash[ =:]+(\S+)", re.I)
 
 
@@ -50,7 +52,10 @@ class Case:
     def command(self):
         program, archive = self.needs()
         return [program, "--archive", archive, "--seed", str(self.seed), "--cpus", str(self.cpus),
-                *self.entry.list("args")]
+                *self.entry.list("args"), *(["--faults", "3"] if self.allocations_fail() else [])]
+
+    def allocations_fail(self):
+        return self.entry.get("alloc") == "yes" and self.seed % 4 == 0
 
     def rerun(self):
         build = "" if self.build == "debug" else f" BUILD={self.build}"
