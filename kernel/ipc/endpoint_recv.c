@@ -35,7 +35,7 @@ static u64 wait_for_call(struct cpu *cpu, struct endpoint *endpoint, struct wait
 		sched_drop_entity(server);
 	list_push_back(&endpoint->receivers, &receiver->link);
 	waiter_arm(cpu, receiver, CAPOS_WAIT_RECV, &endpoint_receiver_ops, deadline);
-	/* As in endpoint_reply_fast. */
+	/* As in the fast path (endpoint_fast.c). */
 	if (receiver->kind == WAITER_THREAD && unlikely(shared_load_relaxed(&server->ring_cq_tail) != completed))
 		endpoint_wake_receiver_for_completion(cpu, server);
 	return CALL_BLOCKED;
@@ -186,7 +186,7 @@ u64 endpoint_recv_ring(struct call *call)
 	return endpoint_receive(call->cpu, call->waiter, &call->cap, call->deadline, call->word, &call->word[0]);
 }
 
-/* Recipe: the poster's tail is stored before this looks (ring.c); see endpoint_reply_fast. The waiter stays linked, not armed
+/* Recipe: the poster's tail is stored before this looks (ring.c); see endpoint_fast.c. The waiter stays linked, not armed
  * (EP4), and the thread itself unlinks it before it goes on: no lock of an endpoint is needed here. */
 static enum operation_progress completion_step(struct cpu *cpu, struct thread *thread, struct operation *operation)
 {
