@@ -9,7 +9,7 @@
 #include <kernel/cap.h>
 
 #define MAP_ENTRIES 16u /* per step */
-#define MAP_ZEROED 4u	/* frames cleared per step */
+#define MAP_ZEROED 3u	/* frames cleared per step */
 
 /* --- orphans: regions of dropped frames, pushed on by whoever comes next ---------------------------------------------- */
 
@@ -158,9 +158,10 @@ static u16 fill_some(struct space *space, struct map_request *request) REQUIRES(
 {
 	struct region *region = request->region;
 	u32 entries = region->memory != NULL ? MAP_ENTRIES : MAP_ZEROED;
-	u64 *entry = NULL;
+	u64 tables_before = space->table_frames, *entry = NULL;
 
-	for (u32 i = 0; i < entries && request->next < region->end; i++) {
+	/* A table is a frame to clear, too. */
+	for (u32 i = 0; i + (space->table_frames - tables_before) < entries && request->next < region->end; i++) {
 		struct paddr frame;
 		u16 status = CAPOS_STATUS_OK;
 
@@ -168,6 +169,8 @@ static u16 fill_some(struct space *space, struct map_request *request) REQUIRES(
 			entry++;
 		else
 			status = pt_make(space, request->next, &entry);
+		if (status == CAPOS_STATUS_OK && space->table_frames - tables_before >= entries)
+			break;
 		if (status == CAPOS_STATUS_OK)
 			status = page_frame(request, request->next, &frame);
 		if (status != CAPOS_STATUS_OK)

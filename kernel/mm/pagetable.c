@@ -160,8 +160,10 @@ void pt_release(struct space *space, u64 va, u64 end)
 	}
 }
 
+#define ENTRIES_PER_STEP 128u
+
 /* The lowest table on the way to the cursor is freed when everything of it lies behind the cursor: children first. Returns
- * how many entries were looked at: at most one table's. */
+ * how many entries were looked at: at most ENTRIES_PER_STEP. */
 static u32 free_at_cursor(struct space *space)
 {
 	u64 *table = phys_to_virt(space->root), *entry = NULL;
@@ -179,7 +181,7 @@ static u32 free_at_cursor(struct space *space)
 	if (shift == PAGE_SHIFT)
 		shift += 9;
 	/* Nothing below this entry, nor the empty ones after it: go behind them, and free the tables that end there. */
-	left = PT_ENTRIES - pt_index(space->cursor, shift);
+	left = MIN(PT_ENTRIES - pt_index(space->cursor, shift), ENTRIES_PER_STEP);
 	while (looked < left && !pte_present(entry[looked]))
 		looked++;
 	space->cursor = (space->cursor | ((1ull << shift) - 1)) + 1 + ((u64)(looked - 1) << shift);
@@ -197,8 +199,6 @@ static u32 free_at_cursor(struct space *space)
 	}
 	return looked;
 }
-
-#define ENTRIES_PER_STEP 256u
 
 bool pt_free_step(struct space *space)
 {

@@ -37,7 +37,7 @@ enum spawn_phase {
 	136u /* 128 bytes and the place of a return address: the ABI's alignment at a function's entry */
 
 static const struct {
-	const char *name;
+	char name[CAPOS_NAME_BYTES];
 	u32 rights;
 } standard_caps[SPAWN_STANDARD_CAPS] = {
 	{ "caps", CAPOS_RIGHT_READ | CAPOS_RIGHT_WRITE },
@@ -53,7 +53,7 @@ enum standard { STANDARD_CAPS, STANDARD_SPACE, STANDARD_THREADS, STANDARD_SELF, 
 void spawn_init(struct spawn_request *request)
 {
 	for (u32 i = 0; i < SPAWN_STANDARD_CAPS; i++) {
-		memcpy(request->caps[i].name, standard_caps[i].name, strlen(standard_caps[i].name));
+		__builtin_memcpy(request->caps[i].name, standard_caps[i].name, CAPOS_NAME_BYTES);
 		request->caps[i].cap.rights = standard_caps[i].rights;
 	}
 	request->cap_count = SPAWN_STANDARD_CAPS;
@@ -593,11 +593,13 @@ static bool one_step(struct cpu *cpu, struct spawn_request *request)
 	return false;
 }
 
-#define STEPS_AT_ONCE 4u /* most are about 300 instructions, those that copy or clear a page 600 */
+#define STEPS_AT_ONCE 6u /* and as long as there is time: a piece takes 100 to 2,000 instructions */
 
 bool spawn_step(struct cpu *cpu, struct spawn_request *request)
 {
-	for (u32 i = 0; i < STEPS_AT_ONCE; i++) {
+	struct instant begin = mach_clock();
+
+	for (u32 i = 0; i < STEPS_AT_ONCE && (i == 0 || step_has_time(begin, STEP_PIECES)); i++) {
 		if (one_step(cpu, request))
 			return true;
 		/* Undoing waits for others to pass a quiescent point. */

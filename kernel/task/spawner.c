@@ -16,22 +16,49 @@ static bool is_terminated(const char *text, size_t bytes)
 	return memchr(text, 0, bytes) != NULL;
 }
 
+/* Eight bytes of a name, those from its 0 on cleared; *ends: there is a 0 among them. */
+static u64 name_word(const char *name, bool *ends)
+{
+	const u64 ones = 0x0101010101010101;
+	u64 word, zeros;
+
+	__builtin_memcpy(&word, name, sizeof(word));
+	/* The top bit of each byte that is 0, up to the first of them. */
+	zeros = (word - ones) & ~word & ones << 7;
+	if (zeros == 0)
+		return word;
+	*ends = true;
+	return word & (((zeros & -zeros) >> 7) - 1);
+}
+
+/* A name without what follows its 0: names are equal where all their bytes are. False: it is empty or does not end. */
+static bool take_name(char out[CAPOS_NAME_BYTES], const char name[CAPOS_NAME_BYTES])
+{
+	bool ends = false;
+	u64 word[2] = { name_word(name, &ends), 0 };
+
+	_Static_assert(sizeof(word) == CAPOS_NAME_BYTES, "a name is two words");
+	if (!ends)
+		word[1] = name_word(name + sizeof(word[0]), &ends);
+	__builtin_memcpy(out, word, sizeof(word));
+	return ends && word[0] != 0;
+}
+
 /* A grant: name, handle, rights. False: BAD_GRANT. On success the request holds a reference. */
 static bool take_grant(struct process *process, struct spawn_request *request, const struct capos_grant *grant)
 {
 	struct spawn_cap *out = &request->caps[request->cap_count];
 	struct cap cap;
 
-	if (!is_terminated(grant->name, sizeof(grant->name)) || grant->name[0] == 0 || grant->flags != 0)
+	if (!take_name(out->name, grant->name) || grant->flags != 0)
 		return false;
 	for (u32 i = 0; i < request->cap_count; i++)
-		if (strcmp(request->caps[i].name, grant->name) == 0)
+		if (__builtin_memcmp(request->caps[i].name, out->name, CAPOS_NAME_BYTES) == 0)
 			return false;
 	if (cap_lookup_typed(process, grant->handle, 0, CAPOS_RIGHT_GRANT, &cap) != CAPOS_STATUS_OK ||
 	    grant->rights == 0 || (grant->rights & ~cap.rights) != 0 || !grant_get(cap.grant))
 		return false;
 	cap.rights = grant->rights;
-	memcpy(out->name, grant->name, strlen(grant->name));
 	out->cap = cap;
 	out->iface = cap.object->type == CAPOS_IFACE_endpoint ? 0 : cap.object->type;
 	request->cap_count++;

@@ -12,6 +12,9 @@
 #include <kernel/ipc.h>
 #include <string.h>
 
+/* Making the records of a thread takes at least this, and about as much again when a pool must grow for them. */
+#define CREATE_PIECE 1400ul
+
 static struct thread *thread_of(struct call *call)
 {
 	return container_of(call->cap.object, struct thread, object);
@@ -334,9 +337,14 @@ static u64 thread_made(struct cpu *cpu, struct thread *thread, const struct map_
 static enum operation_progress create_step(struct cpu *cpu, struct thread *thread, struct operation *operation)
 {
 	struct thread *made = (struct thread *)(uintptr_t)operation->args[0];
+	struct instant begin = mach_clock();
 
-	if (!thread_create_step(made, &operation->mm.map))
-		return OPERATION_AGAIN;
+	/* args[1]: the frames are there. */
+	if (operation->args[1] == 0) {
+		operation->args[1] = thread_create_step(made, &operation->mm.map);
+		if (operation->args[1] == 0 || !step_has_time(begin, STEP_PIECES))
+			return OPERATION_AGAIN;
+	}
 	operation->result = thread_made(cpu, made, &operation->mm.map, thread->process, operation->word);
 	operation->word_count = CAPOS_RESULT_STATUS(operation->result) == CAPOS_STATUS_OK ? 3 : 0;
 	return OPERATION_DONE;
@@ -372,6 +380,8 @@ u64 method_thread_spawner_create(struct call *call)
 	struct map_request *map = &call->thread->operation.mm.map; /* no operation of the caller is in progress */
 	struct thread *thread;
 	int bad = bad_create_word(process, call->word);
+	struct instant begin = mach_clock();
+	bool mapped;
 	u16 status;
 
 	if (bad >= 0)
@@ -379,10 +389,13 @@ u64 method_thread_spawner_create(struct call *call)
 	status = thread_create(process, &plan, map, &thread);
 	if (status != CAPOS_STATUS_OK)
 		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
-	if (thread_create_step(thread, map))
+	/* What had to be made for it decides how much more fits into this step. */
+	mapped = step_has_time(begin, CREATE_PIECE) && thread_create_step(thread, map);
+	if (mapped && step_has_time(begin, 2 * CREATE_PIECE))
 		return thread_made(call->cpu, thread, map, process, call->word);
 	(void)call_start_operation(call, create_step);
 	call->thread->operation.args[0] = (u64)(uintptr_t)thread;
+	call->thread->operation.args[1] = mapped;
 	return CALL_OPERATION;
 }
 

@@ -82,4 +82,12 @@ struct cpu *cpu_get(u32 id);
 struct cpu *cpu_find(u32 id);
 u32 cpu_count(void);
 
+/* What consists of pieces of different lengths may take another one in this step: it began less than so many instructions
+ * ago, at one in a nanosecond. */
+static inline bool step_has_time(struct instant begin, u64 instructions)
+{
+	return mach_clock().ns - begin.ns < instructions;
+}
+#define STEP_PIECES 1000ul
+
 #endif
