@@ -21,7 +21,7 @@ def script(name):
     return module
 
 
-costs, irq_off = script("bench-costs"), script("bench-irq-off")
+costs, irq_off, boot = script("bench-costs"), script("bench-irq-off"), script("bench-boot")
 
 
 def sample(median, low=None, high=None):
@@ -75,3 +75,9 @@ def test_linux_boots_on_our_machine():
     for option in ("-machine", "-cpu", "-accel", "-smp", "-m", "-icount"):
         assert command[command.index(option) + 1] == ours[ours.index(option) + 1]
     assert "tsc=reliable" in command[-1] and "mitigations=off" in command[-1]
+
+
+def test_boot_is_timed_until_the_text():
+    assert boot.until(["sh", "-c", "printf 'a first '; printf 'line'; sleep 9"], b"first line") < 9
+    with pytest.raises(SystemExit):
+        boot.until(["sh", "-c", "echo other"], b"first line")
