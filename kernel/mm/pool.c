@@ -31,13 +31,21 @@ _Static_assert(sizeof(struct slab) <= SLAB_HEADER, "a slab's header is one cache
 
 /* Bytes of an object; 0: found in pools_init. */
 static const u16 pool_bytes[POOL_COUNT] = {
-	[POOL_PROCESS] = sizeof(struct process),	[POOL_THREAD] = sizeof(struct thread),
-	[POOL_ENTITY] = sizeof(struct entity),		[POOL_GRANT] = sizeof(struct grant),
-	[POOL_ENDPOINT] = sizeof(struct endpoint),	[POOL_NOTIFICATION] = sizeof(struct notification),
-	[POOL_PARK_SPACE] = sizeof(struct object) + 64, [POOL_MEMORY_OBJECT] = sizeof(struct memory_object),
-	[POOL_REGION] = sizeof(struct region),		[POOL_RING_OP] = sizeof(struct ring_op),
-	[POOL_SESSION] = sizeof(struct session),	[POOL_OTHER] = 256,
-	[POOL_SPAWN] = sizeof(struct spawn_request),	[POOL_SHOOTDOWN] = 0,
+	[POOL_PROCESS] = sizeof(struct process),
+	[POOL_THREAD] = sizeof(struct thread),
+	[POOL_ENTITY] = sizeof(struct entity),
+	[POOL_GRANT] = sizeof(struct grant),
+	[POOL_ENDPOINT] = sizeof(struct endpoint),
+	[POOL_NOTIFICATION] = sizeof(struct notification),
+	[POOL_PARK_SPACE] = sizeof(struct object) + 64,
+	[POOL_MEMORY_OBJECT] = sizeof(struct memory_object),
+	[POOL_REGION] = sizeof(struct region),
+	[POOL_RING_OP] = sizeof(struct ring_op),
+	[POOL_SESSION] = sizeof(struct session),
+	[POOL_OTHER] = 256,
+	[POOL_SPAWN] = sizeof(struct spawn_request),
+	[POOL_FPU] = FPU_AREA_BYTES,
+	[POOL_SHOOTDOWN] = 0,
 };
 _Static_assert(sizeof(struct process) <= PAGE_BYTES - SLAB_HEADER &&
 		       sizeof(struct thread) <= PAGE_BYTES - SLAB_HEADER,
@@ -56,7 +64,8 @@ void pools_init(void)
 		size_t bytes = i == POOL_SHOOTDOWN ? shootdown_bytes(kernel_state.mm.cpu_count) : pool_bytes[i];
 
 		spinlock_init(&pool->lock, RANK_POOL, i);
-		pool->object_bytes = (u32)ALIGN_UP(bytes, (size_t)64);
+		/* Small ones share cache lines: 100 bytes less for each thread. */
+		pool->object_bytes = (u32)ALIGN_UP(bytes, bytes < CLEAR_BYTES_MIN ? (size_t)32 : (size_t)64);
 		pool->per_slab = (u32)(PAGE_BYTES - SLAB_HEADER) / pool->object_bytes;
 		KASSERT(pool->per_slab > 0);
 		list_init(&pool->partial);

@@ -96,6 +96,13 @@ bool thread_create_step(struct thread *thread, struct map_request *map)
 	return true;
 }
 
+void *kernel_fpu_area(struct thread *thread)
+{
+	if (pool_alloc(POOL_FPU, thread->process, &thread->fpu_area) != CAPOS_STATUS_OK)
+		return NULL;
+	return thread->fpu_area;
+}
+
 /* Return what the thread is charged for, except its object. */
 static void thread_uncharge(struct thread *thread)
 {
@@ -104,12 +111,16 @@ static void thread_uncharge(struct thread *thread)
 	pool_uncharge(POOL_ENTITY, process);
 	if (thread->spare != NULL)
 		pool_uncharge(POOL_ENTITY, process);
+	if (thread->fpu_area != NULL)
+		pool_uncharge(POOL_FPU, process);
 	quota_uncharge(process, CAPOS_QUOTA_THREADS, 1);
 }
 
 void thread_free(struct thread *thread)
 {
 	mach_thread_fini(thread);
+	if (thread->fpu_area != NULL)
+		pool_free(POOL_FPU, thread->fpu_area);
 	if (thread->spare != NULL)
 		pool_free(POOL_ENTITY, thread->spare);
 	pool_free(POOL_ENTITY, thread->own);

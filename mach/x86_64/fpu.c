@@ -15,22 +15,28 @@ static const struct {
 	u8 zero1[484];
 } __attribute__((aligned(16))) initial = { .control = 0x37f, .mxcsr = 0x1f80 };
 
-_Static_assert(sizeof(initial) == sizeof(((struct mach_thread *)0)->fpu), "fxsave image");
+_Static_assert(sizeof(initial) == FPU_AREA_BYTES, "fxsave image");
 
 void mach_fpu_store(struct mach_cpu *cpu, struct mach_thread *thread)
 {
-	__asm__ volatile("fxsave64 %0" : "=m"(thread->fpu));
+	__asm__ volatile("fxsave64 %0" : "=m"(*(u8(*)[FPU_AREA_BYTES])thread->fpu));
 	write_cr0(CR0_KERNEL);
 	cpu->fpu_live = false;
 }
 
-void fpu_trap(struct mach_cpu *cpu, struct mach_thread *thread)
+bool fpu_trap(struct mach_cpu *cpu, struct mach_thread *thread)
 {
-	const void *image = thread->fpu_valid != 0 ? (const void *)thread->fpu : &initial;
+	const void *image = thread->fpu;
 
-	__asm__ volatile("clts\n\tfxrstor64 %0" ::"m"(*(const u8(*)[512])image));
-	thread->fpu_valid = 1;
+	if (image == NULL) {
+		image = &initial;
+		thread->fpu = kernel_fpu_area((struct thread *)thread);
+		if (thread->fpu == NULL)
+			return false;
+	}
+	__asm__ volatile("clts\n\tfxrstor64 %0" ::"m"(*(const u8(*)[FPU_AREA_BYTES])image));
 	cpu->fpu_live = true;
+	return true;
 }
 
 /*

@@ -285,7 +285,7 @@ void trap_fatal(const struct trap_regs *regs);
 /* From now on every CPU that takes an NMI halts for ever. */
 void trap_stop_on_nmi(void);
 
-void fpu_trap(struct mach_cpu *cpu, struct mach_thread *thread);
+MUST_CHECK bool fpu_trap(struct mach_cpu *cpu, struct mach_thread *thread);
 void fpu_forget(struct mach_cpu *cpu);
 
 struct thread *boot_main(u32 magic, u32 info);

@@ -106,8 +106,10 @@ struct thread *trap_user(struct cpu *cpu, u64 vector, u64 error)
 		return bits == 0 ? m->current : kernel_irq(cpu, bits);
 	}
 	if (vector == VECTOR_NO_FPU) {
-		fpu_trap(m, thread);
-		return m->current;
+		if (fpu_trap(m, thread))
+			return m->current;
+		fault = (struct fault){ .cause = FAULT_NO_MEMORY, .ip = thread->frame.ip };
+		return kernel_fault(cpu, &fault);
 	}
 	fault = (struct fault){ .ip = thread->frame.ip };
 	fault.cause = exception_causes[vector] != 0 ? exception_causes[vector] : FAULT_OTHER;

@@ -75,8 +75,8 @@ struct operation {
 	unsigned word_count;
 	bool ring; /* the call came from a ring entry: complete it there */
 	u64 user_data;
-	u64 asked;    /* its call word: debug builds */
-	u64 args[16]; /* private to the operation */
+	u64 asked;   /* its call word: debug builds */
+	u64 args[4]; /* private to the operation */
 	union {
 		struct map_request map;
 		struct unmap_request unmap;

@@ -49,11 +49,12 @@ enum pool_id {
 	POOL_SESSION,
 	POOL_OTHER,	/* 256 bytes */
 	POOL_SPAWN,	/* kernel/spawn.h */
+	POOL_FPU,	/* FPU_AREA_BYTES */
 	POOL_SHOOTDOWN, /* private to kernel/mm; size by the number of CPUs */
 	POOL_COUNT,
 };
 
-/* A zeroed object of the pool's size (registered in kernel/mm/pool.c from sizeof), 64-byte aligned, charged to
+/* A zeroed object of the pool's size (registered in kernel/mm/pool.c from sizeof), 32-byte aligned (64 from 512 bytes on), charged to
  * `process` (NULL: kernel). Pools grow by frames and give empty ones back. Status: OK, QUOTA_EXCEEDED, NO_MEMORY. */
 MUST_CHECK u16 pool_alloc(enum pool_id pool, struct process *process, void **out);
 /* Return the quota now ... */

@@ -57,6 +57,7 @@ struct thread {
 	u64 borrowed_from_id;		 /* (o) thread id of the caller that lent the entity we run on; 0: none */
 	struct cpu_account account;	 /* (os) */
 	u64 started_ns;			 /* (o) start of the running interval */
+	void *fpu_area;			 /* (o) pool POOL_FPU; NULL: it has not used the FPU */
 	bool passive;			 /* (c) */
 	bool first;			 /* (c) the process's exit code is this thread's */
 	struct object object;		 /* type thread: handles name it */

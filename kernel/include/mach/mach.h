@@ -115,6 +115,11 @@ struct fault {
 /* The current thread faulted in user mode. */
 struct thread *kernel_fault(struct cpu *cpu, const struct fault *fault);
 
+/* The current thread uses the FPU for the first time: FPU_AREA_BYTES, 64-byte aligned, charged to its process, its own until it ends.
+ * NULL: there is no memory, or its quota is used up (then the machine tells the core of FAULT_NO_MEMORY). */
+#define FPU_AREA_BYTES 512u
+void *kernel_fpu_area(struct thread *thread);
+
 /* Interrupt sources, as bits. */
 #define IRQ_TIMER 1u   /* this CPU's one-shot expired (perhaps early or stale: the core compares with the clock) */
 #define IRQ_IPI 2u     /* another CPU called mach_ipi_send for this one */

@@ -232,6 +232,12 @@ static void bad_arguments(void)
 	(void)thread_finish(&thread, CAPOS_NEVER, NULL);
 }
 
+static _Noreturn void sleep_for_ever(void)
+{
+	for (;;)
+		(void)sleep_until_ns(CAPOS_NEVER);
+}
+
 static _Noreturn void spin_for_ever(void)
 {
 	for (;;)
@@ -321,6 +327,43 @@ static void stacks(void)
 	tap_ok(code == 0, "finds it zero");
 }
 
+#define IDLE_THREADS 96u
+#define IDLE_BYTES_MAX 6144u
+
+static uint64_t free_bytes(void)
+{
+	struct capos_memory_info memory = { 0 };
+
+	insist(system_info_memory(known.system_info, &memory));
+	return memory.free_bytes;
+}
+
+/* What the machine is short of while many threads sleep: thread pages, records, tables, slots, and what pools waste. */
+static void idle_cost(void)
+{
+	static capos_handle threads[IDLE_THREADS];
+	struct capos_machine_info machine = { 0 };
+	uint64_t free = free_bytes(), each;
+	uint64_t most; /* in the simulator the FPU image lies in the thread */
+
+	insist(system_info_machine(known.system_info, &machine));
+	most = IDLE_BYTES_MAX + (strcmp(machine.machine, "sim") == 0 ? 1024 : 0);
+
+	for (unsigned i = 0; i < IDLE_THREADS; i++)
+		insist(thread_spawner_create(known.threads, (uintptr_t)sleep_for_ever, 0, 0, CAPOS_CPU_ANY, 0, PAGE,
+					     &threads[i], NULL, NULL));
+	for (unsigned i = 0; i < IDLE_THREADS; i++)
+		(void)becomes_true(waits_on(threads[i]) == CAPOS_WAIT_SLEEP);
+	each = (free - free_bytes()) / IDLE_THREADS - PAGE;
+	tap_ok(each <= most, "an idle thread costs %lu bytes beside its stack, at most %lu", (unsigned long)each,
+	       (unsigned long)most);
+	for (unsigned i = 0; i < IDLE_THREADS; i++) {
+		(void)thread_terminate(threads[i]);
+		(void)thread_join(threads[i], CAPOS_NEVER, NULL, NULL);
+		drop(threads[i]);
+	}
+}
+
 static uint64_t moves(void *argument)
 {
 	uint64_t wrong = 0;
@@ -397,6 +440,7 @@ void test_thread(void)
 	terminate_everywhere();
 	bad_arguments();
 	stacks();
+	idle_cost();
 	information();
 	exhaustion();
 }

@@ -33,8 +33,7 @@ struct mach_frame {
 struct mach_thread {
 	struct mach_frame frame;
 	u8 by_syscall; /* the frame was saved by syscall: may be resumed by sysret; 1 while the thread is in user mode */
-	u8 fpu_valid;				  /* fpu holds a state; else the thread never used the FPU */
-	u8 fpu[512] __attribute__((aligned(16))); /* fxsave image */
+	void *fpu;     /* fxsave image, of kernel_fpu_area; NULL: the thread never used the FPU */
 };
 
 struct mach_tss {
