@@ -11,13 +11,13 @@
 #include <kernel/state_rooms.h>
 
 struct kernel {
+	struct cap_state cap;	/* first: mach/offsets.h */
 	struct boot_info boot;	/* (c) */
 	struct cpu **cpus;	/* (c) */
 	u32 cpu_count;		/* (c) */
 	ATOMIC(u32) trace_mask; /* (a) */
 	ATOMIC(u64) next_id;	/* (a) object ids */
 	struct mm_state mm;
-	struct cap_state cap;
 	struct ipc_state ipc;
 	struct task_state task;
 	struct sched_state sched;

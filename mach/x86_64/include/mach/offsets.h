@@ -36,7 +36,7 @@
 
 /* struct cpu, struct kernel */
 #define CPU_EPOCH 408
-#define KERNEL_EPOCH 1320
+#define KERNEL_EPOCH 0
 
 /* kernel_syscall_fast, as an immediate operand (mach.h has it as u64). */
 #define CALL_NOT_FAST_IMMEDIATE -1
