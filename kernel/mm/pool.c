@@ -64,8 +64,10 @@ void pools_init(void)
 		size_t bytes = i == POOL_SHOOTDOWN ? shootdown_bytes(kernel_state.mm.cpu_count) : pool_bytes[i];
 
 		spinlock_init(&pool->lock, RANK_POOL, i);
-		/* Small ones share cache lines: 100 bytes less for each thread. */
-		pool->object_bytes = (u32)ALIGN_UP(bytes, bytes < CLEAR_BYTES_MIN ? (size_t)32 : (size_t)64);
+		bool packed = bytes < CLEAR_BYTES_MIN && i != POOL_ENTITY;
+
+		/* Small ones share cache lines, to make a thread cheap; not what CPUs write at each switch. */
+		pool->object_bytes = (u32)ALIGN_UP(bytes, packed ? (size_t)32 : (size_t)64);
 		pool->per_slab = (u32)(PAGE_BYTES - SLAB_HEADER) / pool->object_bytes;
 		KASSERT(pool->per_slab > 0);
 		list_init(&pool->partial);
