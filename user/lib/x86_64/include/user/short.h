@@ -45,6 +45,10 @@ static inline __attribute__((always_inline)) struct capos_short capos_call_short
 	else                                                                                                         \
 		__asm__("" : "=r"(reg)) /* whatever it holds */
 
+#define SHORT_CAME_(reg, index)                                                                                      \
+	if (out > (index))                                                                                           \
+	word[index] = reg
+
 static inline __attribute__((always_inline)) uint64_t capos_call_words(uint64_t call, capos_handle *handle,
 								       uint64_t *word, unsigned in, unsigned out)
 {
@@ -61,10 +65,15 @@ static inline __attribute__((always_inline)) uint64_t capos_call_words(uint64_t 
 			   "+r"(r13), "+r"(r14)
 			 :
 			 : "rcx", "r11", "memory");
-	uint64_t came[CAPOS_WORDS] = { rsi, rdx, r10, r8, r9, r12, r13, r14 };
-
-	for (unsigned i = 0; i < out; i++)
-		word[i] = came[i];
+	/* One by one, so that an array whose address goes nowhere else stays in these registers. */
+	SHORT_CAME_(rsi, 0);
+	SHORT_CAME_(rdx, 1);
+	SHORT_CAME_(r10, 2);
+	SHORT_CAME_(r8, 3);
+	SHORT_CAME_(r9, 4);
+	SHORT_CAME_(r12, 5);
+	SHORT_CAME_(r13, 6);
+	SHORT_CAME_(r14, 7);
 	return call;
 }
 
