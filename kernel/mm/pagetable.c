@@ -172,17 +172,17 @@ static u32 free_at_cursor(struct space *space)
 
 	for (shift = PT_ROOT_SHIFT; shift > PAGE_SHIFT; shift -= 9) {
 		entry = &table[pt_index(space->cursor, shift)];
-		if (!pte_present(*entry))
+		if (*entry == 0)
 			break;
 		table = table_at(*entry);
 		if (shift == PAGE_SHIFT + 9)
-			table_free(space, entry, false); /* a leaf table */
+			table_free(space, entry, false); /* a leaf table, linked or not */
 	}
 	if (shift == PAGE_SHIFT)
 		shift += 9;
 	/* Nothing below this entry, nor the empty ones after it: go behind them, and free the tables that end there. */
 	left = MIN(PT_ENTRIES - pt_index(space->cursor, shift), ENTRIES_PER_STEP);
-	while (looked < left && !pte_present(entry[looked]))
+	while (looked < left && entry[looked] == 0)
 		looked++;
 	space->cursor = (space->cursor | ((1ull << shift) - 1)) + 1 + ((u64)(looked - 1) << shift);
 	for (u32 up = shift + 9; up <= PT_ROOT_SHIFT; up += 9) {

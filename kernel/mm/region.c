@@ -338,18 +338,44 @@ static void free_some(struct space *space, struct region *region) REQUIRES(space
 	}
 }
 
-/* Tables that hold nothing of other regions: those that the neighbours do not reach into. */
+static void trim_begin(struct region *region)
+{
+	region->state = REGION_TRIMMING;
+	region->next = region->start;
+	region->dirty = false;
+}
+
+/* No other region reaches into the leaf table of va, in which the region lies. */
+static bool has_table_alone(struct region *region, u64 va)
+{
+	u64 first = ALIGN_DOWN(va, PT_TABLE_BYTES), end = first + PT_TABLE_BYTES;
+	const struct region *before = region->start > first ? RB_PREV(region_tree, NULL, region) : NULL;
+	const struct region *after = region->end < end ? region_next(region) : NULL;
+
+	return (before == NULL || before->end <= first) && (after == NULL || after->start >= end);
+}
+
 static void unlink_some(struct space *space, struct region *region) REQUIRES(space->lock)
 {
-	const struct region *before = RB_PREV(region_tree, NULL, region), *after = region_next(region);
-
 	for (u32 i = 0; i < 16 && region->next < region->end; i++, region->next = table_end(region)) {
-		u64 first = ALIGN_DOWN(region->next, PT_TABLE_BYTES);
-
-		if ((before == NULL || before->end <= first) &&
-		    (after == NULL || after->start >= first + PT_TABLE_BYTES) && pt_table_unlink(space, region->next))
+		if (has_table_alone(region, region->next) && pt_table_unlink(space, region->next))
 			region->dirty = true;
 	}
+}
+
+/*
+ * The last region in a table takes the table away. Another one that shared it may have gone after this one passed by, or was
+ * mapped and gone while this one had the table unlinked: it left the table to this one. Only the tables at the ends are shared.
+ */
+static bool trim_again(struct space *space, struct region *region) REQUIRES(space->lock)
+{
+	u64 last = region->end - PAGE_BYTES;
+
+	if (!(has_table_alone(region, region->start) && pt_find(space, region->start) != NULL) &&
+	    !(has_table_alone(region, last) && pt_find(space, last) != NULL))
+		return false;
+	trim_begin(region);
+	return true;
 }
 
 static void drop_some(struct space *space, struct region *region) REQUIRES(space->lock)
@@ -406,9 +432,7 @@ enum drive region_drive(struct space *space, struct region *region, struct grant
 		free_some(space, region);
 		if (region->next < region->end)
 			return DRIVE_AGAIN;
-		region->state = REGION_TRIMMING;
-		region->next = region->start;
-		region->dirty = false;
+		trim_begin(region);
 		/* fall through */
 	case REGION_TRIMMING:
 		if (atomic_load_relaxed(&space->ending) != 0) {
@@ -418,8 +442,11 @@ enum drive region_drive(struct space *space, struct region *region, struct grant
 		unlink_some(space, region);
 		if (region->next < region->end)
 			return DRIVE_AGAIN;
-		if (!region->dirty)
+		if (!region->dirty) {
+			if (trim_again(space, region))
+				return DRIVE_AGAIN;
 			break;
+		}
 		region->ticket = shootdown_request(space, region->start, region->end);
 		region->state = REGION_TRIM_FLUSHING;
 		/* fall through */
@@ -431,7 +458,7 @@ enum drive region_drive(struct space *space, struct region *region, struct grant
 		/* fall through */
 	case REGION_TRIM_FREEING:
 		drop_some(space, region);
-		if (region->next < region->end)
+		if (region->next < region->end || trim_again(space, region))
 			return DRIVE_AGAIN;
 		break;
 	case REGION_RELEASING:

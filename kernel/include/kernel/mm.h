@@ -104,7 +104,8 @@ MUST_CHECK bool memory_object_write(struct memory_object *memory, u64 offset, co
  *      |                                      gone <-- trim_freeing <--acknowledged-- trim_flushing <-- trimming (tables)
  *      +--failed, or doomed by the object's end: by its own map request--> unmapping
  * From `unmapping` on anybody may push it on; it keeps its addresses until gone, so that nothing new stands where a stale
- * translation may be (SP1). Leaf tables that no other region needs are taken away before it is gone.
+ * translation may be (SP1). The last region in a leaf table takes the table away before it is gone; to that end it trims again
+ * when another one left it the table meanwhile.
  */
 enum region_state {
 	REGION_BUILDING,

@@ -443,6 +443,163 @@ static void thread_memory(void **state)
 	assert_true(fake.charged > charged);
 }
 
+/* --- the last region in a leaf table takes it away ---------------------------------------------------------------------- */
+
+static struct unmap_request unmap_begin(u64 addr, u64 pages)
+{
+	struct unmap_request request = { .space = space, .addr = addr, .bytes = pages * PAGE_BYTES };
+
+	assert_int_equal(space_unmap_begin(&request), CAPOS_STATUS_OK);
+	return request;
+}
+
+static void unmap_finish(struct unmap_request *request)
+{
+	for (u32 steps = 0; space_unmap_step(request, NULL) != SPACE_DONE; steps++) {
+		assert_true(steps < 10000);
+		for (u32 i = 0; i < FAKE_CPUS; i++)
+			fake_deliver(i);
+	}
+}
+
+static enum region_state state_of(u64 addr)
+{
+	const struct region *region = region_at(space, addr);
+
+	assert_non_null(region);
+	return region->state;
+}
+
+/* Many tables without any frames: a window on memory that nobody touches. */
+static struct memory_object *borrow(u64 tables)
+{
+	struct memory_object *memory;
+
+	assert_int_equal(memory_object_borrow(process, (struct paddr){ 1ull << 30 }, tables * PT_TABLE_BYTES,
+					      &memory),
+			 CAPOS_STATUS_OK);
+	assert_int_equal(object_publish(&memory->object), CAPOS_STATUS_OK);
+	return memory;
+}
+
+/* A region comes and goes in a table that another one has unlinked and not yet freed. */
+static void table_needed_again_meanwhile(void **state)
+{
+	struct unmap_request first;
+	u64 a = space->base, b = a + 16 * PAGE_BYTES, tables;
+
+	(void)state;
+	assert_int_equal(map(NULL, a + PT_TABLE_BYTES, 0, 1, PROT_WRITE, NULL), CAPOS_STATUS_OK);
+	tables = space->table_frames;
+	assert_int_equal(map(NULL, a, 0, 1, PROT_WRITE, NULL), CAPOS_STATUS_OK);
+	space_switch(fake_on(1), space);
+	fake_on(0);
+	first = unmap_begin(a, 1);
+	while (state_of(a) != REGION_TRIM_FLUSHING) {
+		fake_deliver(1);
+		assert_int_equal(space_unmap_step(&first, NULL), SPACE_AGAIN);
+	}
+	assert_int_equal(map(NULL, b, 0, 1, PROT_WRITE, NULL), CAPOS_STATUS_OK);
+	assert_int_equal(unmap(b, 1, false, 0, false), CAPOS_STATUS_OK);
+	assert_int_equal(state_of(a), REGION_TRIM_FLUSHING);
+	unmap_finish(&first);
+	assert_int_equal(space->region_count, 1);
+	assert_int_equal(space->table_frames, tables);
+}
+
+/* Two regions share a table, and the second one goes after the first one has passed by and before it is gone. */
+static void table_left_while_passing(void **state)
+{
+	struct memory_object *memory = borrow(20);
+	struct unmap_request first;
+	u64 b = space->base, a = b + PT_TABLE_BYTES / 2, pages = 20 * PT_ENTRIES, tables;
+
+	(void)state;
+	assert_int_equal(map(NULL, b + 32 * PT_TABLE_BYTES, 0, 1, PROT_WRITE, NULL), CAPOS_STATUS_OK);
+	tables = space->table_frames;
+	assert_int_equal(map(memory, a, 0, pages, 0, NULL), CAPOS_STATUS_OK);
+	assert_int_equal(map(NULL, b, 0, 1, PROT_WRITE, NULL), CAPOS_STATUS_OK);
+	first = unmap_begin(a, pages);
+	while (state_of(a) != REGION_TRIMMING)
+		assert_int_equal(space_unmap_step(&first, NULL), SPACE_AGAIN);
+	assert_true(region_at(space, a)->next > a);
+	assert_int_equal(unmap(b, 1, false, 0, false), CAPOS_STATUS_OK);
+	assert_int_equal(state_of(a), REGION_TRIMMING);
+	unmap_finish(&first);
+	assert_int_equal(space->region_count, 1);
+	assert_int_equal(space->table_frames, tables);
+	end(memory);
+}
+
+/* The space begins to end while an ending object's region has unlinked a part of its tables. */
+static void ends_with_unlinked_tables(void **state)
+{
+	struct memory_object *memory = borrow(20);
+	u64 a = space->base;
+
+	(void)state;
+	assert_int_equal(map(NULL, a - PT_TABLE_BYTES, 0, 1, PROT_WRITE, NULL), CAPOS_STATUS_OK);
+	assert_int_equal(map(memory, a, 0, 20 * PT_ENTRIES, 0, NULL), CAPOS_STATUS_OK);
+	begin_end(memory);
+	while (state_of(a) != REGION_TRIMMING)
+		assert_false(memory_object_kill_step(&memory->object));
+	assert_true(region_at(space, a)->next > a && region_at(space, a)->dirty);
+	assert_false(space_destroy_step(space)); /* the region below */
+	assert_int_equal(state_of(a), REGION_TRIMMING);
+	end(memory);
+	assert_int_equal(space->region_count, 0);
+}
+
+static bool is_trim_flushing(u64 addr)
+{
+	const struct region *region = region_at(space, addr);
+
+	return region != NULL && region->state == REGION_TRIM_FLUSHING;
+}
+
+/* Requests interleaved in any order: when all regions are gone, so are their leaf tables. */
+static void interleaved(void **state)
+{
+	u64 base = space->base + PT_TABLE_BYTES, tables;
+	u32 meanwhile = 0;
+
+	(void)state;
+	assert_int_equal(map(NULL, base, 0, 1, PROT_WRITE, NULL), CAPOS_STATUS_OK);
+	assert_int_equal(unmap(base, 1, false, 0, false), CAPOS_STATUS_OK);
+	tables = space->table_frames;
+	for (u32 round = 0; round < 3000; round++) {
+		struct unmap_request request[8];
+		bool busy[8] = { false };
+		u32 left = 0;
+
+		for (u32 i = 1; i < FAKE_CPUS; i++)
+			space_switch(fake_on(i), space);
+		fake_on(0);
+		for (u32 i = 0; i < 60 || left != 0; i++) {
+			u32 slot = (u32)(fake_random() % 8);
+			u64 addr = base + (505 + 2 * slot) * PAGE_BYTES; /* in two tables, one in both */
+
+			if (fake_random() % 2) {
+				fake_deliver((u32)(fake_random() % FAKE_CPUS));
+			} else if (busy[slot]) {
+				busy[slot] = space_unmap_step(&request[slot], NULL) != SPACE_DONE;
+				left -= busy[slot] ? 0 : 1;
+			} else if (i < 60) {
+				for (u32 other = 0; other < 8; other++)
+					meanwhile += busy[other] && is_trim_flushing(request[other].addr);
+				assert_int_equal(map(NULL, addr, 0, 1 + fake_random() % 2, PROT_WRITE, NULL),
+						 CAPOS_STATUS_OK);
+				request[slot] = unmap_begin(addr, (region_at(space, addr)->end - addr) / PAGE_BYTES);
+				busy[slot] = true;
+				left++;
+			}
+		}
+		assert_int_equal(space->region_count, 0);
+		assert_int_equal(space->table_frames, tables);
+	}
+	assert_true(meanwhile > 100);
+}
+
 static void random_work(void **state)
 {
 	struct memory_object *memory = make(64);
@@ -497,6 +654,10 @@ int main(void)
 		TEST(sweep_of_dead_grants),
 		TEST(ends_while_mapped),
 		TEST(thread_memory),
+		TEST(table_needed_again_meanwhile),
+		TEST(table_left_while_passing),
+		TEST(ends_with_unlinked_tables),
+		TEST(interleaved),
 		TEST(random_work),
 	};
 
