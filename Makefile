@@ -223,8 +223,9 @@ $(call say,CC,$@)
 $(Q)$(CC) $(1) -MMD -MP -c -o $@ $<
 endef
 
-# The assembly that calls kernel_syscall_ipc, and nothing else does, has saved the registers that a function preserves.
-$(K)/obj/kernel/ipc/endpoint_fast.o: private file_cflags := $(addprefix -fcall-used-,rbx r12 r13 r14 r15)
+# The assembly that calls kernel_syscall_ipc, and nothing else does, has saved the registers that a function preserves. What is
+# called from there, and from nowhere else, is compiled in the same way.
+$(addprefix $(K)/obj/kernel/,ipc/endpoint_fast.o ipc/park_fast.o sched/switch_fast.o): private file_cflags := $(addprefix -fcall-used-,rbx r12 r13 r14 r15)
 
 # $(call compile_fuzz,FLAGS)
 define compile_fuzz

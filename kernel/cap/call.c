@@ -262,13 +262,11 @@ void call_syscall(struct cpu *cpu)
 	/* Who makes things die helps to reclaim them. */
 	if (unlikely(cpu->deferred_first != NULL))
 		(void)reclaim_poll(cpu);
-	if (call_word == PARK_WAIT_WORD && park_wait_fast(cpu, thread))
-		return;
 	if (call_plain(cpu, thread, call_word))
 		return;
 	if (CAPOS_CALL_OP(call_word) == CAPOS_OP_CALL) {
 		call_general(cpu, thread, call_word);
-	} else if (call_word == CAPOS_CALL_WORD(0, 0, CAPOS_OP_YIELD, 0, 0)) {
+	} else if (call_word == YIELD_WORD) {
 		call_return(cpu, thread, STATUS(OK));
 		sched_yield_current(cpu);
 	} else {

@@ -141,7 +141,7 @@ struct thread *kernel_syscall_ipc(struct cpu *cpu, struct thread *thread, u64 ca
 									     1u << CAPOS_TRACE_SWITCH)))
 		return NULL;
 	if (kind != KIND(CAPOS_OP_CALL) && kind != KIND(CAPOS_OP_REPLY_RECV))
-		return NULL;
+		return call_word == YIELD_WORD ? sched_exit_yield(cpu, thread) : NULL;
 	if (CAPOS_DEBUG)
 		thread->asked = (struct asked){ call_word, true, kind == KIND(CAPOS_OP_CALL) };
 	return kind == KIND(CAPOS_OP_CALL) ? call(cpu, thread, call_word) : reply(cpu, thread, call_word);

@@ -14,10 +14,9 @@
  * A park_space carries authority only; each waiter names its park_space, and ending that looks through the buckets.
  */
 #include <kernel/fastpath.h>
-#include <kernel/state.h>
 #include <kernel/trace.h>
 
-#include "ipc_priv.h"
+#include "park.h"
 
 #define WAKES_PER_STEP 8
 
@@ -47,14 +46,6 @@ u16 park_space_create(struct process *owner, struct object **out)
 	return CAPOS_STATUS_OK;
 }
 
-static struct park_bucket *bucket_of(u64 id, u64 offset)
-{
-	u64 mixed = (id * 0x9e3779b97f4a7c15ull) ^ (offset >> 2);
-
-	/* Multiplicative hashing by the golden ratio: the top 6 bits depend on all. */
-	return &kernel_state.ipc.park[(mixed * 0x9e3779b97f4a7c15ull) >> 58];
-}
-
 static void park_unlink(struct waiter *waiter)
 {
 	struct park_bucket *bucket = bucket_of(waiter->key[0], waiter->key[1]);
@@ -65,7 +56,7 @@ static void park_unlink(struct waiter *waiter)
 	spin_unlock(&bucket->lock);
 }
 
-static const struct waiter_ops park_ops = { .unlink = park_unlink };
+const struct waiter_ops park_ops = { .unlink = park_unlink };
 
 /* Checks address and flags (word `flags_index`); a status, OK with the key. */
 static u64 park_key(const struct call *call, unsigned flags_index, struct park_key *key)
@@ -124,13 +115,23 @@ u64 method_park_space_wait(struct call *call)
 }
 
 /* Claim and finish. While it was linked, under the lock, its kind and its deadline were this wait's. */
-static inline bool end_wait(struct cpu *cpu, struct waiter *waiter)
+static inline __attribute__((always_inline)) bool end_wait(struct cpu *cpu, struct waiter *waiter)
 {
 	if (likely(waiter->kind == WAITER_THREAD && waiter->timer.deadline_ns == INSTANT_NEVER.ns)) {
+		struct thread *thread = waiter->thread;
+		struct entity *entity;
+
 		if (!waiter_take_untimed(waiter))
 			return false;
-		waiter->thread->mach.frame.call = STATUS(OK);
-		thread_ready(cpu, waiter->thread);
+		thread->mach.frame.call = STATUS(OK);
+		/* thread_ready */
+		entity = thread->entity;
+		if (likely(entity != NULL)) {
+			entity->thread = thread;
+			sched_wake(cpu, entity);
+		} else {
+			thread_ready(cpu, thread);
+		}
 		return true;
 	}
 	if (!waiter_claim(waiter))
@@ -145,7 +146,7 @@ static inline __attribute__((always_inline)) u64 park_wake(struct cpu *cpu, cons
 	struct park_bucket *bucket = bucket_of(key->id, key->offset);
 	u64 woken = 0;
 
-	spin_lock(&bucket->lock);
+	spin_lock_on(cpu, &bucket->lock);
 	LIST_FOREACH_SAFE (&bucket->waiters, node, next) {
 		struct waiter *waiter = waiter_of(node);
 
@@ -153,70 +154,32 @@ static inline __attribute__((always_inline)) u64 park_wake(struct cpu *cpu, cons
 			break;
 		if (waiter->key[0] != key->id || waiter->key[1] != key->offset)
 			continue;
-		wait_leave(waiter);
+		/* wait_leave */
+		list_remove(&waiter->link);
+		grant_put_later_inline(waiter->grant);
 		woken += end_wait(cpu, waiter);
 	}
-	spin_unlock(&bucket->lock);
+	spin_unlock_on(cpu, &bucket->lock);
 	return woken;
-}
-
-/* The handle names a park space with the right. */
-static inline __attribute__((always_inline)) bool find_space(struct thread *thread, u64 handle, u32 right,
-							     struct cap *cap)
-{
-	return likely(cap_lookup_inline(thread->process, handle, cap) == CAPOS_STATUS_OK &&
-		      cap->object->type == CAPOS_IFACE_park_space && (cap->rights & right) != 0);
-}
-
-bool park_wait_fast(struct cpu *cpu, struct thread *thread)
-{
-	struct mach_frame *frame = &thread->mach.frame;
-	struct process *process = thread->process;
-	struct waiter *waiter = &thread->wait;
-	u64 addr = frame->word[0];
-	struct park_bucket *bucket;
-	struct paddr word;
-	struct cap cap;
-
-	if (unlikely(((addr & 3) | frame->word[1] >> 32 | ~frame->word[2] | frame->word[3]) != 0 ||
-		     !find_space(thread, frame->handle, CAPOS_RIGHT_WAIT, &cap) ||
-		     !space_translate_loaded(&process->space, (struct uaddr){ addr }, &word)))
-		return false;
-	bucket = bucket_of(process->object.id, addr);
-	spin_lock(&bucket->lock);
-	if (unlikely(shared_load_relaxed((const u32 *)phys_to_virt(word)) != (u32)frame->word[1])) {
-		spin_unlock(&bucket->lock);
-		frame->call = IRESULT(CAPOS_PARK_MISMATCH);
-		TRACE(cpu, RETURN, thread->object.id, frame->call, 0);
-		return true;
-	}
-	if (unlikely(!wait_enter(waiter, cap.object, cap.grant))) {
-		spin_unlock(&bucket->lock);
-		return false;
-	}
-	waiter->key[0] = process->object.id;
-	waiter->key[1] = addr;
-	sched_detach_current(cpu);
-	list_push_back(&bucket->waiters, &waiter->link);
-	waiter_arm_untimed(waiter, CAPOS_WAIT_PARK, &park_ops);
-	cpu->armed_waiter = waiter;
-	spin_unlock(&bucket->lock);
-	return true;
 }
 
 u64 park_wake_fast(u64 handle, u64 call_word, struct thread *thread)
 {
+	static const struct slot_need need = SLOT_NEED(CAPOS_IFACE_park_space, CAPOS_RIGHT_SIGNAL);
 	struct cpu *cpu = mach_this_cpu();
 	u64 *word = thread->mach.frame.word;
 	struct park_key key = { thread->process->object.id, word[0] };
-	struct cap cap;
+	struct object *object;
+	struct grant *grant;
 
 	(void)call_word;
 	if (unlikely(((key.offset & 3) | word[2]) != 0 || word[1] > WAKES_PER_STEP ||
-		     !find_space(thread, handle, CAPOS_RIGHT_SIGNAL, &cap)))
+		     !cap_find_inline(thread->process, &handle, &need, &object, &grant, NULL) ||
+		     !object_is_alive(object)))
 		return CALL_NOT_FAST;
 	word[0] = park_wake(cpu, &key, word[1]);
-	sched_look_soon(cpu);
+	if (unlikely(cpu->resched))
+		sched_look_soon(cpu);
 	return STATUS(OK);
 }
 

@@ -15,7 +15,7 @@
 #include <kernel/fastpath.h>
 #include <kernel/state.h>
 
-#include "sched_priv.h"
+#include "choose.h"
 
 void sched_init_cpu(struct cpu *cpu)
 {
@@ -37,16 +37,8 @@ void sched_init_cpu(struct cpu *cpu)
 
 void sched_detach_current(struct cpu *cpu)
 {
-	struct thread *thread = cpu->current;
-	struct entity *entity = cpu->current_entity;
-
-	KASSERT(thread != NULL && entity->thread == thread && thread->entity == entity);
-	account_current(cpu, entity, mach_clock());
-	thread->account.blocks++;
-	mach_thread_leave(thread);
-	owner_change(entity, OWNER_CURRENT, OWNER_NONE);
-	cpu->current = NULL;
-	cpu->current_entity = NULL;
+	mach_thread_leave(cpu->current);
+	sched_detach_inline(cpu);
 }
 
 bool sched_handoff(struct cpu *cpu, struct thread *thread)
@@ -64,52 +56,7 @@ bool sched_handoff(struct cpu *cpu, struct thread *thread)
 	return true;
 }
 
-/* The current entity goes back to a queue: preempted, or it yields. */
-static inline void requeue_current(struct cpu *cpu) REQUIRES(cpu->runq.lock)
-{
-	struct entity *entity = cpu->current_entity;
-
-	if (cpu->current != NULL)
-		mach_thread_leave(cpu->current);
-	entity->enqueued_ns = cpu->account_ns;
-	cpu->current = NULL;
-	cpu->current_entity = NULL;
-	owner_change(entity, OWNER_CURRENT, OWNER_QUEUE);
-	policy_enqueue(&cpu->runq, entity, false, false);
-}
-
 /* --- choosing -------------------------------------------------------------------------------------------------------- */
-
-/* keep_slice: a hand-off goes on within the slice of the one that blocked. */
-static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
-{
-	u64 now_ns = cpu->account_ns;
-	struct thread *thread = entity->thread;
-	struct cpu_account *account = thread != NULL ? &thread->account : &entity->activity->account;
-	u32 owner;
-
-	atomic_store_relaxed(&entity->cpu, cpu);
-	/* Full barrier: orders this before the looks at `attention` in sched_exit and at the pinning below; pairs with
-	 * thread_kill and sched_set_pinned. */
-	owner = atomic_xchg(&entity->owner, (u32)OWNER_CURRENT);
-	KASSERT(owner == OWNER_HANDOFF);
-	cpu->current_entity = entity;
-	cpu->current = thread;
-	account->switches++;
-	if (now_ns > entity->enqueued_ns)
-		account->runnable_ns += now_ns - entity->enqueued_ns;
-	cpu->switches++;
-	cpu->resched = !place_allows(cpu, entity);
-	if (!keep_slice || now_ns >= cpu->slice_end_ns)
-		cpu->slice_end_ns = now_ns + policy_slice_ns(&cpu->runq, entity);
-	if (cpu->tick_ns == INSTANT_NEVER.ns)
-		cpu->tick_ns = now_ns + TICK_NS;
-	if (likely(thread != NULL)) {
-		KASSERT(thread->entity == entity);
-		space_switch(cpu, &thread->process->space);
-		TRACE(cpu, SWITCH, thread->object.id, thread->object.id, 0);
-	}
-}
 
 bool sched_switch_to(struct cpu *cpu, struct thread *to)
 {
@@ -162,18 +109,7 @@ static struct entity *steal(struct cpu *cpu)
 	return NULL;
 }
 
-/* The best of our own queue. */
-static inline struct entity *take_best(struct cpu *cpu) REQUIRES(cpu->runq.lock)
-{
-	struct entity *entity = policy_pick(&cpu->runq);
-
-	if (entity != NULL)
-		owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
-	return entity;
-}
-
-/* What was taken from the queue and may not run here (its pinning changed) is sent where it may: true. */
-static __attribute__((noinline)) bool send_away(struct cpu *cpu, struct entity *entity)
+bool send_away(struct cpu *cpu, struct entity *entity)
 {
 	struct cpu *pinned = place_pinned(entity);
 
@@ -182,13 +118,6 @@ static __attribute__((noinline)) bool send_away(struct cpu *cpu, struct entity *
 	account_of(entity)->migrations++;
 	wake_push(cpu, pinned, entity, OWNER_HANDOFF, false);
 	return true;
-}
-
-static inline bool sent_away(struct cpu *cpu, struct entity *entity)
-{
-	u32 id = shared_load_relaxed(&entity->pinned_cpu);
-
-	return unlikely(id != CAPOS_CPU_ANY && id != cpu->id) && send_away(cpu, entity);
 }
 
 static inline struct entity *pick(struct cpu *cpu)
@@ -256,6 +185,8 @@ static bool preempt(struct cpu *cpu, struct entity **next)
 	if (gives_way || !place_allows(cpu, entity)) {
 		gives_way = true;
 		account_of(entity)->preemptions++;
+		if (cpu->current != NULL)
+			mach_thread_leave(cpu->current);
 		requeue_current(cpu);
 	} else if (slice_over) {
 		cpu->slice_end_ns = cpu->account_ns + policy_slice_ns(&cpu->runq, entity);
@@ -311,28 +242,10 @@ static void choose(struct cpu *cpu)
 
 void sched_yield_current(struct cpu *cpu)
 {
-	struct entity *entity = cpu->current_entity, *next = NULL;
-
 	if (runq_looks_empty(cpu))
 		return;
-	no_alloc_begin(cpu);
-	account_current(cpu, entity, mach_clock());
-	spin_lock(&cpu->runq.lock);
-	wake_drain_locked(cpu);
-	if (likely(atomic_load_relaxed(&cpu->runq.count) > 0)) {
-		policy_yield(&cpu->runq, entity);
-		cpu->current->account.blocks++;
-		/* First: the queue is shorter by one when current enters it. */
-		next = take_best(cpu);
-		requeue_current(cpu);
-	}
-	spin_unlock(&cpu->runq.lock);
-	/* Else sched_exit chooses. */
-	if (likely(next != NULL && !sent_away(cpu, next))) {
-		set_current(cpu, next, false);
-		dispatch_arm(cpu);
-	}
-	no_alloc_end(cpu);
+	mach_thread_leave(cpu->current);
+	yield_current(cpu);
 }
 
 /* --- attention, activities, exit --------------------------------------------------------------------------------------- */

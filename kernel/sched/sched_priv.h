@@ -12,13 +12,6 @@
 
 #define TICK_NS 10000000ull
 
-/* B1, SC1: the one place where an entity changes its dispatch owner. */
-static inline void owner_change(struct entity *entity, enum dispatch_owner from, enum dispatch_owner to)
-{
-	KASSERT(atomic_load_relaxed(&entity->owner) == from);
-	atomic_store_relaxed(&entity->owner, to);
-}
-
 /* wake.c */
 /* Put a runnable entity (owner `from`) into the queue of `target`: directly when it is this CPU, else by its inbox. */
 void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum dispatch_owner from, bool woken);
@@ -84,20 +77,5 @@ void activity_sleep(struct cpu *cpu, struct activity *activity);
 /* Time since the last account goes to interrupts and picking. */
 void account_irq(struct cpu *cpu, struct instant now);
 void account_idle(struct cpu *cpu, struct instant now);
-static inline struct cpu_account *account_of(struct entity *entity)
-{
-	return likely(entity->kind == ENTITY_THREAD) ? &entity->thread->account : &entity->activity->account;
-}
-
-/* sched_charge where there is a current entity. */
-static inline void account_current(struct cpu *cpu, struct entity *entity, struct instant now)
-{
-	u64 delta_ns = account_elapsed_ns(cpu, now);
-
-	cpu->busy_ns += delta_ns;
-	account_of(entity)->runtime_ns += delta_ns;
-	policy_charge(&cpu->runq, entity, delta_ns + entity->uncharged_ns);
-	entity->uncharged_ns = 0;
-}
 
 #endif

@@ -8,6 +8,7 @@
 #include "sim.h"
 
 #include <capos/iface.h>
+#include <kernel/ipc.h>
 
 #include <lib/steps.h>
 #include <string.h>
@@ -102,7 +103,9 @@ static struct thread *enter_syscall(struct vcpu *cpu)
 	if (CAPOS_CALL_IFACE(frame->call) - 1 < CAPOS_IFACE_COUNT - 1)
 		result = kernel_syscall_fast(frame->call, cpu->thread);
 	if (result == CALL_NOT_FAST) {
-		struct thread *next = kernel_syscall_ipc(cpu->cpu, cpu->thread, frame->call);
+		struct thread *next = frame->call == PARK_WAIT_WORD
+					      ? kernel_syscall_park(cpu->cpu, cpu->thread)
+					      : kernel_syscall_ipc(cpu->cpu, cpu->thread, frame->call);
 
 		if (next == NULL)
 			return kernel_syscall(cpu->cpu);

@@ -104,6 +104,9 @@ syscall_entry:
 
 syscall_general:			/* r11 = thread */
 	SAVE_REST %r11
+	movabsq $CALL_WORD_PARK_WAIT, %rax
+	cmpq %rax, THREAD_CALL(%r11)
+	je syscall_park
 	/* A reply may carry a number like that of an interface. */
 	movq THREAD_CALL(%r11), %rax
 	btq $CALL_WORD_REPLY_RECV_BIT, %rax
@@ -137,6 +140,22 @@ syscall_ipc:				/* rsi = thread, rax = call word */
 1:	movq %r11, %rsi
 	cmpb $0, %gs:CPU_FPU_LIVE
 	je 3b
+
+syscall_park:				/* r11 = thread */
+	movq %gs:CPU_SELF, %rdi
+	movq %r11, %rsi
+	cmpb $0, %gs:CPU_FPU_LIVE
+	jne 5f
+6:	call kernel_syscall_park	/* preserves nothing but rbp */
+	testq %rax, %rax
+	jz 4b
+	movq $0, %gs:CPU_EPOCH		/* reclaim_kernel_exit */
+	RESUME
+	RESUME_WORDS
+5:	call mach_fpu_store
+	movq %gs:CPU_SELF, %rdi
+	movq %gs:CPU_CURRENT, %rsi
+	jmp 6b
 
 /* Most likely another thread goes on: nothing live may be left. */
 syscall_ipc_fpu:

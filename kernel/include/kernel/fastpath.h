@@ -126,6 +126,25 @@ static inline __attribute__((always_inline)) bool cap_find_inline(struct process
 	return !grant_is_dead(*grant);
 }
 
+static inline __attribute__((always_inline)) bool grant_get_inline(struct grant *grant)
+{
+	u32 now = atomic_load_relaxed(&grant->references);
+
+	if (unlikely(now == 0 || grant_is_dead(grant)))
+		return false;
+	KASSERT(now != ~0u);
+	return likely(atomic_cas(&grant->references, now, now + 1)) || grant_get(grant);
+}
+
+/* The last two references are what grant_put_later looks at. */
+static inline __attribute__((always_inline)) void grant_put_later_inline(struct grant *grant)
+{
+	u32 now = atomic_load_relaxed(&grant->references);
+
+	if (unlikely(now <= 2 || !atomic_cas(&grant->references, now, now - 1)))
+		grant_put_later(grant);
+}
+
 /* --- address spaces ------------------------------------------------------------------------------------------------ */
 
 /* space_switch: to and fro between two spaces nothing but the root changes (SD5 in shootdown.c). */
@@ -155,6 +174,43 @@ static inline u64 account_elapsed_ns(struct cpu *cpu, struct instant now)
 	KASSERT(!backwards);
 	cpu->account_ns = now.ns;
 	return delta_ns;
+}
+
+/* B1, SC1: the one place where an entity changes its dispatch owner. */
+static inline void owner_change(struct entity *entity, enum dispatch_owner from, enum dispatch_owner to)
+{
+	KASSERT(atomic_load_relaxed(&entity->owner) == from);
+	atomic_store_relaxed(&entity->owner, to);
+}
+
+static inline struct cpu_account *account_of(struct entity *entity)
+{
+	return likely(entity->kind == ENTITY_THREAD) ? &entity->thread->account : &entity->activity->account;
+}
+
+/* sched_charge where there is a current entity. */
+static inline void account_current(struct cpu *cpu, struct entity *entity, struct instant now)
+{
+	u64 delta_ns = account_elapsed_ns(cpu, now);
+
+	cpu->busy_ns += delta_ns;
+	account_of(entity)->runtime_ns += delta_ns;
+	policy_charge(&cpu->runq, entity, delta_ns + entity->uncharged_ns);
+	entity->uncharged_ns = 0;
+}
+
+/* sched_detach_current of a thread whose registers are saved: without mach_thread_leave. */
+static inline __attribute__((always_inline)) void sched_detach_inline(struct cpu *cpu)
+{
+	struct thread *thread = cpu->current;
+	struct entity *entity = cpu->current_entity;
+
+	KASSERT(thread != NULL && entity->thread == thread && thread->entity == entity);
+	account_current(cpu, entity, mach_clock());
+	thread->account.blocks++;
+	owner_change(entity, OWNER_CURRENT, OWNER_NONE);
+	cpu->current = NULL;
+	cpu->current_entity = NULL;
 }
 
 /* --- lending: kernel/sched/lend.c ---------------------------------------------------------------------------------- */

@@ -163,6 +163,11 @@ void sched_drop_entity(struct thread *thread);
 void sched_yield_current(struct cpu *cpu);
 /* End of every kernel entry: the thread to resume. Handles attention (kill, operations), picks, runs activities, idles. */
 MUST_CHECK struct thread *sched_exit(struct cpu *cpu);
+/* sched_exit for a fast entry (mach.h): `from` left the CPU by sched_detach_inline, and is armed. */
+MUST_CHECK struct thread *sched_exit_blocked(struct cpu *cpu, struct thread *from);
+/* The whole call by YIELD_WORD of `from`, which is current. */
+#define YIELD_WORD CAPOS_CALL_WORD(0, 0, CAPOS_OP_YIELD, 0, 0)
+MUST_CHECK struct thread *sched_exit_yield(struct cpu *cpu, struct thread *from);
 /* Interrupt bits, in user mode or from a window; `now`: read after them. False: there was nothing to do but to look, for a tick. */
 bool sched_irq(struct cpu *cpu, u32 bits, struct instant now);
 /* Ask a CPU to look (REQUEST_*); sends one IPI unless one is pending. Full barrier before the IPI. */

@@ -91,6 +91,8 @@ u64 kernel_syscall_fast(u64 call_word, struct thread *thread);
  * mach_thread_leave. NULL: nothing happened, kernel_syscall is to be called. Else the thread to
  * resume. */
 struct thread *kernel_syscall_ipc(struct cpu *cpu, struct thread *thread, u64 call_word);
+/* The same for the call word PARK_WAIT_WORD, after kernel_syscall_fast. */
+struct thread *kernel_syscall_park(struct cpu *cpu, struct thread *thread);
 
 enum fault_cause {
 	FAULT_PAGE = 1,	 /* addr = accessed address; detail: bit 0 write, bit 1 execute, bit 2 present */

@@ -77,6 +77,11 @@ static inline u64 set_leaf(struct mach_space *space, u64 va, u64 pte, bool tell)
 		(void)cpu, (void)thread, (void)call_word;                                                            \
 		return NULL;                                                                                         \
 	}                                                                                                            \
+	struct thread *kernel_syscall_park(struct cpu *cpu, struct thread *thread)                                   \
+	{                                                                                                            \
+		(void)cpu, (void)thread;                                                                             \
+		return NULL;                                                                                         \
+	}                                                                                                            \
 	struct thread *kernel_syscall(struct cpu *cpu)                                                               \
 	{                                                                                                            \
 		return cpu->current;                                                                                 \

@@ -13,11 +13,6 @@ static const char *went_to;
 		went_to = name;                                                                                      \
 		__VA_ARGS__;                                                                                         \
 	}
-bool park_wait_fast(struct cpu *cpu, struct thread *thread_)
-{
-	(void)cpu, (void)thread_;
-	return false;
-}
 u32 process_quota_detail(struct process *process, u16 status)
 {
 	(void)process, (void)status;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* LINK: kernel/sched/account.c kernel/sched/activity.c kernel/sched/dispatch.c kernel/sched/entry.c kernel/sched/lend.c kernel/sched/lock.c kernel/sched/place.c kernel/sched/policy_fair.c kernel/sched/wake.c kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
+/* LINK: kernel/sched/account.c kernel/sched/activity.c kernel/sched/dispatch.c kernel/sched/entry.c kernel/sched/lend.c kernel/sched/lock.c kernel/sched/place.c kernel/sched/policy_fair.c kernel/sched/switch_fast.c kernel/sched/wake.c kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
 /* Wake, inbox, placement, dispatch, idle, activities, on four CPUs by hand: B1, SC1 to SC5, AC1, AC2. */
+/* Before the fakes, whose names it has for parameters. */
+#include <kernel/fastpath.h>
+
 #include "tests/unit/sched/fakes.h"
 
 #define SLICE (4 * MS)
@@ -189,6 +192,56 @@ static void yield_lets_the_other_run(void **state)
 	assert_ptr_equal(exits(0), b);
 	sched_yield_current(on(0)); /* alone */
 	assert_ptr_equal(exits(0), b);
+}
+
+/* The current thread waits, by the fast way. */
+static struct thread *exits_blocked(u32 id)
+{
+	struct cpu *cpu = on(id);
+	struct thread *from = cpu->current;
+
+	sched_detach_inline(cpu);
+	waiter_arm_untimed(&from->wait, CAPOS_WAIT_PARK, &no_queue);
+	return sched_exit_blocked(cpu, from);
+}
+
+/* The fast entries' ways out choose as the others do. */
+static void fast_ways_out(void **state)
+{
+	struct thread *a = pinned_on(0), *b = pinned_on(0), *c;
+	u64 runtime;
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	a->mach.frame.call = YIELD_WORD;
+	runtime = a->account.runtime_ns;
+	now_ns += 500;
+	assert_ptr_equal(sched_exit_yield(on(0), a), b);
+	assert_int_equal(a->mach.frame.call, STATUS(OK));
+	assert_int_equal(a->account.runtime_ns, runtime + 500);
+	assert_int_equal(owner_of(a->own), OWNER_QUEUE);
+	assert_int_equal(owner_of(b->own), OWNER_CURRENT);
+	assert_ptr_equal(cpus[0]->current, b);
+	assert_ptr_equal(exits_blocked(0), a);
+	assert_int_equal(owner_of(b->own), OWNER_NONE);
+	assert_ptr_equal(cpus[0]->current, a);
+	assert_null(cpus[0]->armed_waiter);
+	/* Alone: it goes on; when it waits, the CPU idles. */
+	a->mach.frame.call = YIELD_WORD;
+	assert_ptr_equal(sched_exit_yield(on(0), a), a);
+	/* One that may not run here any more is sent where it may. */
+	c = pinned_on(0);
+	c->own->pinned_cpu = 1;
+	a->mach.frame.call = YIELD_WORD;
+	assert_ptr_equal(sched_exit_yield(on(0), a), a);
+	assert_ptr_equal(atomic_load_relaxed(&c->own->cpu), cpus[1]);
+	assert_int_equal(owner_of(c->own), OWNER_INBOX);
+	/* A kill that came before the arm ends the wait. */
+	assert_true(wakes(0, b));
+	atomic_fetch_or(&a->attention, ATTENTION_KILL);
+	assert_ptr_equal(exits_blocked(0), b);
+	assert_false(waiter_is_armed(&a->wait));
+	assert_int_equal(owner_of(a->own), OWNER_QUEUE);
 }
 
 /* A call that wakes and does not end in sched_exit. */
@@ -527,6 +580,7 @@ int main(void)
 		TEST(an_early_expiry_arms_again),
 		TEST(the_best_goes_on_after_its_slice),
 		TEST(yield_lets_the_other_run),
+		TEST(fast_ways_out),
 		TEST(a_better_one_comes_right_after_the_call),
 		TEST(handoff_skips_the_queue_within_the_slice),
 		TEST(handoffs_do_not_starve),

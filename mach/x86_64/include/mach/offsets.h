@@ -42,6 +42,7 @@
 #define CALL_NOT_FAST_IMMEDIATE -1
 /* Of CAPOS_OP_REPLY_RECV and no operation that is frequent besides. */
 #define CALL_WORD_REPLY_RECV_BIT 49
+#define CALL_WORD_PARK_WAIT 0x4000000000000a
 /* CAPOS_IFACE_COUNT - 1 */
 #define IFACE_KERNEL_LAST 21
 

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* Choosing and switching, for those who do so inline: dispatch.c, switch_fast.c. */
+#ifndef SCHED_CHOOSE_H
+#define SCHED_CHOOSE_H
+
+#include <capos/abi.h>
+
+#include "sched_priv.h"
+
+/* The current entity goes back to a queue: preempted, or it yields. Its thread's registers are saved (mach_thread_leave). */
+static inline void requeue_current(struct cpu *cpu) REQUIRES(cpu->runq.lock)
+{
+	struct entity *entity = cpu->current_entity;
+
+	entity->enqueued_ns = cpu->account_ns;
+	cpu->current = NULL;
+	cpu->current_entity = NULL;
+	owner_change(entity, OWNER_CURRENT, OWNER_QUEUE);
+	policy_enqueue(&cpu->runq, entity, false, false);
+}
+
+/* keep_slice: a hand-off goes on within the slice of the one that blocked. */
+static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
+{
+	u64 now_ns = cpu->account_ns;
+	struct thread *thread = entity->thread;
+	struct cpu_account *account = thread != NULL ? &thread->account : &entity->activity->account;
+	u32 owner;
+
+	atomic_store_relaxed(&entity->cpu, cpu);
+	/* Full barrier: orders this before the looks at `attention` in sched_exit and at the pinning below; pairs with
+	 * thread_kill and sched_set_pinned. */
+	owner = atomic_xchg(&entity->owner, (u32)OWNER_CURRENT);
+	KASSERT(owner == OWNER_HANDOFF);
+	cpu->current_entity = entity;
+	cpu->current = thread;
+	account->switches++;
+	if (now_ns > entity->enqueued_ns)
+		account->runnable_ns += now_ns - entity->enqueued_ns;
+	cpu->switches++;
+	cpu->resched = !place_allows(cpu, entity);
+	if (!keep_slice || now_ns >= cpu->slice_end_ns)
+		cpu->slice_end_ns = now_ns + policy_slice_ns(&cpu->runq, entity);
+	if (cpu->tick_ns == INSTANT_NEVER.ns)
+		cpu->tick_ns = now_ns + TICK_NS;
+	if (likely(thread != NULL)) {
+		KASSERT(thread->entity == entity);
+		space_switch_inline(cpu, &thread->process->space);
+		TRACE(cpu, SWITCH, thread->object.id, thread->object.id, 0);
+	}
+}
+
+/* The best of our own queue. */
+static inline struct entity *take_best(struct cpu *cpu) REQUIRES(cpu->runq.lock)
+{
+	struct entity *entity = policy_pick(&cpu->runq);
+
+	if (entity != NULL)
+		owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
+	return entity;
+}
+
+/* What was taken from the queue and may not run here (its pinning changed) is sent where it may: true. */
+bool send_away(struct cpu *cpu, struct entity *entity);
+static inline bool sent_away(struct cpu *cpu, struct entity *entity)
+{
+	u32 id = shared_load_relaxed(&entity->pinned_cpu);
+
+	return unlikely(id != CAPOS_CPU_ANY && id != cpu->id) && send_away(cpu, entity);
+}
+
+/* The current thread, whose registers are saved, gives way to the queue's best; where that is not to run here, to nobody:
+ * sched_exit chooses. */
+static inline __attribute__((always_inline)) void yield_current(struct cpu *cpu)
+{
+	struct entity *entity = cpu->current_entity, *next = NULL;
+
+	no_alloc_begin(cpu);
+	account_current(cpu, entity, mach_clock());
+	spin_lock_on(cpu, &cpu->runq.lock);
+	wake_drain_locked(cpu);
+	if (likely(atomic_load_relaxed(&cpu->runq.count) > 0)) {
+		policy_yield(&cpu->runq, entity);
+		cpu->current->account.blocks++;
+		/* First: the queue is shorter by one when current enters it. */
+		next = take_best(cpu);
+		requeue_current(cpu);
+	}
+	spin_unlock_on(cpu, &cpu->runq.lock);
+	if (likely(next != NULL && !sent_away(cpu, next))) {
+		set_current(cpu, next, false);
+		dispatch_arm(cpu);
+	}
+	no_alloc_end(cpu);
+}
+
+#endif
