@@ -269,6 +269,8 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	E(op, m, MISSING_RIGHTS, CAPOS_DETAIL_HANDLE, w, "a handle that goes along has no right to be granted")      \
 	E(op, m, NO_SLOTS, 0, w, "the other side accepts fewer capabilities")                                        \
 	E(op, m, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, w, "the other side's slots are used up")                         \
+	E(op, m, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, w,                                                              \
+	  "the other side's table cannot grow; of a call by ring also: the caller's memory for it")                  \
 	E(op, m, NO_MEMORY, 0, w, "the machine has no frame left")
 
 #define CAPOS_ERRORS_op(E, R)                                                                                        \
@@ -278,7 +280,6 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	E(op, call, EXCEPTION, CAPOS_DETAIL_ANY, BOTH, "the server says so; interface result and detail are its")    \
 	E(op, call, BAD_ADDRESS, 0, RING, "the entry's message is not readable")                                     \
 	E(op, call, MESSAGE_BUSY, 0, RING, "a message, and an entry in flight has the message area")                 \
-	E(op, call, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, RING, "the caller's memory quota does not allow it")         \
 	E(op, call, WOULD_BLOCK, 0, RING, "deadline 0, and nobody receives")                                         \
 	E(op, call, TIMED_OUT, 0, RING, "the deadline passed; the call may have been served")                        \
 	E(op, call, RESULT_TOO_LARGE, 0, RING, "the reply has a message, the entry had none; the call was served")   \

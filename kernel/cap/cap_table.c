@@ -52,7 +52,7 @@ static u64 insert(struct call *call, const struct cap *cap)
 	if (status == CAPOS_STATUS_REVOKED)
 		return named(status);
 	if (status != CAPOS_STATUS_OK)
-		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+		return CAPOS_RESULT(status, 0, cap_quota_detail(process, status));
 	call->word[0] = handle;
 	return STATUS(OK);
 }

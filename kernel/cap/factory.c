@@ -37,7 +37,7 @@ u64 factory_hand_out(struct call *call, struct object *object)
 		call->word[0] = handle;
 		return STATUS(OK);
 	}
-	detail = process_quota_detail(process, status); /* before the object gives its part back */
+	detail = cap_quota_detail(process, status); /* before the object gives its part back */
 	/* A new object has nothing to end but its root grant: two steps. */
 	if (object_begin_destroy(object)) {
 		while (!object_end_step(object))

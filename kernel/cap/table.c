@@ -198,6 +198,22 @@ u16 cap_insert(struct process *process, const struct cap *cap, u64 *handle)
 	return CAPOS_STATUS_OK;
 }
 
+u32 cap_quota_detail(struct process *process, u16 status)
+{
+	struct quota *quota = &process->quota;
+	bool full;
+
+	if (status != CAPOS_STATUS_QUOTA_EXCEEDED)
+		return 0;
+	spin_lock(&process->lock);
+	full = process->table.used_count >= CAP_TABLE_SLOTS_MAX;
+	spin_unlock(&process->lock);
+	spin_lock(&quota->lock);
+	full = full || quota->used[CAPOS_QUOTA_SLOTS] >= quota->limit[CAPOS_QUOTA_SLOTS];
+	spin_unlock(&quota->lock);
+	return full ? CAPOS_QUOTA_SLOTS : CAPOS_QUOTA_MEMORY;
+}
+
 u16 cap_insert_root(struct process *process, struct object *object, u32 rights, u64 *handle)
 {
 	struct cap cap = { .object = object, .grant = object->root, .badge = 0, .rights = rights };

@@ -26,16 +26,18 @@ u16 cap_transfer_decode(struct thread *from, u32 count, struct cap out[CAPOS_MES
 	return CAPOS_STATUS_OK;
 }
 
-u16 cap_transfer_commit(struct process *to, const struct cap *caps, u32 count, u64 handles[CAPOS_MESSAGE_CAPS])
+u64 cap_transfer_commit(struct process *to, const struct cap *caps, u32 count, u64 handles[CAPOS_MESSAGE_CAPS])
 {
 	for (u32 i = 0; i < count; i++) {
 		u16 status = cap_insert(to, &caps[i], &handles[i]);
 
 		if (status != CAPOS_STATUS_OK) {
+			u64 result = CAPOS_RESULT(status, 0, cap_quota_detail(to, status));
+
 			while (i-- > 0)
 				(void)!cap_release(to, handles[i]);
-			return status;
+			return result;
 		}
 	}
-	return CAPOS_STATUS_OK;
+	return STATUS(OK);
 }

@@ -41,7 +41,7 @@ static void enqueue_call(struct cpu *cpu, struct endpoint *endpoint, struct wait
 	waiter_arm(cpu, caller, wait, &endpoint_caller_ops, deadline);
 }
 
-static u16 deliver_or_queue(struct cpu *cpu, struct waiter *caller, const struct cap *cap, enum capos_wait wait,
+static u64 deliver_or_queue(struct cpu *cpu, struct waiter *caller, const struct cap *cap, enum capos_wait wait,
 			    struct instant deadline)
 {
 	struct endpoint *endpoint = endpoint_of(cap->object);
@@ -51,7 +51,7 @@ static u16 deliver_or_queue(struct cpu *cpu, struct waiter *caller, const struct
 	u64 handles[CAPOS_MESSAGE_CAPS];
 	struct process *inserted = NULL;
 	struct waiter *receiver;
-	u16 status = CAPOS_STATUS_NO_SLOTS;
+	u64 result = STATUS(NO_SLOTS);
 
 	for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
 		struct process *process;
@@ -59,18 +59,18 @@ static u16 deliver_or_queue(struct cpu *cpu, struct waiter *caller, const struct
 		spin_lock(&endpoint->object.lock);
 		if (!may_wait(cap->object, cap->grant)) {
 			spin_unlock(&endpoint->object.lock);
-			status = CAPOS_STATUS_REVOKED;
+			result = STATUS(REVOKED);
 			break;
 		}
 		receiver = endpoint_first_armed(&endpoint->receivers);
 		process = receiver ? receiver->thread->process : NULL;
 		if (cap_count == 0 || process == inserted) {
 			if (receiver == NULL) {
-				status = deadline_check(deadline);
-				if (status == CAPOS_STATUS_OK)
+				result = CAPOS_RESULT(deadline_check(deadline), 0, 0);
+				if (result == STATUS(OK))
 					enqueue_call(cpu, endpoint, caller, wait, deadline);
 				spin_unlock(&endpoint->object.lock);
-				return status;
+				return result;
 			}
 			wait_leave(receiver);
 			if (!waiter_claim(receiver)) {
@@ -84,44 +84,44 @@ static u16 deliver_or_queue(struct cpu *cpu, struct waiter *caller, const struct
 			spin_unlock(&endpoint->object.lock);
 			if (cap_count != 0)
 				cap_transfer_drop(caps, cap_count);
-			return CAPOS_STATUS_OK;
+			return STATUS(OK);
 		}
 		if (process != NULL && shared_load_relaxed(&receiver->thread->page->accept_caps) < cap_count)
-			status = CAPOS_STATUS_NO_SLOTS;
+			result = STATUS(NO_SLOTS);
 		else
-			status = CAPOS_STATUS_OK;
+			result = STATUS(OK);
 		spin_unlock(&endpoint->object.lock);
 		if (inserted != NULL)
 			endpoint_release_handles(inserted, handles, cap_count);
 		inserted = NULL;
-		if (status == CAPOS_STATUS_OK && process != NULL)
-			status = cap_transfer_commit(process, send->cap, cap_count, handles);
-		if (status != CAPOS_STATUS_OK) /* dying is the server, not the caller */
-			return status == CAPOS_STATUS_DYING ? CAPOS_STATUS_PEER_GONE : status;
+		if (result == STATUS(OK) && process != NULL)
+			result = cap_transfer_commit(process, send->cap, cap_count, handles);
+		if (result != STATUS(OK)) /* dying is the server, not the caller */
+			return result == STATUS(DYING) ? STATUS(PEER_GONE) : result;
 		inserted = process;
-		status = CAPOS_STATUS_NO_SLOTS; /* should receivers keep changing */
+		result = STATUS(NO_SLOTS); /* should receivers keep changing */
 	}
 	if (inserted != NULL)
 		endpoint_release_handles(inserted, handles, cap_count);
-	return status;
+	return result;
 }
 
-u16 endpoint_begin(struct cpu *cpu, struct waiter *caller, const struct cap *cap, enum capos_wait wait,
+u64 endpoint_begin(struct cpu *cpu, struct waiter *caller, const struct cap *cap, enum capos_wait wait,
 		   struct instant deadline)
 {
-	u16 status = CAPOS_STATUS_REVOKED;
+	u64 result = STATUS(REVOKED);
 
 	/* IP1: taken before the link, for the way there may need several tries. */
 	if (!grant_get(cap->grant))
-		return status;
+		return result;
 	caller->object = cap->object;
 	caller->grant = cap->grant;
 	caller->badge = cap->badge;
 	caller->key[1] = 0;
-	status = deliver_or_queue(cpu, caller, cap, wait, deadline);
-	if (status != CAPOS_STATUS_OK)
+	result = deliver_or_queue(cpu, caller, cap, wait, deadline);
+	if (result != STATUS(OK))
 		grant_put(cap->grant);
-	return status;
+	return result;
 }
 
 static u64 check_call(const struct cap *cap, u64 call_word)
@@ -142,7 +142,6 @@ void endpoint_call(struct cpu *cpu, struct thread *caller, const struct cap *cap
 	u64 call_word = caller->mach.frame.call;
 	struct ipc_send *send = &caller->send;
 	u64 result = check_call(cap, call_word);
-	u16 status;
 
 	if (likely(result == STATUS(OK)))
 		result = endpoint_decode_extra(caller, call_word, &send->bytes, &send->cap_count, send->cap, false);
@@ -153,10 +152,10 @@ void endpoint_call(struct cpu *cpu, struct thread *caller, const struct cap *cap
 	send->call_word = call_word;
 	send->word = caller->mach.frame.word;
 	send->message = caller->page->message;
-	status = endpoint_begin(cpu, &caller->wait, cap, CAPOS_WAIT_CALL, INSTANT_NEVER);
-	if (status != CAPOS_STATUS_OK) {
+	result = endpoint_begin(cpu, &caller->wait, cap, CAPOS_WAIT_CALL, INSTANT_NEVER);
+	if (result != STATUS(OK)) {
 		endpoint_send_drop(&caller->wait);
-		caller->mach.frame.call = call_status(status, CAPOS_QUOTA_SLOTS);
+		caller->mach.frame.call = result;
 	}
 }
 
@@ -182,7 +181,6 @@ u64 endpoint_call_ring(struct call *call, u64 call_word)
 {
 	struct ring_op *op;
 	u64 result = check_call(&call->cap, call_word);
-	u16 status;
 
 	/* The call word named a method of a kernel object that does not block, but an endpoint may serve any interface. */
 	if (unlikely(call->waiter == NULL))
@@ -193,17 +191,15 @@ u64 endpoint_call_ring(struct call *call, u64 call_word)
 					       op->send.cap, true);
 	if (result != STATUS(OK))
 		return result;
-	status = keep_message(op, call->thread->process, call);
-	result = call_status(status, CAPOS_QUOTA_MEMORY);
-	if (status == CAPOS_STATUS_OK) {
+	result = call_status(keep_message(op, call->thread->process, call), CAPOS_QUOTA_MEMORY);
+	if (result == STATUS(OK)) {
 		for (unsigned i = 0; i < CAPOS_WORDS; i++)
 			op->word[i] = call->word[i];
 		op->send.call_word = call_word;
 		op->send.word = op->word;
-		status = endpoint_begin(call->cpu, &op->wait, &call->cap, CAPOS_WAIT_CALL, call->deadline);
-		if (status == CAPOS_STATUS_OK)
+		result = endpoint_begin(call->cpu, &op->wait, &call->cap, CAPOS_WAIT_CALL, call->deadline);
+		if (result == STATUS(OK))
 			return CALL_BLOCKED;
-		result = call_status(status, CAPOS_QUOTA_SLOTS);
 	}
 	endpoint_send_drop(&op->wait);
 	return result;

@@ -41,8 +41,8 @@ static u64 wait_for_call(struct cpu *cpu, struct endpoint *endpoint, struct wait
 	return CALL_BLOCKED;
 }
 
-/* The caller, queued and armed with state word `seen`, is ended with a status. */
-static void refuse_queued(struct cpu *cpu, struct endpoint *endpoint, struct waiter *caller, u32 seen, u16 status)
+/* The caller, queued and armed with state word `seen`, is ended with a result. */
+static void refuse_queued(struct cpu *cpu, struct endpoint *endpoint, struct waiter *caller, u32 seen, u64 result)
 {
 	bool won;
 
@@ -54,7 +54,7 @@ static void refuse_queued(struct cpu *cpu, struct endpoint *endpoint, struct wai
 	if (!won)
 		return;
 	endpoint_send_drop(caller);
-	waiter_finish(cpu, caller, call_status(status, CAPOS_QUOTA_SLOTS), NULL, 0);
+	waiter_finish(cpu, caller, result, NULL, 0);
 }
 
 /* Capabilities of the first queued call (armed with state word `seen`) go to the receiver's table. Called with the lock
@@ -67,27 +67,26 @@ static bool take_caps(struct cpu *cpu, struct endpoint *endpoint, struct waiter 
 	u32 count = send->cap_count;
 	struct cap caps[CAPOS_MESSAGE_CAPS];
 	u32 held = 0;
-	u16 status = CAPOS_STATUS_OK;
+	u64 result = STATUS(OK);
 
 	if (shared_load_relaxed(&server->page->accept_caps) < count)
-		status = CAPOS_STATUS_NO_SLOTS;
-	for (; status == CAPOS_STATUS_OK && held < count; held++) {
+		result = STATUS(NO_SLOTS);
+	for (; result == STATUS(OK) && held < count; held++) {
 		caps[held] = send->cap[held];
 		if (!grant_get(caps[held].grant)) {
-			status = CAPOS_STATUS_REVOKED;
+			result = STATUS(REVOKED);
 			break;
 		}
 	}
 	spin_unlock(&endpoint->object.lock);
-	if (status == CAPOS_STATUS_OK)
-		status = cap_transfer_commit(server->process, caps, count, handles);
+	if (result == STATUS(OK))
+		result = cap_transfer_commit(server->process, caps, count, handles);
 	if (held != 0)
 		cap_transfer_drop(caps, held);
-	if (status != CAPOS_STATUS_OK) /* dying is the server, not the caller */
-		refuse_queued(cpu, endpoint, caller, seen,
-			      status == CAPOS_STATUS_DYING ? CAPOS_STATUS_PEER_GONE : status);
+	if (result != STATUS(OK)) /* dying is the server, not the caller */
+		refuse_queued(cpu, endpoint, caller, seen, result == STATUS(DYING) ? STATUS(PEER_GONE) : result);
 	spin_lock(&endpoint->object.lock);
-	if (status != CAPOS_STATUS_OK)
+	if (result != STATUS(OK))
 		return false;
 	if (endpoint_first_armed(&endpoint->callers) == caller && atomic_load_relaxed(&caller->state) == seen)
 		return true;

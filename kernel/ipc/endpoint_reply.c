@@ -34,7 +34,7 @@ static bool takes_caps(struct waiter *caller, u32 count)
 }
 
 /* OK: returns with the endpoint's lock held, and *out is claimed and out of service. */
-static u16 take_call(struct endpoint *endpoint, struct thread *server, struct reply *reply, struct waiter **out,
+static u64 take_call(struct endpoint *endpoint, struct thread *server, struct reply *reply, struct waiter **out,
 		     bool *direct) NO_TSA
 {
 	bool by_token = (CAPOS_CALL_FLAGS(reply->call_word) & CAPOS_CALL_TOKEN) != 0;
@@ -42,7 +42,7 @@ static u16 take_call(struct endpoint *endpoint, struct thread *server, struct re
 	struct process *inserted = NULL;
 	struct process *process;
 	struct waiter *caller;
-	u16 status = CAPOS_STATUS_NOT_SERVING;
+	u64 result = STATUS(NOT_SERVING);
 
 	for (;;) {
 		spin_lock(&endpoint->object.lock);
@@ -56,23 +56,23 @@ static u16 take_call(struct endpoint *endpoint, struct thread *server, struct re
 				break;
 			endpoint_take_out(caller);
 			*out = caller;
-			return CAPOS_STATUS_OK;
+			return STATUS(OK);
 		}
 		if (!takes_caps(caller, reply->cap_count)) {
-			status = CAPOS_STATUS_NO_SLOTS;
+			result = STATUS(NO_SLOTS);
 			break;
 		}
 		spin_unlock(&endpoint->object.lock);
-		status = cap_transfer_commit(process, reply->cap, reply->cap_count, reply->handle);
-		if (status != CAPOS_STATUS_OK) /* dying is the caller, not the server */
-			return status == CAPOS_STATUS_DYING ? CAPOS_STATUS_NOT_SERVING : status;
+		result = cap_transfer_commit(process, reply->cap, reply->cap_count, reply->handle);
+		if (result != STATUS(OK)) /* dying is the caller, not the server */
+			return result == STATUS(DYING) ? STATUS(NOT_SERVING) : result;
 		inserted = process;
-		status = CAPOS_STATUS_NOT_SERVING;
+		result = STATUS(NOT_SERVING);
 	}
 	spin_unlock(&endpoint->object.lock);
 	if (inserted != NULL)
 		endpoint_release_handles(inserted, reply->handle, reply->cap_count);
-	return status;
+	return result;
 }
 
 /* The claimed call gets its answer, under the lock. Returns the thread that is to be made ready, or NULL (ring). */
@@ -126,11 +126,10 @@ static void reply_and_receive(struct cpu *cpu, struct thread *server, const stru
 	struct waiter *call;
 	struct thread *caller;
 	bool direct, returned;
-	u64 result;
-	u16 status = take_call(endpoint, server, reply, &call, &direct);
+	u64 result = take_call(endpoint, server, reply, &call, &direct);
 
-	if (status != CAPOS_STATUS_OK) {
-		frame->call = call_status(status, CAPOS_QUOTA_SLOTS);
+	if (result != STATUS(OK)) {
+		frame->call = result;
 		return;
 	}
 	caller = answer(cpu, call, reply);
@@ -160,10 +159,10 @@ static u64 reply_only(struct cpu *cpu, struct thread *server, const struct cap *
 	struct waiter *call;
 	struct thread *caller;
 	bool direct;
-	u16 status = take_call(endpoint, server, reply, &call, &direct);
+	u64 result = take_call(endpoint, server, reply, &call, &direct);
 
-	if (status != CAPOS_STATUS_OK)
-		return call_status(status, CAPOS_QUOTA_SLOTS);
+	if (result != STATUS(OK))
+		return result;
 	caller = answer(cpu, call, reply);
 	if (caller != NULL) {
 		let_go(server, caller);

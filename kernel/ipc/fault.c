@@ -74,7 +74,7 @@ bool endpoint_fault(struct cpu *cpu, struct thread *thread, const struct fault *
 	send->message = NULL;
 	send->bytes = 0;
 	send->cap_count = 0;
-	return endpoint_begin(cpu, &thread->wait, &cap, CAPOS_WAIT_FAULT, INSTANT_NEVER) == CAPOS_STATUS_OK;
+	return endpoint_begin(cpu, &thread->wait, &cap, CAPOS_WAIT_FAULT, INSTANT_NEVER) == STATUS(OK);
 }
 
 /* The registers stay as they are: operation_step writes this result over itself. */

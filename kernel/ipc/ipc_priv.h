@@ -75,9 +75,9 @@ static inline bool may_wait(struct object *object, struct grant *grant)
 /* Of endpoint_call_ring, through call_dispatch: nothing happened, the call needs a waiter and came without. */
 #define CALL_NEEDS_WAITER (~0ull - 2)
 
-/* endpoint_call.c. The send of a call is set: deliver it or queue it. OK: done, and the caller's waiter is armed (a thread
- * is off its CPU). Another status: nothing happened; the send's capabilities are still held. */
-MUST_CHECK u16 endpoint_begin(struct cpu *cpu, struct waiter *caller, const struct cap *cap, enum capos_wait wait,
+/* endpoint_call.c. The send of a call is set: deliver it or queue it. STATUS(OK): done, and the caller's waiter is armed (a
+ * thread is off its CPU). Another result: nothing happened; the send's capabilities are still held. */
+MUST_CHECK u64 endpoint_begin(struct cpu *cpu, struct waiter *caller, const struct cap *cap, enum capos_wait wait,
 			      struct instant deadline);
 
 #endif

@@ -87,7 +87,7 @@ static enum operation_progress create_publish(struct thread *thread, struct oper
 	if (status == CAPOS_STATUS_OK) {
 		operation->args[1] = CREATE_DESTROY;
 		status = cap_insert_root(thread->process, &memory->object, CAPOS_RIGHTS_ALL, &operation->word[0]);
-		operation->result = call_status(status, CAPOS_QUOTA_SLOTS);
+		operation->result = CAPOS_RESULT(status, 0, cap_quota_detail(thread->process, status));
 	} else {
 		operation->result = result_of(status, 0);
 	}

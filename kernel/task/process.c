@@ -104,18 +104,12 @@ u16 process_create(struct process *parent, const char *name, const u64 limits[QU
 u32 process_quota_detail(struct process *process, u16 status)
 {
 	struct quota *quota = &process->quota;
-	u32 kind = CAPOS_QUOTA_MEMORY;
-	bool full;
+	u32 kind = cap_quota_detail(process, status);
 
-	if (status != CAPOS_STATUS_QUOTA_EXCEEDED)
-		return 0;
-	spin_lock(&process->lock);
-	full = process->table.used_count >= CAP_TABLE_SLOTS_MAX;
-	spin_unlock(&process->lock);
+	if (kind != CAPOS_QUOTA_MEMORY)
+		return kind;
 	spin_lock(&quota->lock);
-	if (full || quota->used[CAPOS_QUOTA_SLOTS] >= quota->limit[CAPOS_QUOTA_SLOTS])
-		kind = CAPOS_QUOTA_SLOTS;
-	else if (quota->used[CAPOS_QUOTA_THREADS] >= quota->limit[CAPOS_QUOTA_THREADS])
+	if (quota->used[CAPOS_QUOTA_THREADS] >= quota->limit[CAPOS_QUOTA_THREADS])
 		kind = CAPOS_QUOTA_THREADS;
 	spin_unlock(&quota->lock);
 	return kind;

@@ -68,7 +68,7 @@ u64 method_session_manager_create(struct call *call)
 		return IRESULT(CAPOS_SESSION_UNKNOWN_ACCOUNT);
 	status = pool_alloc(POOL_SESSION, process, &memory);
 	if (status != CAPOS_STATUS_OK)
-		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+		return call_status(status, CAPOS_QUOTA_MEMORY);
 	session = memory;
 	object_init(&session->object, CAPOS_IFACE_user_session, process);
 	session->session_id = atomic_fetch_add(&kernel_state.task.next_session_id, 1ull) + 1;
@@ -80,7 +80,7 @@ u64 method_session_manager_create(struct call *call)
 	if (status != CAPOS_STATUS_OK) {
 		pool_uncharge(POOL_SESSION, process);
 		pool_free(POOL_SESSION, session);
-		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+		return call_status(status, CAPOS_QUOTA_MEMORY);
 	}
 	status = cap_insert_root(process, &session->object, CAPOS_RIGHTS_ALL, &handle);
 	if (status != CAPOS_STATUS_OK) {
@@ -88,7 +88,7 @@ u64 method_session_manager_create(struct call *call)
 		if (object_begin_destroy(&session->object))
 			while (!object_end_step(&session->object))
 				;
-		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+		return CAPOS_RESULT(status, 0, cap_quota_detail(process, status));
 	}
 	call->word[0] = handle;
 	call->word[1] = session->session_id;

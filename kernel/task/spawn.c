@@ -449,7 +449,7 @@ static bool hand_out(struct spawn_request *request)
 		status = cap_insert_root(parent, &request->process->object, CHILD_RIGHTS, &request->handle);
 	if (status == CAPOS_STATUS_OK)
 		return true;
-	fail(request, CAPOS_RESULT(status, 0, parent != NULL ? process_quota_detail(parent, status) : 0));
+	fail(request, CAPOS_RESULT(status, 0, parent != NULL ? cap_quota_detail(parent, status) : 0));
 	return false;
 }
 

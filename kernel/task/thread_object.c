@@ -303,11 +303,11 @@ static u64 thread_begin(struct cpu *cpu, struct thread *thread, u64 word[3])
 
 	if (status != CAPOS_STATUS_OK) {
 		thread_undo_create(thread);
-		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+		return call_status(status, CAPOS_QUOTA_MEMORY);
 	}
 	status = cap_insert_root(process, &thread->object, CHILD_RIGHTS, &handle);
 	if (status != CAPOS_STATUS_OK) {
-		u32 detail = process_quota_detail(process, status);
+		u32 detail = cap_quota_detail(process, status);
 
 		thread_abandon(thread);
 		return CAPOS_RESULT(status, 0, detail);
@@ -326,11 +326,10 @@ static u64 thread_begin(struct cpu *cpu, struct thread *thread, u64 word[3])
 }
 
 /* When its memory is there, or could not be given. */
-static u64 thread_made(struct cpu *cpu, struct thread *thread, const struct map_request *map, struct process *process,
-		       u64 word[3])
+static u64 thread_made(struct cpu *cpu, struct thread *thread, const struct map_request *map, u64 word[3])
 {
 	if (map->status != CAPOS_STATUS_OK)
-		return CAPOS_RESULT(map->status, 0, process_quota_detail(process, map->status));
+		return call_status(map->status, CAPOS_QUOTA_MEMORY);
 	return thread_begin(cpu, thread, word);
 }
 
@@ -339,13 +338,14 @@ static enum operation_progress create_step(struct cpu *cpu, struct thread *threa
 	struct thread *made = (struct thread *)(uintptr_t)operation->args[0];
 	struct instant begin = mach_clock();
 
+	(void)thread;
 	/* args[1]: the frames are there. */
 	if (operation->args[1] == 0) {
 		operation->args[1] = thread_create_step(made, &operation->mm.map);
 		if (operation->args[1] == 0 || !step_has_time(begin, STEP_PIECES))
 			return OPERATION_AGAIN;
 	}
-	operation->result = thread_made(cpu, made, &operation->mm.map, thread->process, operation->word);
+	operation->result = thread_made(cpu, made, &operation->mm.map, operation->word);
 	operation->word_count = CAPOS_RESULT_STATUS(operation->result) == CAPOS_STATUS_OK ? 3 : 0;
 	return OPERATION_DONE;
 }
@@ -392,7 +392,7 @@ u64 method_thread_spawner_create(struct call *call)
 	/* What had to be made for it decides how much more fits into this step. */
 	mapped = step_has_time(begin, CREATE_PIECE) && thread_create_step(thread, map);
 	if (mapped && step_has_time(begin, 2 * CREATE_PIECE))
-		return thread_made(call->cpu, thread, map, process, call->word);
+		return thread_made(call->cpu, thread, map, call->word);
 	(void)call_start_operation(call, create_step);
 	call->thread->operation.args[0] = (u64)(uintptr_t)thread;
 	call->thread->operation.args[1] = mapped;
@@ -406,7 +406,7 @@ u64 method_thread_spawner_self(struct call *call)
 	u16 status = cap_insert_root(process, &call->thread->object, CHILD_RIGHTS, &handle);
 
 	if (status != CAPOS_STATUS_OK)
-		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+		return CAPOS_RESULT(status, 0, cap_quota_detail(process, status));
 	call->word[0] = handle;
 	return STATUS(OK);
 }

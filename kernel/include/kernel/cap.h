@@ -82,6 +82,8 @@ MUST_CHECK u16 cap_lookup_typed(struct process *process, u64 handle, u16 type, u
 MUST_CHECK u16 cap_insert(struct process *process, const struct cap *cap, u64 *handle);
 /* Capability with all rights to a published object, through its root grant. */
 MUST_CHECK u16 cap_insert_root(struct process *process, struct object *object, u32 rights, u64 *handle);
+/* Which quota stood in the way of an insertion that was answered QUOTA_EXCEEDED, slots or memory: the detail. Right after it. */
+u32 cap_quota_detail(struct process *process, u16 status);
 MUST_CHECK u16 cap_release(struct process *process, u64 handle);
 /* Child grant of cap->grant charged to process; on success cap->grant is the child with one reference the caller gives
  * away by cap_insert + grant_put. */
@@ -115,8 +117,8 @@ void grant_verify(struct object *object);
 /* Read `count` (at most 4, else BAD_SIZE) handles of send_cap[] of the sender's page; each needs RIGHT_GRANT. Takes a
  * reference on every grant, so that the capabilities may wait in a queue: give them back by cap_transfer_drop. */
 MUST_CHECK u16 cap_transfer_decode(struct thread *from, u32 count, struct cap out[CAPOS_MESSAGE_CAPS]);
-/* Insert all or none at the receiver. Keeps the references of decode. */
-MUST_CHECK u16 cap_transfer_commit(struct process *to, const struct cap *caps, u32 count,
+/* Insert all or none at the receiver: a result word, which names its quota. Keeps the references of decode. */
+MUST_CHECK u64 cap_transfer_commit(struct process *to, const struct cap *caps, u32 count,
 				   u64 handles[CAPOS_MESSAGE_CAPS]);
 void cap_transfer_drop(const struct cap *caps, u32 count);
 

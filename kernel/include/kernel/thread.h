@@ -176,7 +176,7 @@ bool kernel_read_user_code(struct thread *thread, u64 ip, u8 *buf, size_t n);
 /* Records for info methods and listings (any CPU, kernel context). */
 void process_fill_info(struct process *process, struct capos_process_info *out);
 void thread_fill_info(struct thread *thread, struct capos_thread_info *out);
-/* Which quota stood in the way of a call that was answered QUOTA_EXCEEDED: the detail. */
+/* Which quota stood in the way of a thread or a process that was answered QUOTA_EXCEEDED: the detail. */
 u32 process_quota_detail(struct process *process, u16 status);
 
 /* Registry: id -> object, for listing. Next process / thread with id >= `id`, or NULL; valid in this kernel entry. */

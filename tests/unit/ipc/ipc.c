@@ -202,12 +202,12 @@ u16 cap_transfer_decode(struct thread *from, u32 count, struct cap out[CAPOS_MES
 	}
 	return CAPOS_STATUS_OK;
 }
-u16 cap_transfer_commit(struct process *to, const struct cap *caps, u32 count, u64 handles[CAPOS_MESSAGE_CAPS])
+u64 cap_transfer_commit(struct process *to, const struct cap *caps, u32 count, u64 handles[CAPOS_MESSAGE_CAPS])
 {
 	(void)to, (void)caps;
 	for (u32 i = 0; i < count; i++)
 		handles[i] = 0x100 + i;
-	return commit_status;
+	return CAPOS_RESULT(commit_status, 0, 0);
 }
 void cap_transfer_drop(const struct cap *caps, u32 count)
 {

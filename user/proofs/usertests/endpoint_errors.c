@@ -277,10 +277,20 @@ void endpoint_sides_end(void)
 
 void endpoint_without_quota(void)
 {
-	FAILS(op, call, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "no memory", .handle = served,
-	      .call = CALL_OF(PROOF_ECHO), .deadline_ns = CAPOS_NEVER);
+	FAILS_BY(RING, op, call, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "no memory", .handle = served,
+		 .call = CALL_OF(PROOF_ECHO), .deadline_ns = CAPOS_NEVER);
 	FAILS(op, recv, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "no memory", .handle = served, .call = OP(RECV),
 	      .deadline_ns = CAPOS_NEVER);
+}
+
+void endpoint_without_growth(void)
+{
+	FAILS(op, call, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "the server's table cannot grow", .handle = served,
+	      .call = CALL_OF(PROOF_ECHO), .caps = 1, .cap = known.timer, .deadline_ns = CAPOS_NEVER);
+	FAILS(op, reply, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "the caller's table cannot grow", .handle = empty,
+	      .call = OP(REPLY), .caps = 1, .cap = known.timer);
+	FAILS(op, reply_recv, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "the caller's table cannot grow", .handle = empty,
+	      .call = OP(REPLY_RECV), .caps = 1, .cap = known.timer);
 }
 
 void endpoint_without_memory(void)

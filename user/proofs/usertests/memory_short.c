@@ -127,6 +127,7 @@ void test_growth(void)
 {
 	capos_handle h = 0;
 
+	endpoint_sides_begin();
 	take_memory(64ull << 20);
 	while (kept(cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &h), &h))
 		;
@@ -134,7 +135,9 @@ void test_growth(void)
 	      .word = { known.timer, CAPOS_RIGHT_READ });
 	FAILS(thread_spawner, self, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "the table cannot grow",
 	      .handle = known.threads);
+	endpoint_without_growth();
 	release_all();
+	endpoint_sides_end();
 }
 
 void test_quota(void)
