@@ -26,9 +26,8 @@ static __attribute__((noinline)) struct thread *switch_slowly(struct cpu *cpu, s
 	return sched_exit(cpu);
 }
 
-static __attribute__((noinline)) struct thread *call(struct cpu *cpu, struct thread *caller, u64 call_word)
+INLINE struct thread *call(struct cpu *cpu, struct thread *caller, u64 call_word, unsigned words)
 {
-	unsigned words = (unsigned)(call_word >> 52); /* there are no flags */
 	struct endpoint *endpoint;
 	struct thread *server;
 	struct cap cap;
@@ -38,7 +37,7 @@ static __attribute__((noinline)) struct thread *call(struct cpu *cpu, struct thr
 			     &cap.badge))
 		return NULL;
 	endpoint = endpoint_of(cap.object);
-	if ((endpoint->iface != CAPOS_CALL_IFACE(call_word) && endpoint->iface != 0) || words > CAPOS_WORDS)
+	if (!shared_equals_relaxed(&endpoint->iface, CAPOS_CALL_IFACE(call_word)) && endpoint->iface != 0)
 		return NULL;
 	spin_lock_on(cpu, &endpoint->object.lock);
 	server = hand_call_over(cpu, caller, &cap, CAPOS_CALL_METHOD(call_word), caller->mach.frame.word, words,
@@ -46,7 +45,7 @@ static __attribute__((noinline)) struct thread *call(struct cpu *cpu, struct thr
 	if (unlikely(!switched))
 		return switch_slowly(cpu, endpoint, caller, server);
 	spin_unlock_on(cpu, &endpoint->object.lock);
-	return likely(server != NULL) ? fast_exit(cpu, caller, server) : NULL;
+	return likely(server != NULL) ? fast_exit(cpu, caller, server, true) : NULL;
 }
 
 /* The server, off its CPU and linked, waits. */
@@ -55,7 +54,7 @@ INLINE void receive(struct cpu *cpu, struct thread *server, u32 completed)
 	waiter_arm_untimed(&server->wait, CAPOS_WAIT_RECV, &endpoint_receiver_ops);
 	/* Order with ring_post: arm is a full barrier, and so is the fence there. Either the poster sees the armed receive,
 	 * or its tail is seen here; the claim inside has one winner. */
-	if (unlikely(shared_load_relaxed(&server->ring_cq_tail) != completed))
+	if (unlikely(!shared_equals_relaxed(&server->ring_cq_tail, completed)))
 		endpoint_wake_receiver_for_completion(cpu, server);
 }
 
@@ -68,81 +67,140 @@ static __attribute__((noinline)) struct thread *reply_slowly(struct cpu *cpu, st
 	return switch_slowly(cpu, endpoint, server, caller);
 }
 
-static __attribute__((noinline)) struct thread *reply(struct cpu *cpu, struct thread *server, u64 reply_word)
+/* A reply that is not for here, nothing changed. */
+static __attribute__((noinline)) struct thread *reply_not(struct cpu *cpu, struct endpoint *endpoint)
+	RELEASES(endpoint->object.lock) NO_TSA
 {
-	unsigned words = (unsigned)(reply_word >> 52); /* there are no flags */
-	u32 completed = shared_load_relaxed(&server->ring_cq_tail);
-	u64 result = CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CALL_IFACE(reply_word), 0);
-	struct endpoint *endpoint;
-	struct waiter *call;
-	struct thread *caller;
-	struct cap cap;
-	bool give_back;
+	spin_unlock_on(cpu, &endpoint->object.lock);
+	return NULL;
+}
 
-	if (words > CAPOS_WORDS)
-		return NULL;
-	if (!cap_find_inline(server->process, &server->mach.frame.handle, &need_recv, &cap.object, &cap.grant, NULL))
-		return NULL;
-	endpoint = endpoint_of(cap.object);
-	if (server->serving_at != endpoint || completed != shared_load_relaxed(&server->page->cq_head))
-		return NULL;
-	spin_lock_on(cpu, &endpoint->object.lock);
-	call = shared_load_relaxed(&server->serving);
-	/* A thread that waits for a reply has no deadline. */
-	if (unlikely(call == NULL || call->kind != WAITER_THREAD || !list_is_empty(&endpoint->callers) ||
-		     !may_wait(cap.object, cap.grant)))
-		goto no;
-	caller = call->thread;
-	/* A thread that faulted goes on with its registers; skip and kill are not for here. */
-	if (unlikely(call->wait != CAPOS_WAIT_REPLY)) {
-		if (call->wait != CAPOS_WAIT_FAULT || words == 0 || server->mach.frame.word[0] != CAPOS_FAULT_RESUME)
-			goto no;
-		result = caller->mach.frame.call;
-		words = 0;
-	}
+/* The reply to a call in service at the endpoint, whose lock is held. The last two are constants: the entity goes back with it;
+ * the caller is in a system call. */
+INLINE struct thread *reply_to(struct cpu *cpu, struct thread *server, struct waiter *call, struct endpoint *endpoint,
+			       struct grant *grant, u64 result, unsigned words, u32 completed, bool give_back,
+			       bool by_syscall) NO_TSA
+{
+	struct thread *caller = call->thread;
+
 	/* Of a passive server's calls only one that lent its entity here (LE5) comes back by the fast path. */
-	give_back = caller->entity == NULL;
 	if (unlikely(give_back ? server->borrowed_from_id != caller->object.id : server->passive))
-		goto no;
+		return reply_not(cpu, endpoint);
 	/* IP1: the caller leaves, the receiver enters. */
-	if (unlikely(!take_for(call, cap.grant)))
-		goto no;
+	if (unlikely(!take_for(call, grant)))
+		return reply_not(cpu, endpoint);
 	list_remove(&call->link);
 	call->key[1] = 0;
 	shared_store_relaxed(&server->serving, NULL);
 	deliver(&caller->mach.frame, result, server->mach.frame.word, words);
 
 	server->recv_handle = server->mach.frame.handle;
-	server->wait.object = cap.object;
-	server->wait.grant = cap.grant;
+	server->wait.object = &endpoint->object;
+	server->wait.grant = grant;
 	list_push_back(&endpoint->receivers, &server->wait.link);
-	if (likely(give_back))
+	if (give_back)
 		sched_return_inline(cpu, server, caller);
 	else if (unlikely(!sched_switch_to(cpu, caller)))
 		return reply_slowly(cpu, endpoint, server, caller, completed);
 	receive(cpu, server, completed);
 	spin_unlock_on(cpu, &endpoint->object.lock);
-	return fast_exit(cpu, server, caller);
-no:
-	spin_unlock_on(cpu, &endpoint->object.lock);
-	return NULL;
+	return fast_exit(cpu, server, caller, by_syscall);
 }
 
-/* Op and flags of a call word. */
-#define KIND(op) ((u32)(CAPOS_CALL_WORD(0, 0, (op), 0, 0) >> 48))
-#define KIND_MASK ((u32)(CAPOS_CALL_WORD(0, 0, 15, 0, 255) >> 48))
+/* A thread that faulted goes on with its registers; skip and kill are not for here. */
+static __attribute__((noinline)) struct thread *reply_to_fault(struct cpu *cpu, struct thread *server,
+							       struct waiter *call, struct endpoint *endpoint,
+							       struct grant *grant, u32 completed) NO_TSA
+{
+	struct thread *thread = call->thread;
+	u64 result = thread->mach.frame.call;
+
+	if (call->wait != CAPOS_WAIT_FAULT || server->mach.frame.word[0] != CAPOS_FAULT_RESUME)
+		return reply_not(cpu, endpoint);
+	if (thread->entity == NULL)
+		return reply_to(cpu, server, call, endpoint, grant, result, 0, completed, true, false);
+	return reply_to(cpu, server, call, endpoint, grant, result, 0, completed, false, false);
+}
+
+INLINE struct thread *reply(struct cpu *cpu, struct thread *server, u64 reply_word, unsigned words) NO_TSA
+{
+	u32 completed = shared_load_relaxed(&server->ring_cq_tail);
+	u64 result = CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CALL_IFACE(reply_word), 0);
+	struct endpoint *endpoint;
+	struct object *object;
+	struct grant *grant;
+	struct waiter *call;
+
+	if (!cap_find_inline(server->process, &server->mach.frame.handle, &need_recv, &object, &grant, NULL))
+		return NULL;
+	endpoint = endpoint_of(object);
+	if (server->serving_at != endpoint || !shared_equals_relaxed(&server->page->cq_head, completed))
+		return NULL;
+	spin_lock_on(cpu, &endpoint->object.lock);
+	call = shared_load_relaxed(&server->serving);
+	/* A thread that waits for a reply has no deadline. */
+	if (unlikely(call == NULL || call->kind != WAITER_THREAD || !list_is_empty(&endpoint->callers) ||
+		     !may_wait(object, grant)))
+		return reply_not(cpu, endpoint);
+	if (unlikely(call->wait != CAPOS_WAIT_REPLY))
+		return words != 0 ? reply_to_fault(cpu, server, call, endpoint, grant, completed)
+				  : reply_not(cpu, endpoint);
+	if (likely(call->thread->entity == NULL))
+		return reply_to(cpu, server, call, endpoint, grant, result, words, completed, true, true);
+	return reply_to(cpu, server, call, endpoint, grant, result, words, completed, false, true);
+}
+
+/* Most messages have no words: a copy of the paths for them. */
+static struct thread *call_0(struct cpu *cpu, struct thread *caller, u64 call_word)
+{
+	return call(cpu, caller, call_word, 0);
+}
+
+static struct thread *call_words(struct cpu *cpu, struct thread *caller, u64 call_word)
+{
+	return call(cpu, caller, call_word, (unsigned)(call_word >> 52)); /* there are no flags */
+}
+
+static struct thread *reply_0(struct cpu *cpu, struct thread *server, u64 reply_word)
+{
+	return reply(cpu, server, reply_word, 0);
+}
+
+static struct thread *reply_words(struct cpu *cpu, struct thread *server, u64 reply_word)
+{
+	return reply(cpu, server, reply_word, (unsigned)(reply_word >> 52));
+}
+
+static struct thread *other(struct cpu *cpu, struct thread *thread, u64 call_word)
+{
+	return call_word == YIELD_WORD ? sched_exit_yield(cpu, thread) : NULL;
+}
+
+/* By op, words and flags of the call word: up to CAPOS_WORDS, and no flags. */
+#define KIND(op, words) (CAPOS_CALL_WORD(0, 0, (op), (words), 0) >> 48)
+#define KINDS (KIND(15, CAPOS_WORDS) + 1)
+#define WAYS(words, call, reply)                                                                                     \
+	[KIND(CAPOS_OP_CALL, words)] = (call), [KIND(1, words)] = other,                                             \
+			     [KIND(CAPOS_OP_REPLY_RECV, words)] = (reply),                                           \
+			     [KIND(3, words)... KIND(15, words)] = other
+_Static_assert(CAPOS_OP_CALL == 0 && CAPOS_OP_REPLY_RECV == 2 && CAPOS_WORDS == 8, "all of the table");
+static struct thread *(*const ways[KINDS])(struct cpu *, struct thread *, u64) = {
+	WAYS(0, call_0, reply_0),	  WAYS(1, call_words, reply_words), WAYS(2, call_words, reply_words),
+	WAYS(3, call_words, reply_words), WAYS(4, call_words, reply_words), WAYS(5, call_words, reply_words),
+	WAYS(6, call_words, reply_words), WAYS(7, call_words, reply_words), WAYS(8, call_words, reply_words),
+};
 
 struct thread *kernel_syscall_ipc(struct cpu *cpu, struct thread *thread, u64 call_word)
 {
-	u32 kind = (u32)(call_word >> 48) & KIND_MASK;
+	u64 kind = call_word >> 48;
 
 	if (unlikely(!atomic_clear_relaxed(&kernel_state.trace_mask, 1u << CAPOS_TRACE_CALL |
 									     1u << CAPOS_TRACE_RETURN |
 									     1u << CAPOS_TRACE_SWITCH)))
 		return NULL;
-	if (kind != KIND(CAPOS_OP_CALL) && kind != KIND(CAPOS_OP_REPLY_RECV))
-		return call_word == YIELD_WORD ? sched_exit_yield(cpu, thread) : NULL;
-	if (CAPOS_DEBUG)
-		thread->asked = (struct asked){ call_word, true, kind == KIND(CAPOS_OP_CALL) };
-	return kind == KIND(CAPOS_OP_CALL) ? call(cpu, thread, call_word) : reply(cpu, thread, call_word);
+	if (unlikely(kind >= KINDS))
+		return NULL;
+	if (CAPOS_DEBUG && ways[kind] != other)
+		thread->asked = (struct asked){ call_word, true, CAPOS_CALL_OP(call_word) == CAPOS_OP_CALL };
+	return ways[kind](cpu, thread, call_word);
 }

@@ -9,12 +9,10 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Result and words of a message to a thread that is claimed. Straight: 0 words cost one comparison. */
+/* Result and words of a message to a thread that is claimed: straight. count: up to CAPOS_WORDS. */
 INLINE void deliver(struct mach_frame *to, u64 result, const u64 *words, unsigned count)
 {
-	to->call = result;
-	if (likely(count == 0))
-		return;
+	KVERIFY(count <= CAPOS_WORDS);
 	to->call = result | CAPOS_RESULT(0, 0, CAPOS_RECV_DETAIL(count, 0, 0));
 	switch (count) {
 	case 8:
@@ -33,8 +31,10 @@ INLINE void deliver(struct mach_frame *to, u64 result, const u64 *words, unsigne
 		to->word[1] = words[1]; /* fall through */
 	case 1:
 		to->word[0] = words[0]; /* fall through */
-	default:
+	case 0:
 		break;
+	default:
+		__builtin_unreachable(); /* no range is checked */
 	}
 }
 
@@ -50,30 +50,18 @@ INLINE MUST_CHECK bool take_for(struct waiter *waiter, struct grant *grant)
 	return waiter_take_untimed(waiter);
 }
 
-/*
- * The current thread's call goes to the first thread that waits at the endpoint, whose lock is held: the caller is armed after
- * this and the server current, the rest is fast_exit's. NULL: nothing happened. *switched false: the server could not be made
- * current, but is claimed and has its message; the caller has left the CPU.
- */
-INLINE struct thread *hand_call_over(struct cpu *cpu, struct thread *caller, const struct cap *cap, u16 method,
-				     const u64 *words, unsigned count, enum capos_wait wait, bool *switched)
+/* hand_call_over, to a server that was looked at; `lend` (LE1: one that waits without an entity is passive) is a constant. */
+INLINE struct thread *hand_call_to(struct cpu *cpu, struct thread *caller, struct waiter *receiver,
+				   const struct cap *cap, u64 result, const u64 *words, unsigned count,
+				   enum capos_wait wait, bool *switched, bool lend)
 {
 	struct endpoint *endpoint = endpoint_of(cap->object);
-	struct list_node *node = endpoint->receivers.head.next;
-	struct waiter *receiver = LIST_ENTRY(node, struct waiter, link);
+	struct thread *server = receiver->thread;
+	struct mach_frame *frame = &server->mach.frame;
 	struct capos_thread_page *page;
-	struct mach_frame *frame;
-	struct thread *server;
-	bool lend;
 	u64 token;
 
-	if (unlikely(node == &endpoint->receivers.head || receiver->kind != WAITER_THREAD ||
-		     receiver->timer.deadline_ns != INSTANT_NEVER.ns || !may_wait(cap->object, cap->grant)))
-		return NULL;
-	server = receiver->thread;
-	/* LE1: one that waits without an entity is passive. */
-	lend = server->entity == NULL;
-	if (likely(lend) && likely(caller->entity == caller->own)) {
+	if (lend && likely(caller->entity == caller->own)) {
 		if (unlikely(caller->spare == NULL)) /* LE3 */
 			return NULL;
 		atomic_store_relaxed(&caller->own->loan, LOAN_LENT);
@@ -86,8 +74,7 @@ INLINE struct thread *hand_call_over(struct cpu *cpu, struct thread *caller, con
 		return NULL;
 	}
 	list_remove(&receiver->link);
-	frame = &server->mach.frame;
-	deliver(frame, CAPOS_RESULT(CAPOS_STATUS_OK, method, 0), words, count);
+	deliver(frame, result, words, count);
 	frame->handle = cap->badge;
 	token = endpoint->next_token++;
 	page = server->page;
@@ -101,14 +88,35 @@ INLINE struct thread *hand_call_over(struct cpu *cpu, struct thread *caller, con
 	list_push_back(endpoint_bucket(endpoint, token), &caller->wait.link);
 	shared_store_relaxed(&server->serving, &caller->wait);
 	server->serving_at = endpoint;
-	if (likely(lend))
+	if (lend)
 		sched_lend_marked(cpu, caller, server);
-	else
-		*switched = sched_switch_to(cpu, server);
-	if (unlikely(!*switched))
+	else if (unlikely(!sched_switch_to(cpu, server))) {
+		*switched = false;
 		sched_detach_current(cpu);
+	}
 	waiter_arm_untimed(&caller->wait, wait, &endpoint_caller_ops);
 	return server;
+}
+
+/*
+ * The current thread's call goes to the first thread that waits at the endpoint, whose lock is held: the caller is armed after
+ * this and the server current, the rest is fast_exit's. NULL: nothing happened. *switched false: the server could not be made
+ * current, but is claimed and has its message; the caller has left the CPU.
+ */
+INLINE struct thread *hand_call_over(struct cpu *cpu, struct thread *caller, const struct cap *cap, u16 method,
+				     const u64 *words, unsigned count, enum capos_wait wait, bool *switched)
+{
+	struct endpoint *endpoint = endpoint_of(cap->object);
+	struct list_node *node = endpoint->receivers.head.next;
+	struct waiter *receiver = LIST_ENTRY(node, struct waiter, link);
+	u64 result = CAPOS_RESULT(CAPOS_STATUS_OK, method, 0);
+
+	if (unlikely(node == &endpoint->receivers.head || receiver->kind != WAITER_THREAD ||
+		     receiver->timer.deadline_ns != INSTANT_NEVER.ns || !may_wait(cap->object, cap->grant)))
+		return NULL;
+	if (likely(receiver->thread->entity == NULL))
+		return hand_call_to(cpu, caller, receiver, cap, result, words, count, wait, switched, true);
+	return hand_call_to(cpu, caller, receiver, cap, result, words, count, wait, switched, false);
 }
 
 #endif

@@ -68,6 +68,9 @@ syscall_entry:
 	movq %rax, %gs:CPU_CURRENT
 	cmpb $0, THREAD_BY_SYSCALL(%rax)
 	je resume_iret
+	RESUME_PRESERVED
+	.endm
+	.macro RESUME_PRESERVED
 	movq THREAD_RBX(%rax), %rbx
 	movq THREAD_RBP(%rax), %rbp
 	movq THREAD_R15(%rax), %r15
@@ -125,10 +128,22 @@ syscall_ipc:				/* rsi = thread, rax = call word */
 	jne syscall_ipc_fpu
 3:	movq %gs:CPU_SELF, %rdi
 	movq %rax, %rdx
-	call kernel_syscall_ipc		/* preserves nothing but rbp */
+	/* It preserves nothing but rbp, and most likely does not return: no call, which the CPU would expect a return to. */
+	pushq $syscall_ipc_returned
+	jmp kernel_syscall_ipc
+
+	/* mach_ipc_resume: straight back to another thread, in rax, that is in a system call. */
+	.globl syscall_ipc_resume
+syscall_ipc_resume:
+	movq $0, %gs:CPU_EPOCH		/* reclaim_kernel_exit */
+	movq %rax, %gs:CPU_CURRENT
+	RESUME_PRESERVED
+	RESUME_WORDS
+
+syscall_ipc_returned:
 	testq %rax, %rax
 	jz 4f
-	movq $0, %gs:CPU_EPOCH		/* reclaim_kernel_exit */
+	movq $0, %gs:CPU_EPOCH
 	RESUME
 	RESUME_WORDS
 	/* Nothing has happened; but rbx and r15 are to be loaded again. */

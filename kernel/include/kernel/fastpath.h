@@ -264,14 +264,13 @@ static inline __attribute__((always_inline)) void sched_return_inline(struct cpu
 static inline __attribute__((always_inline)) void waiter_arm_untimed(struct waiter *waiter, enum capos_wait wait,
 								     const struct waiter_ops *ops)
 {
-	u32 state = atomic_load_relaxed(&waiter->state);
-
-	KASSERT((state & WAITER_STATE_MASK) == WAITER_IDLE);
+	_Static_assert(WAITER_IDLE == 0, "armed is added");
+	KVERIFY((atomic_load_relaxed(&waiter->state) & WAITER_STATE_MASK) == WAITER_IDLE);
 	KVERIFY(waiter->timer.deadline_ns == INSTANT_NEVER.ns);
 	waiter->wait = (u8)wait;
 	waiter->ops = ops;
 	/* Full barrier: orders the arm before the look at `attention` in fast_exit; pairs with thread_kill. */
-	(void)atomic_xchg(&waiter->state, state + WAITER_SEQUENCE_ONE + WAITER_ARMED);
+	(void)atomic_fetch_add(&waiter->state, WAITER_SEQUENCE_ONE + WAITER_ARMED);
 }
 
 /* waiter_claim and waiter_deliver in one step, for a thread that waits outside of an operation and without a deadline: the words
@@ -297,9 +296,9 @@ static inline struct thread *leave_kernel(struct cpu *cpu, struct thread *thread
 }
 
 /* sched_exit when `from` was armed in this entry and `to` became current: nobody killed the one, and nothing is to be done
- * before the other goes on? The machine calls reclaim_kernel_exit. */
+ * before the other goes on? The machine calls reclaim_kernel_exit. by_syscall, a constant: `to` waits in a system call. */
 static inline __attribute__((always_inline)) struct thread *fast_exit(struct cpu *cpu, struct thread *from,
-								      struct thread *to)
+								      struct thread *to, bool by_syscall)
 {
 	if (unlikely(!atomic_equals_relaxed(&from->attention, 0u) || cpu->resched ||
 		     !atomic_equals_relaxed(&to->attention, 0u))) {
@@ -309,7 +308,7 @@ static inline __attribute__((always_inline)) struct thread *fast_exit(struct cpu
 	}
 	KASSERT(CAPOS_DEBUG == 0 || cpu->lock_depth == 0);
 	call_verify_return(to);
-	return to;
+	return by_syscall ? mach_ipc_resume(to) : to;
 }
 
 #endif

@@ -94,7 +94,7 @@ MUST_CHECK static inline bool spin_trylock(struct spinlock *lock) TRY_ACQUIRES(*
 
 static inline void spin_unlock_on(const struct cpu *cpu, struct spinlock *lock) RELEASES(*lock) NO_TSA
 {
-	KASSERT(atomic_equals_relaxed(&lock->word, (u32)(uintptr_t)cpu | 1u));
+	KVERIFY(atomic_equals_relaxed(&lock->word, (u32)(uintptr_t)cpu | 1u));
 	if (CAPOS_DEBUG)
 		lock_rank_pop(lock);
 	atomic_store_release(&lock->word, 0u); /* pairs with the exchange in spin_lock */
@@ -102,6 +102,7 @@ static inline void spin_unlock_on(const struct cpu *cpu, struct spinlock *lock) 
 
 static inline void spin_unlock(struct spinlock *lock) RELEASES(*lock) NO_TSA
 {
+	KASSERT(spin_is_held_here(lock));
 	spin_unlock_on(mach_this_cpu(), lock);
 }
 

@@ -91,6 +91,8 @@ u64 kernel_syscall_fast(u64 call_word, struct thread *thread);
  * mach_thread_leave. NULL: nothing happened, kernel_syscall is to be called. Else the thread to
  * resume. */
 struct thread *kernel_syscall_ipc(struct cpu *cpu, struct thread *thread, u64 call_word);
+/* Within kernel_syscall_ipc, for its result: the thread to resume is one that is in a system call. May not return. */
+static inline struct thread *mach_ipc_resume(struct thread *thread);
 /* The same for the call word PARK_WAIT_WORD, after kernel_syscall_fast. */
 struct thread *kernel_syscall_park(struct cpu *cpu, struct thread *thread);
 

@@ -141,4 +141,9 @@ static inline u32 pte_prot(u64 pte)
 	return (u32)(pte >> 1) & 3u;
 }
 
+static inline struct thread *mach_ipc_resume(struct thread *thread)
+{
+	return thread;
+}
+
 #endif

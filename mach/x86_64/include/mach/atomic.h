@@ -19,16 +19,14 @@
 /* atomic_load_*(p) == value, and (atomic_load_relaxed(p) & mask) == 0, in one instruction: gcc does not fold its atomic loads into
  * what uses them. */
 #ifdef __clang__ /* which does fold them */
-#define atomic_equals_relaxed(p, v) (atomic_load_relaxed(p) == (v))
+#define equals_relaxed_(word, v) (__atomic_load_n(&(word), __ATOMIC_RELAXED) == (v))
 #define atomic_equals_acquire(p, v) (atomic_load_acquire(p) == (v))
 #define atomic_clear_relaxed(p, mask) ((atomic_load_relaxed(p) & (mask)) == 0)
 #else
-#define atomic_equals_relaxed(p, v)                                                                                  \
+#define equals_relaxed_(word, v)                                                                                     \
 	({                                                                                                           \
 		bool equal_;                                                                                         \
-		__asm__ volatile("cmp%z1 %2, %1"                                                                     \
-				 : "=@ccz"(equal_)                                                                   \
-				 : "m"((p)->value_), "re"((__typeof__((p)->value_))(v)));                            \
+		__asm__ volatile("cmp%z1 %2, %1" : "=@ccz"(equal_) : "m"(word), "re"((__typeof__(word))(v)));        \
 		equal_;                                                                                              \
 	})
 #define atomic_equals_acquire(p, v)                                                                                  \
@@ -49,6 +47,7 @@
 		clear_;                                                                                              \
 	})
 #endif
+#define atomic_equals_relaxed(p, v) equals_relaxed_((p)->value_, v)
 
 #define atomic_store_relaxed(p, v) __atomic_store_n(&(p)->value_, (v), __ATOMIC_RELAXED)
 #define atomic_store_release(p, v) __atomic_store_n(&(p)->value_, (v), __ATOMIC_RELEASE)
@@ -71,6 +70,7 @@
 
 /* The same on words that lie in memory shared with a program (rings, park words): p points to the plain integer. */
 #define shared_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define shared_equals_relaxed(p, v) equals_relaxed_(*(p), v)
 #define shared_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define shared_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define shared_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
