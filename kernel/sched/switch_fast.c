@@ -30,7 +30,7 @@ struct thread *sched_exit_blocked(struct cpu *cpu, struct thread *from)
 		cpu->armed_waiter = &from->wait;
 		return exit_slowly(cpu, from);
 	}
-	return fast_exit(cpu, from, cpu->current);
+	return fast_exit(cpu, from, cpu->current, false);
 }
 
 struct thread *sched_exit_yield(struct cpu *cpu, struct thread *from)

@@ -155,6 +155,7 @@ syscall_ipc_returned:
 1:	movq %r11, %rsi
 	cmpb $0, %gs:CPU_FPU_LIVE
 	je 3b
+	jmp syscall_ipc_fpu
 
 syscall_park:				/* r11 = thread */
 	movq %gs:CPU_SELF, %rdi
