@@ -10,6 +10,7 @@
 #define SHORTEST_NS (40 * MS)
 #define PATIENCE_NS (5 * SECOND)
 #define FORKS 5u
+#define CPUS_MAX 8u
 #define FORK_BYTES (2ull << 20)
 
 static void leaks(void)
@@ -107,6 +108,35 @@ static void storms(void)
 		(void)notification_wait(storm_bell, CAPOS_NEVER, NULL);
 }
 
+static uint32_t storm_word;
+
+static uint64_t unparks(void *argument)
+{
+	(void)argument;
+	for (;;)
+		(void)unpark(&storm_word, 1);
+	return 0;
+}
+
+/* The same with park: the value never changes, so each unpark is for nothing. */
+static void storms_park(void)
+{
+	struct thread thread;
+
+	if (!result_ok(thread_start_on(&thread, unparks, NULL, startup()->cpu_count > 1, 0)))
+		return;
+	for (;;)
+		(void)park_while(&storm_word, 0, CAPOS_NEVER);
+}
+
+static void floods_console(void)
+{
+	static const char line[] = "# a line of a program that writes nothing else\n";
+
+	for (;;)
+		(void)console_write(known.console, line, sizeof(line) - 1, NULL);
+}
+
 static void computes(void)
 {
 	volatile uint64_t rounds = 0;
@@ -119,10 +149,13 @@ static const struct bomb {
 	const char *name;
 	void (*run)(void);
 	unsigned threads; /* that can run on the victim's CPU, at most */
+	bool pair;	  /* with one more on the second CPU, if there is one */
 } bombs[] = {
-	{ "spin", computes, 1 },    { "leak", leaks, 1 },	   { "fork", forks, FORKS + 1 },
-	{ "ring", floods_ring, 1 }, { "timer", floods_timers, 1 }, { "log", floods_log, 1 },
-	{ "storm", storms, 1 },
+	{ "spin", computes, 1, false },		 { "leak", leaks, 1, false },
+	{ "fork", forks, FORKS + 1, false },	 { "ring", floods_ring, 1, false },
+	{ "timer", floods_timers, 1, false },	 { "log", floods_log, 1, false },
+	{ "console", floods_console, 1, false }, { "storm", storms, 1, true },
+	{ "unpark", storms_park, 1, true },
 };
 
 /* bomb NAME */
@@ -151,15 +184,81 @@ static capos_handle start(const struct bomb *bomb)
 	return process;
 }
 
+/* --- accounts ------------------------------------------------------------------------------------------------------- */
+
+struct accounts {
+	uint64_t time_ns[CPUS_MAX], busy_ns[CPUS_MAX], idle_ns[CPUS_MAX], irq_ns[CPUS_MAX];
+	uint64_t threads_ns; /* of all processes */
+};
+
+/*
+ * A CPU's accounts go to where it last switched: so each is read on the CPU itself, which has just switched to this thread.
+ * Those of threads on the other CPUs are at most a tick old.
+ */
+static struct accounts accounts_now(void)
+{
+	struct capos_process_info infos[PROCESS_INFOS_MAX];
+	struct accounts now = { 0 };
+	uint64_t next = 0, count = 0;
+
+	for (uint32_t cpu = 0; cpu < startup()->cpu_count && cpu < CPUS_MAX; cpu++) {
+		struct capos_cpu_info info[CPU_INFOS_MAX];
+
+		must(thread_set_cpu(self()->handle, cpu));
+		(void)sleep_ns(1);
+		must(system_info_cpus(known.system_info, cpu, info, NULL, NULL));
+		now.time_ns[cpu] = now_ns();
+		now.busy_ns[cpu] = info[0].busy_ns;
+		now.idle_ns[cpu] = info[0].idle_ns;
+		now.irq_ns[cpu] = info[0].irq_ns;
+	}
+	do {
+		must(system_info_processes(known.system_info, next, infos, &count, &next));
+		for (uint64_t i = 0; i < count; i++)
+			now.threads_ns += infos[i].runtime_ns;
+	} while (count > 0 && next != 0);
+	(void)thread_set_cpu(self()->handle, CAPOS_CPU_ANY);
+	return now;
+}
+
+static uint64_t distance(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : b - a;
+}
+
+/* On each CPU all time is somebody's, and what is not idle or an interrupt is the processes', within 1 %. */
+static bool add_up(const struct accounts *first, const struct accounts *last, uint64_t permille[3])
+{
+	uint64_t elapsed = 0, busy = 0, irq = 0, threads = last->threads_ns - first->threads_ns;
+	bool good = true;
+
+	for (uint32_t cpu = 0; cpu < startup()->cpu_count && cpu < CPUS_MAX; cpu++) {
+		uint64_t time = last->time_ns[cpu] - first->time_ns[cpu];
+		uint64_t sum = last->busy_ns[cpu] - first->busy_ns[cpu] + last->idle_ns[cpu] - first->idle_ns[cpu] +
+			       last->irq_ns[cpu] - first->irq_ns[cpu];
+
+		good = good && distance(time, sum) * 100 <= time;
+		elapsed += time;
+		busy += last->busy_ns[cpu] - first->busy_ns[cpu];
+		irq += last->irq_ns[cpu] - first->irq_ns[cpu];
+	}
+	permille[0] = busy * 1000 / elapsed;
+	permille[1] = irq * 1000 / elapsed;
+	permille[2] = threads * 1000 / elapsed;
+	return good && distance(busy, threads) * 100 <= elapsed;
+}
+
 static void beside(const struct bomb *bomb)
 {
 	struct usage before = usage_now();
 	uint64_t begin, elapsed, ran, free_before = frames_free();
-	unsigned threads = bomb->threads + (bomb->run == storms && startup()->cpu_count == 1);
+	unsigned threads = bomb->threads + (bomb->pair && startup()->cpu_count == 1);
 	uint64_t wanted = 800 / (threads + 1); /* of 1,000 */
 	capos_handle victim = start(&bombs[0]), process = start(bomb);
 	struct capos_process_info first = { 0 }, now = { 0 }, attacker = { 0 };
-	bool good;
+	struct accounts accounts_first, accounts_last;
+	uint64_t permille[3];
+	bool good, sums;
 
 	/* A fork bomb has its children first. */
 	(void)becomes_true(bomb->run != forks ||
@@ -167,6 +266,7 @@ static void beside(const struct bomb *bomb)
 	(void)sleep_ns(10 * MS);
 	must(process_info(victim, &first));
 	begin = now_ns();
+	accounts_first = accounts_now();
 	do {
 		(void)sleep_ns(SHORTEST_NS);
 		must(process_info(victim, &now));
@@ -174,10 +274,15 @@ static void beside(const struct bomb *bomb)
 		elapsed = now_ns() - begin;
 		ran = now.runtime_ns - first.runtime_ns;
 		good = ran * 1000 / elapsed >= wanted;
-	} while (!good && elapsed < PATIENCE_NS);
+		accounts_last = accounts_now();
+		sums = add_up(&accounts_first, &accounts_last, permille);
+	} while (!(good && sums) && elapsed < PATIENCE_NS);
 	good = good && attacker.state == 2 && (bomb->run != forks || attacker.memory_used > 5 * FORK_BYTES);
 	tap_ok(good, "beside %s, %u threads: %lu of 1,000 of the CPU, at least %lu", bomb->name, threads,
 	       (unsigned long)(ran * 1000 / elapsed), (unsigned long)wanted);
+	tap_ok(sums,
+	       "its kernel time is charged: busy %lu, interrupts %lu of 1,000; threads %lu; with idle: all time",
+	       (unsigned long)permille[0], (unsigned long)permille[1], (unsigned long)permille[2]);
 	must(process_kill(process, 3));
 	good = ended(child_end(process), CAPOS_EXIT_KILLED, 3);
 	must(process_kill(victim, 4));

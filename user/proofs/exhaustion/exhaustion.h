@@ -21,8 +21,10 @@ void mode_init(struct capos_spawn *spawn, const char *args);
 int mode_quota(int argc, char **argv);
 int mode_table(int argc, char **argv);
 int mode_bomb(int argc, char **argv);
+int mode_waiters(int argc, char **argv);
 
 void test_quotas(void);
+void test_waiters(void);
 void test_machine(void);
 void test_bombs(void);
 

@@ -28,6 +28,7 @@ int main(int argc, char **argv)
 		{ "quota", mode_quota },
 		{ "table", mode_table },
 		{ "bomb", mode_bomb },
+		{ "waiters", mode_waiters },
 	};
 
 	for (size_t i = 0; argc > 1 && i < COUNT_OF(modes); i++)
@@ -37,6 +38,7 @@ int main(int argc, char **argv)
 	grow_table();
 	(void)child_run("exit 0");
 	test_quotas();
+	test_waiters();
 	test_machine();
 	test_bombs();
 	return tap_done();
