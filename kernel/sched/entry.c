@@ -108,13 +108,16 @@ static inline bool tick_is_quiet(struct cpu *cpu, struct instant now)
 /* What sched_irq does then. */
 static inline void quiet_tick(struct cpu *cpu, struct instant now)
 {
+	u64 first_ns;
+
 	TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
 	cpu->ticks++;
 	cpu->tick_ns = now.ns + TICK_NS;
 	spin_lock(&cpu->runq.lock);
 	policy_advance(&cpu->runq, cpu->current_entity);
 	spin_unlock(&cpu->runq.lock);
-	cpu->armed_ns = MIN(cpu->tick_ns, atomic_load_relaxed(&cpu->timers.first_ns));
+	first_ns = atomic_load_relaxed(&cpu->timers.first_ns); /* once: others cancel timers meanwhile */
+	cpu->armed_ns = MIN(cpu->tick_ns, first_ns);
 	mach_timer_arm((struct instant){ cpu->armed_ns });
 }
 

@@ -10,7 +10,7 @@
 
 #include "plant.h"
 
-static void forget_waiter(void)
+static bool forget_waiter(void)
 {
 	struct process *process;
 
@@ -19,8 +19,9 @@ static void forget_waiter(void)
 			continue;
 		list_remove(list_first(&process->waiters.waiters));
 		process->waiters.count--;
-		return;
+		return true;
 	}
+	return false;
 }
 
 static void death_held(struct cpu *cpu, u32 kind)
@@ -32,10 +33,8 @@ static void death_held(struct cpu *cpu, u32 kind)
 		return; /* a step of a teardown has no current thread */
 	if (plant("death-frame", PLANT_AFTER + 1))
 		done = frame_alloc(&frame);
-	if (plant("death-waiter", PLANT_AFTER + 1)) {
-		forget_waiter();
-		done = true;
-	}
+	if (plant("death-waiter", PLANT_AFTER + 1))
+		done = forget_waiter();
 }
 
 static const struct sim_checker death = { .name = "death", .held = death_held };

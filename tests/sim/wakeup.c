@@ -20,5 +20,31 @@ static void wakeup_check(struct cpu *cpu)
 				 cpu->id, cpu->ipi_pending.value_);
 }
 
-static const struct sim_checker wakeup = { .name = "wakeup", .step = wakeup_check, .idle = wakeup_check };
+/* DI2: the one-shot comes no later than the tick. */
+static void check_tick(struct cpu *cpu)
+{
+	static u32 checks;
+
+	if (plant("lost-tick", ++checks))
+		cpu->armed_ns = INSTANT_NEVER.ns;
+	if (cpu->armed_ns > cpu->tick_ns)
+		sim_check_failed("wakeup", "CPU %u goes on without its tick (DI2)", cpu->id);
+}
+
+static void wakeup_step(struct cpu *cpu)
+{
+	wakeup_check(cpu);
+	if (cpu->current_entity != NULL)
+		check_tick(cpu);
+}
+
+/* An idle CPU has a tick while it has memory to give back. */
+static void wakeup_idle(struct cpu *cpu)
+{
+	wakeup_check(cpu);
+	if (cpu->deferred_first != NULL)
+		check_tick(cpu);
+}
+
+static const struct sim_checker wakeup = { .name = "wakeup", .step = wakeup_step, .idle = wakeup_idle };
 SIM_CHECKER(wakeup);

@@ -18,14 +18,15 @@ PLANTS = {
     "free-thread": "checker conserve: process .* less threads",
     "ring-leak": "checker conserve: thread .* ring operations",
     "lost-ipi": "checker wakeup: lost wake-up",
+    "lost-tick": "checker wakeup: .*without its tick",
     "verify-pool": r"verification failed: live == pool->live",
     "verify-frame": r"verification failed: .*kernel/mm/frames.c",
     "lost-time": "checker conserve: AC1",
     "alloc": r"panic\+\w+\n  #\d+ (pool|frame)_alloc\+",
 }
 DEATHS = {
-    "death-frame": r"at step \d+: left something behind, bytes 0\.4096",
-    "death-waiter": r"at step \d+: left something behind",
+    "death-frame": r"at step \d+ \(\w+\): left something behind, bytes 0\.4096",
+    "death-waiter": r"at step \d+ \(\w+\): ",
 }
 
 

@@ -67,6 +67,7 @@ static void fail(enum failure failure, uint64_t detail)
 {
 	if (steps->failure == 0) {
 		steps->failure_detail = (uint32_t)detail;
+		steps->failure_state = steps->state;
 		steps->failure = failure;
 	}
 }
@@ -396,7 +397,7 @@ static struct capos_result run_fault(void)
 
 static uint64_t fault_soon(void *argument)
 {
-	(void)argument;
+	(void)park_long(argument); /* until its handler is set */
 	(void)sleep_ns(5000);
 	poke(16);
 	return 0;
@@ -407,6 +408,8 @@ static void prepare_fault(void)
 	insist(factory_endpoint(known.factory, 0, &chain[0]));
 	insist(thread_start(&helper[0], fault_soon, NULL));
 	insist(thread_set_fault_endpoint(helper[0].handle, chain[0]));
+	__atomic_store_n(&parked_word, 1, __ATOMIC_RELAXED);
+	insist(park_space_wake(known.park, &parked_word, 1, 0, NULL));
 }
 
 /* What a teardown has to end: threads, mappings, objects, a chain, a child, ring operations. */
@@ -492,9 +495,11 @@ static uint64_t kill_first(void *argument)
 /* The blow explains it. */
 static bool is_explained(const struct scenario *scenario, struct capos_result r, enum target target)
 {
+	uint32_t state = steps->state; /* read once: it goes from held to go meanwhile */
+
 	if (result_ok(r))
 		return true;
-	if (steps->state != STEPS_GO && steps->state != STEPS_HELD)
+	if (state != STEPS_GO && state != STEPS_HELD)
 		return false;
 	switch (target) {
 	case PROCESS: /* or its creator: that it dies may be known before its threads are killed */
@@ -802,8 +807,9 @@ static void begin(void)
 
 static void report(unsigned index, enum target target, uint32_t kinds, uint64_t at)
 {
-	tap_note("%s, %s at %s %lu: %s %x.%u", scenarios[index].name, target_names[target],
-		 kinds == STEP_POINT ? "point" : "step", (unsigned long)at, failure_names[steps->failure],
+	tap_note("%s, %s at %s %lu (%s): %s %x.%u", scenarios[index].name, target_names[target],
+		 kinds == STEP_POINT ? "point" : "step", (unsigned long)at,
+		 steps->failure_state == STEPS_COUNT ? "not yet" : "held", failure_names[steps->failure],
 		 steps->failure_detail >> 16, steps->failure_detail & 0xffff);
 	if (steps->failure == FAIL_USAGE) {
 		struct capos_memory_info now = memory_now();

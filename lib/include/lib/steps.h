@@ -35,7 +35,7 @@ struct steps {
 	uint32_t full;	    /* option --full of the simulator */
 	uint64_t seed;	    /* of the run */
 	/* Between the processes of a proof; the simulator does not look. */
-	uint32_t told, failure, failure_detail;
+	uint32_t told, failure, failure_detail, failure_state;
 };
 
 #endif
