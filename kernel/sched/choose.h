@@ -8,14 +8,19 @@
 #include "sched_priv.h"
 
 /* The current entity goes back to a queue: preempted, or it yields. Its thread's registers are saved (mach_thread_leave). */
-static inline void requeue_current(struct cpu *cpu) REQUIRES(cpu->runq.lock)
+static inline void detach_queued(struct cpu *cpu, struct entity *entity) REQUIRES(cpu->runq.lock)
 {
-	struct entity *entity = cpu->current_entity;
-
 	entity->enqueued_ns = cpu->account_ns;
 	cpu->current = NULL;
 	cpu->current_entity = NULL;
 	owner_change(entity, OWNER_CURRENT, OWNER_QUEUE);
+}
+
+static inline void requeue_current(struct cpu *cpu) REQUIRES(cpu->runq.lock)
+{
+	struct entity *entity = cpu->current_entity;
+
+	detach_queued(cpu, entity);
 	policy_enqueue(&cpu->runq, entity, false, false);
 }
 
@@ -39,8 +44,6 @@ static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, s
 		account->runnable_ns += now_ns - entity->enqueued_ns;
 	cpu->switches++;
 	cpu->resched = !place_allows(cpu, entity);
-	if (!keep_slice || now_ns >= cpu->slice_end_ns)
-		cpu->slice_end_ns = now_ns + policy_slice_ns(&cpu->runq, entity);
 	if (cpu->tick_ns == INSTANT_NEVER.ns)
 		cpu->tick_ns = now_ns + TICK_NS;
 	if (likely(thread != NULL)) {
@@ -48,6 +51,8 @@ static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, s
 		space_switch_inline(cpu, &thread->process->space);
 		TRACE(cpu, SWITCH, thread->object.id, thread->object.id, 0);
 	}
+	if (!keep_slice || cpu->account_ns >= cpu->slice_end_ns)
+		cpu->slice_end_ns = cpu->account_ns + policy_slice_ns(&cpu->runq, entity);
 }
 
 /* The best of our own queue. */
@@ -80,11 +85,10 @@ static inline __attribute__((always_inline)) void yield_current(struct cpu *cpu)
 	spin_lock_on(cpu, &cpu->runq.lock);
 	wake_drain_locked(cpu);
 	if (likely(atomic_load_relaxed(&cpu->runq.count) > 0)) {
-		policy_yield(&cpu->runq, entity);
 		cpu->current->account.blocks++;
-		/* First: the queue is shorter by one when current enters it. */
-		next = take_best(cpu);
-		requeue_current(cpu);
+		detach_queued(cpu, entity);
+		next = policy_yield(&cpu->runq, entity);
+		owner_change(next, OWNER_QUEUE, OWNER_HANDOFF);
 	}
 	spin_unlock_on(cpu, &cpu->runq.lock);
 	if (likely(next != NULL && !sent_away(cpu, next))) {

@@ -61,32 +61,65 @@ void policy_place(struct runq *runq, struct entity *entity, bool moved)
 		entity->vruntime = floor;
 }
 
+static inline void count_add(struct runq *runq, u32 n)
+{
+	atomic_store_relaxed(&runq->count, atomic_load_relaxed(&runq->count) + n);
+}
+
+/* A tree of one needs no search and no balance. */
+static inline void insert(struct runq *runq, struct entity *entity)
+{
+	entity->sequence = runq->sequence++;
+	if (likely(RB_EMPTY(&runq->tree))) {
+		RB_SET(entity, NULL, node);
+		RB_COLOR(entity, node) = RB_BLACK;
+		RB_ROOT(&runq->tree) = entity;
+	} else {
+		RB_INSERT(entity_tree, &runq->tree, entity);
+	}
+}
+
 void policy_enqueue(struct runq *runq, struct entity *entity, bool woken, bool moved)
 {
 	if (woken || moved)
 		policy_place(runq, entity, moved);
-	entity->sequence = runq->sequence++;
-	RB_INSERT(entity_tree, &runq->tree, entity);
-	atomic_store_relaxed(&runq->count, atomic_load_relaxed(&runq->count) + 1);
+	insert(runq, entity);
+	count_add(runq, 1);
 }
 
-void policy_dequeue(struct runq *runq, struct entity *entity)
+/* insert and dequeue leave the count to their caller. */
+static inline void dequeue(struct runq *runq, struct entity *entity)
 {
-	if (atomic_load_relaxed(&runq->count) == 1)
+	if (likely(atomic_load_relaxed(&runq->count) == 1))
 		RB_INIT(&runq->tree);
 	else
 		RB_REMOVE(entity_tree, &runq->tree, entity);
 	note_lead(runq, entity);
-	atomic_store_relaxed(&runq->count, atomic_load_relaxed(&runq->count) - 1);
+}
+
+void policy_dequeue(struct runq *runq, struct entity *entity)
+{
+	dequeue(runq, entity);
+	count_add(runq, -1u);
+}
+
+static inline struct entity *first_of(const struct runq *runq)
+{
+	struct entity *entity = RB_ROOT(&runq->tree);
+
+	while (entity != NULL && RB_LEFT(entity, node) != NULL)
+		entity = RB_LEFT(entity, node);
+	return entity;
 }
 
 struct entity *policy_pick(struct runq *runq)
 {
-	struct entity *entity = RB_MIN(entity_tree, &runq->tree);
+	struct entity *entity = first_of(runq);
 
 	if (entity == NULL)
 		return NULL;
-	policy_dequeue(runq, entity);
+	dequeue(runq, entity);
+	count_add(runq, -1u);
 	if (entity->vruntime > runq->min_vruntime)
 		runq->min_vruntime = entity->vruntime;
 	return entity;
@@ -144,12 +177,26 @@ u64 policy_slice_ns(const struct runq *runq, const struct entity *entity)
 	return SLICE_NS;
 }
 
-void policy_yield(struct runq *runq, struct entity *entity)
+bool policy_wake(struct runq *runq, struct entity *entity, bool moved, const struct entity *current)
 {
-	const struct entity *first = RB_MIN(entity_tree, &runq->tree);
+	policy_advance(runq, current);
+	policy_place(runq, entity, moved);
+	insert(runq, entity);
+	count_add(runq, 1);
+	return first_of(runq)->vruntime + PREEMPT_GAIN_NS < current->vruntime;
+}
 
-	if (first != NULL && entity->vruntime <= first->vruntime)
-		entity->vruntime = first->vruntime + 1;
+struct entity *policy_yield(struct runq *runq, struct entity *current)
+{
+	struct entity *first = first_of(runq);
+
+	if (current->vruntime <= first->vruntime)
+		current->vruntime = first->vruntime + 1;
+	dequeue(runq, first);
+	if (first->vruntime > runq->min_vruntime)
+		runq->min_vruntime = first->vruntime;
+	insert(runq, current);
+	return first;
 }
 
 void policy_verify(const struct runq *runq)

@@ -64,16 +64,20 @@ void wake_take_inbox_locked(struct cpu *owner)
 	}
 }
 
-static inline void push_here(struct cpu *cpu, struct entity *entity, enum dispatch_owner from, bool woken)
+static inline __attribute__((always_inline)) void push_here(struct cpu *cpu, struct entity *entity,
+							    enum dispatch_owner from, bool woken)
 {
 	bool moved = atomic_load_relaxed(&entity->cpu) != cpu;
 	struct entity *current = cpu->current_entity;
 
 	if (unlikely(moved))
 		atomic_store_relaxed(&entity->cpu, cpu);
-	spin_lock(&cpu->runq.lock);
+	spin_lock_on(cpu, &cpu->runq.lock);
 	owner_change(entity, from, OWNER_QUEUE);
-	if (likely(current != NULL)) {
+	if (likely(current != NULL && woken)) {
+		if (policy_wake(&cpu->runq, entity, moved, current))
+			cpu->resched = true;
+	} else if (current != NULL) {
 		policy_advance(&cpu->runq, current);
 		policy_enqueue(&cpu->runq, entity, woken, moved);
 		if (policy_preempts(&cpu->runq, current, false))
@@ -81,7 +85,7 @@ static inline void push_here(struct cpu *cpu, struct entity *entity, enum dispat
 	} else {
 		policy_enqueue(&cpu->runq, entity, woken, moved);
 	}
-	spin_unlock(&cpu->runq.lock);
+	spin_unlock_on(cpu, &cpu->runq.lock);
 	dispatch_arm(cpu);
 }
 

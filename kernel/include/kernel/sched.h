@@ -117,8 +117,11 @@ bool policy_may_move(const struct runq *runq);
 void policy_charge(struct runq *runq, struct entity *entity, u64 delta_ns);
 /* Should the queue's best run before `current` goes on? At the end of a slice it needs no gain to do so. */
 bool policy_preempts(const struct runq *runq, const struct entity *current, bool slice_over);
-/* entity (current) gives way: it comes after the queue's best. */
-void policy_yield(struct runq *runq, struct entity *entity);
+/* policy_advance, policy_enqueue of one that was blocked, policy_preempts: should it, or who else is the best, run before `current`
+ * goes on? */
+bool policy_wake(struct runq *runq, struct entity *entity, bool moved, const struct entity *current);
+/* entity (current) gives way: it is queued after the queue's best, which is removed and returned. The queue is not empty. */
+struct entity *policy_yield(struct runq *runq, struct entity *entity);
 /* Longest time the picked entity may run before the queue is looked at again, while others wait. */
 u64 policy_slice_ns(const struct runq *runq, const struct entity *entity);
 void policy_verify(const struct runq *runq);

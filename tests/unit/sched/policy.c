@@ -181,13 +181,51 @@ static void yield_goes_behind_the_best_only(void **state)
 	for (u32 i = 0; i < 3; i++)
 		policy_enqueue(&queue, &e[i], true, true);
 	assert_ptr_equal(policy_pick(&queue), &e[0]);
-	policy_yield(&queue, &e[0]);
-	policy_enqueue(&queue, &e[0], false, false);
-	assert_ptr_equal(policy_pick(&queue), &e[1]);
+	assert_ptr_equal(policy_yield(&queue, &e[0]), &e[1]);
+	assert_int_equal(atomic_load_relaxed(&queue.count), 2);
 	/* One that is behind already stays where it is. */
 	e[1].vruntime = 5 * MS;
-	policy_yield(&queue, &e[1]);
+	assert_ptr_equal(policy_yield(&queue, &e[1]), &e[2]);
 	assert_int_equal(e[1].vruntime, 5 * MS);
+	assert_ptr_equal(policy_pick(&queue), &e[0]);
+	/* The only one. */
+	assert_ptr_equal(policy_yield(&queue, &e[0]), &e[1]);
+	assert_ptr_equal(policy_pick(&queue), &e[0]);
+	assert_null(policy_pick(&queue));
+}
+
+/* One call as the three that it stands for. */
+static void wake_is_advance_enqueue_preempts(void **state)
+{
+	(void)state;
+	for (u64 gain = 0; gain <= 3 * MS; gain += MS / 4) {
+		for (u32 queued = 0; queued < 3; queued++) {
+			struct runq general = { 0 };
+			struct entity a = { .vruntime = 20 * MS, .weight = WEIGHT_DEFAULT }, b = a, at[2], to[2];
+			struct entity current = { .vruntime = 20 * MS + gain, .weight = WEIGHT_DEFAULT };
+			bool preempts;
+
+			policy_init(&queue);
+			queue.min_vruntime = 0, queue.sequence = 0;
+			atomic_store_relaxed(&queue.count, 0u);
+			policy_init(&general);
+			for (u32 i = 0; i < queued; i++) {
+				at[i] = to[i] = (struct entity){ .vruntime = (19 + 2 * i) * MS, .weight = 1024 };
+				policy_enqueue(&queue, &at[i], false, false);
+				policy_enqueue(&general, &to[i], false, false);
+			}
+			policy_advance(&general, &current);
+			policy_enqueue(&general, &b, true, false);
+			preempts = policy_preempts(&general, &current, false);
+			assert_int_equal(policy_wake(&queue, &a, false, &current), preempts);
+			assert_int_equal(queue.min_vruntime, general.min_vruntime);
+			assert_int_equal(a.vruntime, b.vruntime);
+			assert_int_equal(atomic_load_relaxed(&queue.count), queued + 1);
+			assert_int_equal(policy_pick(&queue)->vruntime, policy_pick(&general)->vruntime);
+			while (policy_pick(&queue) != NULL)
+				;
+		}
+	}
 }
 
 static void steal_minds_the_pinning(void **state)
@@ -251,6 +289,7 @@ int main(void)
 		TEST(debts_move_along),
 		TEST(preempts_with_a_gain_or_at_the_end_of_a_slice),
 		TEST(yield_goes_behind_the_best_only),
+		TEST(wake_is_advance_enqueue_preempts),
 		TEST(steal_minds_the_pinning),
 		TEST(steal_scan_is_bounded),
 		TEST(verify_finds_what_is_wrong),
