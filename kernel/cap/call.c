@@ -289,13 +289,19 @@ struct fast_method {
 
 /* What the table needs of each method. */
 enum {
-#define M(iface, method, id, rights, words_in, ...)                                                                  \
-	RIGHTS_##iface##_##method = (rights), WORDS_##iface##_##method = (words_in),
+#define M(iface, method, id, rights, words_in, bytes_in, words_out, ...)                                             \
+	RIGHTS_##iface##_##method = (rights), WORDS_##iface##_##method = (words_in),                                 \
+	RESULTS_##iface##_##method = (words_out),
 #define X(name, id) CAPOS_METHODS_##name(M)
 	CAPOS_INTERFACES(X)
 #undef X
 #undef M
 };
+
+#define F(iface, method)                                                                                             \
+	_Static_assert(WORDS_##iface##_##method == 0 && RESULTS_##iface##_##method <= CALL_READY_WORDS, "call.h");
+FAST_METHODS(F)
+#undef F
 
 static inline u32 fast_index(u64 call_word)
 {
@@ -349,16 +355,20 @@ static inline __attribute__((always_inline)) bool fast_find(struct thread *threa
 	       object_is_alive(*object);
 }
 
-u64 call_fast(struct thread *thread, u64 handle, u64 call_word, u64 word[4])
+bool call_prepare(struct thread *thread, u64 handle, u64 call_word, struct call_ready *ready)
 {
 	const struct fast_method *method = &fast_methods[fast_index(call_word)];
-	struct object *object;
 
 	if (method->call_word != call_word || call_word == 0)
-		return CALL_NOT_FAST;
-	if (unlikely(!fast_find(thread, &handle, method, &object)))
-		return fast_mismatch(thread, handle, call_word, word);
-	return method->fn(object, word);
+		return false;
+	if (!cap_find_inline(thread->process, &handle, &method->need, &ready->object, &ready->grant, NULL) ||
+	    !object_is_alive(ready->object))
+		return false;
+	ready->call_word = call_word;
+	ready->handle = handle;
+	ready->slot = &atomic_load_acquire(&thread->process->table.first)[CAPOS_HANDLE_SLOT(handle)]; /* set_first */
+	ready->fn = method->fn;
+	return true;
 }
 
 static inline __attribute__((always_inline)) u64 syscall_fast(u64 call_word, struct thread *thread)
@@ -370,35 +380,12 @@ static inline __attribute__((always_inline)) u64 syscall_fast(u64 call_word, str
 					   1u << CAPOS_TRACE_CALL | 1u << CAPOS_TRACE_RETURN)))
 		return CALL_NOT_FAST;
 	if (method->call_word != call_word)
-		return call_word == PARK_WAKE_WORD ? park_wake_fast(thread->mach.frame.handle, call_word, thread)
-						   : CALL_NOT_FAST;
+		return call_word == PARK_WAKE_WORD     ? park_wake_fast(thread->mach.frame.handle, call_word, thread)
+		       : call_word == CAPOS_ENTER_WORD ? ring_enter_fast(thread)
+						       : CALL_NOT_FAST;
 	if (unlikely(!fast_find(thread, &thread->mach.frame.handle, method, &object)))
 		return frame_mismatch(call_word, thread);
 	return method->fn(object, thread->mach.frame.word);
-}
-
-u64 call_fast_first(struct thread *thread, u64 handle, u64 call_word, u64 word[4], struct call_again *again)
-{
-	u64 result = call_fast(thread, handle, call_word, word);
-	struct cap cap;
-
-	again->slot = NULL;
-	/* Handles of the first page only; errors are told anew each time. */
-	if (CAPOS_RESULT_STATUS(result) != CAPOS_STATUS_OK || CAPOS_HANDLE_SLOT(handle) >= SLOTS_PER_PAGE ||
-	    cap_lookup_inline(thread->process, handle, &cap) != CAPOS_STATUS_OK ||
-	    cap.object->type != CAPOS_CALL_IFACE(call_word))
-		return result;
-	again->grant = cap.grant;
-	again->method = &object_types[CAPOS_CALL_IFACE(call_word)]->methods[CAPOS_CALL_METHOD(call_word)];
-	if ((~cap.rights & again->method->rights) != 0)
-		return result;
-	again->call.cap.object = cap.object;
-	again->call.thread = thread;
-	again->call.word = word;
-	again->handle = handle;
-	again->call_word = call_word;
-	again->slot = &atomic_load_acquire(&thread->process->table.first)[CAPOS_HANDLE_SLOT(handle)]; /* set_first */
-	return result;
 }
 
 /* The shortest way: no scheduling at the end, and a frame that holds five words only. */

@@ -2,25 +2,30 @@
 /*
  * Rings, consumer side: cap_enter reads submissions, dispatches them and waits for completions.
  *
- *        ring_enter --> consume (up to 8 entries a step) --> wait until enough are unread, or the deadline
- *                           |  ^                                   |  woken: look again
- *                           |  +-----------------------------------+
+ *        ring_enter --> consume (a bounded step) --> wait until enough are unread, or the deadline
+ *                           |  ^                           |  woken: look again
+ *                           |  +---------------------------+
  *                           +--> an entry that starts an operation runs it to its end, then goes on here
  *
  * Invariants:
  *  RI1  ring_in_flight + unread completions <= CQ entries whenever an entry is consumed: each has its place (ring_post never
  *       overwrites, as long as the program's cq_head only rises to cq_tail; it harms only itself otherwise).
- *  RI2  An entry is copied once into kernel memory before anything of it is looked at; sq_head and cq_tail of the page are
- *       only for show, the kernel's own copies count.
+ *  RI2  An entry is copied once into kernel memory before anything of it is looked at, or it equals, read once, the entry that
+ *       was looked up before it; sq_head and cq_tail of the page are only for show, the kernel's own copies count.
  *  RI3  One consumer: ring_consumer is held from the first look at the tail to the last move of the head.
  *  RI4  ring_wanted != 0 only while thread->wait is the wait of a cap_enter: its enders (a completion, or deadline and kill
  *       through ring_enter_ops.unlink) clear it under ring_lock before they finish the wait. Not the thread when it runs
  *       again: it may leave cap_enter, or begin an operation that waits, without a look at ring_wanted.
+ *  RI5  Only the thread itself puts operations in flight. While none is, nobody else posts: it stores completions without the
+ *       lock.
  */
 #include "ring_priv.h"
 
-#define ENTRIES_PER_STEP 8u
-#define SLOW_ENTRIES_PER_STEP 3u /* what is not a fast method costs 300 to 850 instructions */
+/* What a step may do, in units of an entry that equals the one before it (30 to 75 instructions): a look-up more, or an entry that
+ * is no fast method (300 to 850). */
+#define STEP_UNITS 36u
+#define LOOK_UP_UNITS 2u
+#define SLOW_UNITS 12u
 #define SQE_WORDS 4u
 #define CALL_WORD_INDEX 8u
 
@@ -195,19 +200,91 @@ static __attribute__((noinline)) enum entry_state run_entry(struct cpu *cpu, str
 }
 
 /*
- * Consume up to 8 entries, of which up to 3 that are no fast methods. Returns STATUS(OK), or why the ring is malformed (then nothing was consumed). *more: entries and
- * places are left. *operation: the last entry started one.
+ * Up to n entries from the head on that are calls of fast methods: their completions go to cq[index], cq[index + 1] ... Returns how
+ * many; the caller moves the head and posts. *units: what the step has left.
+ */
+static inline __attribute__((always_inline)) u32 run_fast(struct thread *thread, u32 n, u32 *units,
+							  struct capos_cqe *cq, u32 index)
+{
+	const struct capos_sqe *sq = thread->page->sq, *from;
+	u32 head = thread->ring_sq_head, start = head, left = *units;
+	struct call_ready ready;
+
+	n += head; /* where to end */
+	while (head != n && left > LOOK_UP_UNITS) {
+		from = &sq[head % CAPOS_SQ_ENTRIES];
+		if (!call_prepare(thread, shared_load_relaxed(&from->handle), shared_load_relaxed(&from->call),
+				  &ready))
+			break;
+		left -= LOOK_UP_UNITS;
+		do {
+			struct capos_cqe *done = &cq[index++ % CAPOS_CQ_ENTRIES];
+			u64 result;
+
+			done->user_data = shared_load_relaxed(&from->user_data);
+			done->word[0] = 0;
+			done->word[1] = 0;
+			result = ready.fn(ready.object, done->word);
+			done->result = result;
+			call_verify_ring(thread, ready.call_word, false, result);
+			from = &sq[++head % CAPOS_SQ_ENTRIES];
+		} while (--left != 0 && head != n && shared_load_relaxed(&from->call) == ready.call_word &&
+			 shared_load_relaxed(&from->handle) == ready.handle && likely(call_ready_holds(&ready)));
+	}
+	*units = left;
+	return head - start;
+}
+
+static inline void move_head(struct thread *thread, u32 count)
+{
+	thread->ring_sq_head += count;
+	shared_store_release(&thread->page->sq_head, thread->ring_sq_head); /* the program may reuse the entries */
+}
+
+/* The entry at the head, whatever it is. *operation: it started one. */
+static void run_slow(struct cpu *cpu, struct thread *thread, bool *operation)
+{
+	const struct capos_sqe *from = &thread->page->sq[thread->ring_sq_head % CAPOS_SQ_ENTRIES];
+	struct capos_sqe entry;
+	struct capos_cqe done;
+
+	load_entry(from, &entry);
+	entry.user_data = done.user_data = shared_load_relaxed(&from->user_data);
+	move_head(thread, 1);
+	if (CAPOS_DEBUG)
+		thread->asked.endpoint = false;
+	switch (run_entry(cpu, thread, &entry, &done)) {
+	case ENTRY_DONE:
+		call_verify_ring(thread, entry.call, thread->asked.endpoint, done.result);
+		ring_post_batch(thread, &done, 1, false);
+		break;
+	case ENTRY_IN_FLIGHT:
+		break;
+	case ENTRY_OPERATION:
+		thread->operation.user_data = entry.user_data;
+		if (CAPOS_DEBUG)
+			thread->operation.asked = entry.call;
+		*operation = true;
+		ring_post_batch(thread, NULL, 0, true);
+		break;
+	}
+}
+
+/*
+ * Consume a step's entries. Returns STATUS(OK), or why the ring is malformed (then nothing was consumed). *more: entries and places
+ * are left. *operation: the last entry started one.
  */
 static u64 consume(struct cpu *cpu, struct thread *thread, bool *more, bool *operation)
 {
 	struct capos_thread_page *page = thread->page;
-	u32 head = thread->ring_sq_head;
-	u32 submitted = shared_load_acquire(&page->sq_tail) - head; /* pairs with the program's release */
+	u32 submitted =
+		shared_load_acquire(&page->sq_tail) - thread->ring_sq_head; /* pairs with the program's release */
+	/* Other CPUs turn operations in flight into unread completions meanwhile: in flight first, with acquire, so that each is
+	 * counted once or twice, which is on the safe side. A head that moved back is caught by the clamp. */
+	u32 in_flight = shared_load_acquire(&thread->ring_in_flight);
 	u32 unread = shared_load_relaxed(&thread->ring_cq_tail) - shared_load_acquire(&page->cq_head);
-	struct capos_cqe done[ENTRIES_PER_STEP];
-	u32 taken = 0, slow = 0, done_count = 0, places, all, n;
-	struct call_again again;
-	struct capos_sqe entry;
+	u32 places, left, units = STEP_UNITS;
+	struct capos_cqe done[CAPOS_CQ_ENTRIES];
 
 	*more = false;
 	*operation = false;
@@ -215,62 +292,24 @@ static u64 consume(struct cpu *cpu, struct thread *thread, bool *more, bool *ope
 		return STATUS_DETAIL(BAD_ARGUMENT, 2);
 	if (unread > CAPOS_CQ_ENTRIES)
 		return STATUS_DETAIL(BAD_ARGUMENT, 3);
-	/* Other CPUs turn in-flight operations into unread completions meanwhile: the sum only falls, but the two reads above
-	 * and here may count one twice, which is on the safe side; a head that moved back is caught by the clamp. */
-	places = shared_load_relaxed(&thread->ring_in_flight) + unread;
+	places = in_flight + unread;
 	places = places < CAPOS_CQ_ENTRIES ? CAPOS_CQ_ENTRIES - places : 0;
-	all = MIN(submitted, places);
-	n = MIN(all, ENTRIES_PER_STEP);
-	again.slot = NULL;
-	again.call_word = again.handle = 0;
-	while (taken < n && slow < SLOW_ENTRIES_PER_STEP && !*operation) {
-		const struct capos_sqe *from = &page->sq[head % CAPOS_SQ_ENTRIES];
-		struct capos_cqe *completion = &done[done_count];
-		u64 result;
+	left = MIN(submitted, places);
+	while (left != 0 && !*operation) {
+		u32 count = run_fast(thread, left, &units, done, 0);
 
-		load_entry(from, &entry);
-		head++;
-		taken++;
-		entry.user_data = completion->user_data = shared_load_relaxed(&from->user_data);
-		if (entry.call == again.call_word && entry.handle == again.handle && likely(call_again_holds(&again)))
-			result = again.method->fn(&again.call);
-		else if (taken == n)
-			result = call_fast(thread, entry.handle, entry.call, entry.word);
-		else
-			result = call_fast_first(thread, entry.handle, entry.call, entry.word, &again);
-		if (likely(result != CALL_NOT_FAST)) {
-			bool ok = CAPOS_RESULT_STATUS(result) == CAPOS_STATUS_OK;
-
-			call_verify_ring(thread, entry.call, false, result);
-			completion->result = result;
-			completion->word[0] = ok ? entry.word[0] : 0;
-			completion->word[1] = ok ? entry.word[1] : 0;
-			done_count++;
-			continue;
+		if (count != 0) {
+			move_head(thread, count);
+			ring_post_batch(thread, done, count, false);
+			left -= count;
 		}
-		slow++;
-		if (CAPOS_DEBUG)
-			thread->asked.endpoint = false;
-		switch (run_entry(cpu, thread, &entry, completion)) {
-		case ENTRY_DONE:
-			call_verify_ring(thread, entry.call, thread->asked.endpoint, completion->result);
-			done_count++;
+		if (left == 0 || units < SLOW_UNITS)
 			break;
-		case ENTRY_IN_FLIGHT:
-			break;
-		case ENTRY_OPERATION:
-			thread->operation.user_data = entry.user_data;
-			if (CAPOS_DEBUG)
-				thread->operation.asked = entry.call;
-			*operation = true;
-			break;
-		}
+		units -= SLOW_UNITS;
+		left--;
+		run_slow(cpu, thread, operation);
 	}
-	*more = taken < all;
-	thread->ring_sq_head = head;
-	shared_store_release(&page->sq_head, head); /* the program may reuse the entries */
-	if (done_count != 0 || *operation)
-		ring_post_batch(thread, done, done_count, *operation);
+	*more = left != 0;
 	return STATUS(OK);
 }
 
@@ -362,11 +401,45 @@ void ring_enter(struct cpu *cpu, struct thread *thread)
 	}
 	thread->ring_enter_count = (u32)frame->word[0];
 	thread->ring_enter_deadline = (struct instant){ frame->word[1] };
+	/* This entry into the kernel did a step already. */
+	if (thread->ring_ran) {
+		thread->ring_ran = false;
+		enter_as_operation(thread);
+		return;
+	}
 	/* A short batch that need not wait ends here; whatever is left becomes an operation, unless an entry began one. */
 	if (enter(cpu, thread, &result, false) == OPERATION_DONE)
 		frame->call = result;
 	else if (!(atomic_load_relaxed(&thread->attention) & ATTENTION_OPERATION))
 		enter_as_operation(thread);
+}
+
+u64 ring_enter_fast(struct thread *thread)
+{
+	const struct mach_frame *frame = &thread->mach.frame;
+	struct capos_thread_page *page = thread->page;
+	u32 submitted =
+		shared_load_acquire(&page->sq_tail) - thread->ring_sq_head; /* pairs with the program's release */
+	bool alone = shared_load_acquire(&thread->ring_in_flight) == 0 &&
+		     atomic_equals_relaxed(&thread->ring_consumer, 0u);
+	u32 tail = shared_load_relaxed(&thread->ring_cq_tail), units = STEP_UNITS, count;
+	u32 unread = tail - shared_load_acquire(&page->cq_head);
+
+	/* Nothing in flight (RI5), places for all, enough to wait for when all are done. */
+	if (unlikely(!alone || submitted > CAPOS_SQ_ENTRIES || unread > CAPOS_CQ_ENTRIES - submitted ||
+		     frame->word[0] > submitted + unread))
+		return CALL_NOT_FAST;
+	count = run_fast(thread, submitted, &units, page->cq, tail);
+	if (likely(count != 0)) {
+		move_head(thread, count);
+		shared_store_relaxed(&thread->ring_cq_tail, tail + count);
+		/* Release: the entries are stored; pairs with the program's acquire. */
+		shared_store_release(&page->cq_tail, tail + count);
+	}
+	if (likely(count == submitted))
+		return STATUS_DETAIL(OK, unread + count);
+	thread->ring_ran = count != 0;
+	return CALL_NOT_FAST;
 }
 
 void ring_operation_done(struct cpu *cpu, struct thread *thread)

@@ -44,6 +44,12 @@ static void publish(struct thread *thread)
 	shared_store_release(&thread->page->cq_tail, thread->ring_cq_tail);
 }
 
+/* After the post, if there is one: release, so that who sees it out of flight sees its completion (RI1, RI5). */
+static void leave_flight(struct thread *thread)
+{
+	shared_store_release(&thread->ring_in_flight, thread->ring_in_flight - 1);
+}
+
 void ring_post_batch(struct thread *thread, const struct capos_cqe *done, u32 count, bool operation)
 {
 	struct capos_thread_page *page = thread->page;
@@ -96,10 +102,10 @@ void ring_complete(struct cpu *cpu, struct thread *thread, u64 user_data, u64 re
 		done.word[1] = words[1];
 	}
 	spin_lock(&thread->ring_lock);
-	thread->ring_in_flight--;
 	post(thread, &done);
 	publish(thread);
 	enter = claim_enter(thread);
+	leave_flight(thread);
 	spin_unlock(&thread->ring_lock);
 	wake_thread(cpu, thread, enter);
 }
@@ -134,7 +140,6 @@ static void unlink_op(struct thread *thread, struct ring_op *op)
 {
 	list_remove(&op->ring_link);
 	op->linked = false;
-	thread->ring_in_flight--;
 	if (op->uses_message)
 		thread->ring_message_busy = false;
 }
@@ -154,6 +159,7 @@ void ring_op_discard(struct thread *thread, struct ring_op *op)
 
 	spin_lock(&thread->ring_lock);
 	unlink_op(thread, op);
+	leave_flight(thread);
 	spin_unlock(&thread->ring_lock);
 	drop_message(process, op);
 	pool_uncharge(POOL_RING_OP, process);
@@ -183,6 +189,7 @@ void ring_op_finish(struct cpu *cpu, struct ring_op *op, u64 result, const u64 *
 	post(thread, &done);
 	publish(thread);
 	enter = claim_enter(thread);
+	leave_flight(thread);
 	spin_unlock(&thread->ring_lock);
 	wake_thread(cpu, thread, enter);
 	/* Others may still hold its waiter in this moment: a deadline that fires, a kill that lost the claim. */

@@ -4,8 +4,7 @@
 
 struct capos_result ring_enter(uint64_t count, uint64_t deadline_ns)
 {
-	return result_of(
-		capos_call_short(0, count, deadline_ns, 0, 0, CAPOS_CALL_WORD(0, 0, CAPOS_OP_ENTER, 2, 0)).result);
+	return result_of(capos_call_short(0, count, deadline_ns, 0, 0, CAPOS_ENTER_WORD).result);
 }
 
 struct capos_result ring_submit_wait(const struct capos_sqe *entry)

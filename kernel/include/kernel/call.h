@@ -56,7 +56,7 @@ struct method {
 };
 #define METHOD_BLOCKS 1u    /* may return CALL_BLOCKED: through the ring it gets a ring operation */
 #define METHOD_OPERATION 2u /* may return CALL_OPERATION */
-/* Done at once, with at most four words in and out and no message; wakes nobody, makes nothing die: FAST_METHODS. */
+/* Done at once, with no words in, two out and no message; wakes nobody, makes nothing die: FAST_METHODS. */
 #define METHOD_FAST 4u
 
 /* What is to be answered: debug builds. */
@@ -111,27 +111,24 @@ static inline struct instant call_deadline(const struct call *call, unsigned ind
  * Returns what the method returned. Results: call->word[0 .. words_out), call->out[0 .. out_bytes).
  */
 u64 call_dispatch(struct call *call, u64 call_word, u64 handle);
-/* The whole of it for a plain call of a METHOD_FAST, whose words are private. CALL_NOT_FAST: nothing happened, call_dispatch. */
-u64 call_fast(struct thread *thread, u64 handle, u64 call_word, u64 word[4]);
-
-/* A METHOD_FAST and the capability it is called through, as looked up for one entry of a batch: equal entries after it in the same
- * step only look whether all of that still holds. slot NULL: none. */
-struct call_again {
+/* A METHOD_FAST and the object it is called on, as looked up for one entry of a ring: for equal entries that follow it is enough
+ * that all of that still holds. */
+struct call_ready {
 	u64 call_word, handle;
 	const struct slot *slot;
 	struct grant *grant;
-	const struct method *method;
-	struct call call;
+	struct object *object;
+	u64 (*fn)(struct object *object, u64 *word); /* CALL_READY_WORDS for results, and only stored to */
 };
-/* call_fast, which fills *again in when the call could be made. */
-u64 call_fast_first(struct thread *thread, u64 handle, u64 call_word, u64 word[4], struct call_again *again);
+#define CALL_READY_WORDS 2u
+/* Look-up for a plain call of a METHOD_FAST. False: another method, an error, or more to look at (call_dispatch). */
+MUST_CHECK bool call_prepare(struct thread *thread, u64 handle, u64 call_word, struct call_ready *ready);
 /* No handle released, grant revoked or object dead since: the method may be called again. */
-static inline bool call_again_holds(const struct call_again *again)
+static inline bool call_ready_holds(const struct call_ready *ready)
 {
 	/* Generations rise (CA3): the slot's meaning is the one that was read. Acquire: pairs as in cap_lookup_inline. */
-	return again->slot != NULL &&
-	       atomic_load_acquire(&again->slot->generation) == CAPOS_HANDLE_GENERATION(again->handle) &&
-	       !grant_is_dead(again->grant) && object_is_alive(again->call.cap.object);
+	return atomic_equals_acquire(&ready->slot->generation, CAPOS_HANDLE_GENERATION(ready->handle)) &&
+	       !grant_is_dead(ready->grant) && object_is_alive(ready->object);
 }
 /* Method that a call word names on a kernel object type, or NULL: for the ring, which looks at its flags. */
 const struct method *call_method(u32 iface, u16 method);
@@ -162,7 +159,7 @@ CAPOS_INTERFACES(X)
 
 /*
  * METHOD_FAST: the method is `u64 fast_IFACE_METHOD(object, word)`, which returns the result word, and method_IFACE_METHOD (FAST_METHOD) does
- * the same.
+ * the same. It takes no words and gives at most CALL_READY_WORDS; those may lie in memory of the program.
  */
 typedef u64 (*fast_fn)(struct object *object, u64 *word);
 #define FAST_METHODS(F)                                                                                              \

@@ -82,6 +82,8 @@ struct ring_op {
 void ring_init(struct thread *thread);
 /* CAPOS_OP_ENTER of the current thread: starts the operation that consumes submissions and then waits. */
 void ring_enter(struct cpu *cpu, struct thread *thread);
+/* The same for CAPOS_ENTER_WORD within kernel_syscall_fast: its result, or CALL_NOT_FAST, and then ring_enter goes on. */
+u64 ring_enter_fast(struct thread *thread);
 /* Post a completion (any CPU): the place was reserved. Wakes the thread if its cap_enter or receive waits for it. */
 void ring_complete(struct cpu *cpu, struct thread *thread, u64 user_data, u64 result, const u64 *words);
 /* End of an in-flight operation by waiter_finish: posts, unlinks, frees. */

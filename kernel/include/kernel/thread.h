@@ -77,10 +77,11 @@ struct thread {
 	struct operation operation;
 	/* ring, see kernel/ipc/ring.c */
 	u32 ring_sq_head;	/* (o) own copy: the page's is only for show */
-	u32 ring_cq_tail;	/* (l:ring_lock) */
-	u32 ring_in_flight;	/* (l:ring_lock) consumed, not yet completed */
+	u32 ring_cq_tail;	/* (l:ring_lock), or (o) while nothing is in flight */
+	u32 ring_in_flight;	/* (l:ring_lock) consumed, not yet completed; falls after the completion is posted */
 	u32 ring_wanted;	/* (l:ring_lock) cap_enter waits for that many unread completions; 0: does not wait */
 	bool ring_message_busy; /* (l:ring_lock) */
+	bool ring_ran;		/* (o) ring_enter_fast consumed entries, the rest is ring_enter's */
 	struct spinlock ring_lock; /* RANK_RING */
 	struct list ring_ops;	   /* (l:ring_lock) in flight */
 	ATOMIC(u32) ring_consumer; /* (a) one live consumer per ring */

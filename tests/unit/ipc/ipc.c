@@ -28,6 +28,7 @@ static u64 next_id;
 static struct grant grants[2];
 static struct cap ring_cap;
 static struct thread *client, *client2, *server;
+#define FAST 98	 /* slot of handles through which any call is one of a fast method */
 #define PROXY 99 /* handle: an endpoint, whatever interface is named */
 
 void panic(const char *format, ...)
@@ -236,15 +237,25 @@ const struct method *call_method(u32 iface, u16 method)
 	(void)method;
 	return iface == CAPOS_IFACE_cap_table ? &nop_method : NULL;
 }
-u64 call_fast_first(struct thread *t, u64 handle, u64 call_word, u64 word[4], struct call_again *again)
+static u64 fast_nop(struct object *object, u64 *word)
 {
-	(void)t, (void)handle, (void)call_word, (void)word, (void)again;
-	return CALL_NOT_FAST;
+	(void)object, (void)word;
+	return STATUS(OK);
 }
-u64 call_fast(struct thread *thread, u64 handle, u64 call_word, u64 word[4])
+static struct slot fast_slot;
+static struct grant fast_grant;
+static struct object fast_object;
+static unsigned looked_up; /* times that call_prepare said yes */
+bool call_prepare(struct thread *thread, u64 handle, u64 call_word, struct call_ready *ready)
 {
-	(void)thread, (void)handle, (void)call_word, (void)word;
-	return CALL_NOT_FAST;
+	(void)thread;
+	if (CAPOS_HANDLE_SLOT(handle) != FAST)
+		return false;
+	looked_up++;
+	atomic_store_relaxed(&fast_slot.generation, CAPOS_HANDLE_GENERATION(handle));
+	atomic_store_relaxed(&fast_object.state, OBJECT_ALIVE);
+	*ready = (struct call_ready){ call_word, handle, &fast_slot, &fast_grant, &fast_object, fast_nop };
+	return true;
 }
 
 u64 call_dispatch(struct call *call, u64 call_word, u64 handle)
@@ -1001,6 +1012,86 @@ static void test_ring_batch(void **state)
 	assert_int_equal(client->mach.frame.call, STATUS(RING_STALE));
 }
 
+static u64 enter_fast(struct thread *thread, u64 count)
+{
+	run(thread);
+	thread->mach.frame.word[0] = count;
+	thread->mach.frame.word[1] = CAPOS_NEVER;
+	return ring_enter_fast(thread);
+}
+
+/* ring_enter_fast: runs of equal entries, and ring_enter goes on where they end. */
+static void test_ring_fast(void **state)
+{
+	const u64 nop = CAPOS_CALL_WORD(1, 0, 0, 0, 0), handle = 1ull << 32 | FAST;
+	struct capos_thread_page *page = client->page;
+
+	(void)state;
+	assert_int_equal(enter_fast(client, 0), STATUS_DETAIL(OK, 0));
+	assert_int_equal(enter_fast(client, 1), CALL_NOT_FAST);
+	looked_up = 0;
+	memset(page->cq, 0xff, sizeof(page->cq));
+	for (u64 i = 0; i < 32; i++) {
+		submit(client, i, nop, 0);
+		page->sq[i].handle = handle;
+	}
+	assert_int_equal(enter_fast(client, 33), CALL_NOT_FAST);
+	assert_int_equal(page->sq_head, 0);
+	assert_int_equal(enter_fast(client, 32), STATUS_DETAIL(OK, 32));
+	assert_int_equal(looked_up, 1);
+	assert_int_equal(page->sq_head, 32);
+	assert_int_equal(page->cq_tail, 32);
+	for (unsigned i = 0; i < 32; i++) {
+		assert_int_equal(page->cq[i].user_data, i);
+		assert_int_equal(page->cq[i].result, STATUS(OK));
+		assert_int_equal(page->cq[i].word[0] | page->cq[i].word[1], 0);
+	}
+	/* No place for all; then an entry that is another's matter: what is left is for a step of its own. */
+	submit(client, 32, nop, 0);
+	page->sq[0].handle = handle;
+	assert_int_equal(enter_fast(client, 1), CALL_NOT_FAST);
+	page->cq_head = 32;
+	submit(client, 33, CAPOS_CALL_WORD(1, 0, CAPOS_OP_YIELD, 0, 0), 0);
+	submit(client, 34, nop, 0);
+	page->sq[2].handle = 3ull << 32 | FAST;
+	assert_int_equal(enter_fast(client, 3), CALL_NOT_FAST);
+	assert_int_equal(page->sq_head, 33);
+	ring_enter(cpu, client);
+	assert_int_equal(page->sq_head, 33);
+	assert_true(atomic_load_relaxed(&client->attention) & ATTENTION_OPERATION);
+	step(client);
+	assert_int_equal(client->mach.frame.call, STATUS_DETAIL(OK, 3));
+	assert_int_equal(page->cq[0].user_data, 32);
+	assert_int_equal(page->cq[1].result, STATUS(UNKNOWN_METHOD));
+	assert_int_equal(page->cq[2].user_data, 34);
+	/* Other handles or a generation gone: looked up each. At most so many to a step. */
+	page->cq_head = 35;
+	looked_up = 0;
+	for (u64 i = 0; i < 32; i++) {
+		submit(client, i, nop, 0);
+		page->sq[(35 + i) % 32].handle = (i * 2 + 1) << 32 | FAST;
+	}
+	assert_int_equal(enter_fast(client, 32), CALL_NOT_FAST);
+	assert_in_range(looked_up, 8, 16);
+	enter(client, 32, CAPOS_NEVER);
+	assert_int_equal(client->mach.frame.call, STATUS_DETAIL(OK, 32));
+	assert_int_equal(looked_up, 32);
+	page->cq_head = page->cq_tail;
+	page->sq_tail += 33;
+	assert_int_equal(enter_fast(client, 0), CALL_NOT_FAST);
+	page->sq_tail -= 33;
+	page->cq_head += 1;
+	assert_int_equal(enter_fast(client, 0), CALL_NOT_FAST);
+	page->cq_head -= 1;
+	/* Others post: under the lock. */
+	client->ring_in_flight = 1;
+	assert_int_equal(enter_fast(client, 0), CALL_NOT_FAST);
+	client->ring_in_flight = 0;
+	client->ring_consumer.value_ = 1;
+	assert_int_equal(enter_fast(client, 0), CALL_NOT_FAST);
+	client->ring_consumer.value_ = 0;
+}
+
 static void test_ring_call(void **state)
 {
 	u64 call_word = CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, CAPOS_OP_CALL, 2, 0);
@@ -1637,6 +1728,7 @@ int main(void)
 		T(test_endpoint_ends),
 		T(test_fault),
 		T(test_ring_batch),
+		T(test_ring_fast),
 		T(test_ring_call),
 		T(test_ring_call_proxy),
 		T(test_receive_sees_completions),

@@ -67,6 +67,33 @@ static void test_full_and_empty(void **state)
 	assert_false(ringq_reap(&page, &completion));
 }
 
+/* In place: nothing is submitted or given back before it is published. */
+static void test_many_in_place(void **state)
+{
+	(void)state;
+	page.sq_head = page.sq_tail = page.cq_head = page.cq_tail = 0xfffffff5u;
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 20; i++) {
+			struct capos_sqe *slot = ringq_slot(&page, i);
+
+			ring_fill(slot, round * 100 + i, 5, 6);
+			slot->word[0] = i;
+		}
+		assert_int_equal(kernel(100), 0);
+		ringq_publish(&page, 20);
+		assert_int_equal(ringq_space(&page), CAPOS_SQ_ENTRIES - 20);
+		assert_int_equal(kernel(100), 20);
+		assert_int_equal(ringq_ready(&page), 20);
+		for (unsigned i = 0; i < 20; i++) {
+			assert_int_equal(ringq_completion(&page, i)->user_data, round * 100 + i);
+			assert_int_equal(ringq_completion(&page, i)->word[0], i + 1);
+		}
+		assert_int_equal(ringq_ready(&page), 20);
+		ringq_advance(&page, 20);
+		assert_int_equal(ringq_ready(&page), 0);
+	}
+}
+
 static void test_entry(void **state)
 {
 	(void)state;
@@ -111,6 +138,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_full_and_empty, setup),
 		cmocka_unit_test_setup(test_entry, setup),
+		cmocka_unit_test_setup(test_many_in_place, setup),
 		cmocka_unit_test_setup(test_wrapping, setup),
 	};
 

@@ -60,6 +60,60 @@ static inline bool ringq_reap(struct capos_thread_page *page, struct capos_cqe *
 	return true;
 }
 
+/*
+ * Many at once, in place: fill the slots 0 .. n - 1, n at most ringq_space(), then publish them together; look at the completions
+ * 0 .. n - 1, n at most ringq_ready(), then give their places back together.
+ */
+static inline struct capos_sqe *ringq_slot(struct capos_thread_page *page, uint32_t i)
+{
+	return &page->sq[(page->sq_tail + i) & (CAPOS_SQ_ENTRIES - 1)];
+}
+
+static inline void ringq_publish(struct capos_thread_page *page, uint32_t n)
+{
+	__atomic_store_n(&page->sq_tail, page->sq_tail + n, __ATOMIC_RELEASE); /* pairs with the kernel's acquire */
+}
+
+static inline const struct capos_cqe *ringq_completion(const struct capos_thread_page *page, uint32_t i)
+{
+	return &page->cq[(page->cq_head + i) & (CAPOS_CQ_ENTRIES - 1)];
+}
+
+static inline void ringq_advance(struct capos_thread_page *page, uint32_t n)
+{
+	__atomic_store_n(&page->cq_head, page->cq_head + n,
+			 __ATOMIC_RELEASE); /* the entries are read: their places are free */
+}
+
+/* What each entry needs. Words that the method takes, and the deadline if it waits, are the caller's; the others may stay as they
+ * are in the slot. */
+static inline void ring_fill(struct capos_sqe *slot, uint64_t user_data, capos_handle h, uint64_t call)
+{
+	slot->user_data = user_data;
+	slot->handle = h;
+	slot->call = call;
+}
+
+static inline struct capos_sqe *ring_slot(uint32_t i)
+{
+	return ringq_slot(self_page(), i);
+}
+
+static inline void ring_publish(uint32_t n)
+{
+	ringq_publish(self_page(), n);
+}
+
+static inline const struct capos_cqe *ring_completion(uint32_t i)
+{
+	return ringq_completion(self_page(), i);
+}
+
+static inline void ring_advance(uint32_t n)
+{
+	ringq_advance(self_page(), n);
+}
+
 static inline bool ring_submit(const struct capos_sqe *entry)
 {
 	return ringq_submit(self_page(), entry);

@@ -448,7 +448,7 @@ static void enter(struct worker *w)
 	uint64_t word[CAPOS_WORDS] = { some_word(w, w->action->argument[0], 's') % 40,
 				       deadline(w, w->action->argument[1] & 15) };
 
-	count(call_words(0, CAPOS_CALL_WORD(0, 0, CAPOS_OP_ENTER, 2, 0), word));
+	count(call_words(0, CAPOS_ENTER_WORD, word));
 
 	uint32_t taken = w->page->sq_head - head;
 
