@@ -364,8 +364,7 @@ bool call_prepare(struct thread *thread, u64 handle, u64 call_word, struct call_
 	if (!cap_find_inline(thread->process, &handle, &method->need, &ready->object, &ready->grant, NULL) ||
 	    !object_is_alive(ready->object))
 		return false;
-	ready->call_word = call_word;
-	ready->handle = handle;
+	ready->generation = CAPOS_HANDLE_GENERATION(handle);
 	ready->slot = &atomic_load_acquire(&thread->process->table.first)[CAPOS_HANDLE_SLOT(handle)]; /* set_first */
 	ready->fn = method->fn;
 	return true;

@@ -199,40 +199,58 @@ static __attribute__((noinline)) enum entry_state run_entry(struct cpu *cpu, str
 	return ENTRY_DONE;
 }
 
+/* The entries of a queue by their place in bytes: what a step to the next costs counts. */
+static inline const struct capos_sqe *sqe_at(const struct capos_thread_page *page, u64 place)
+{
+	return (const struct capos_sqe *)((const u8 *)page->sq + place);
+}
+static inline struct capos_cqe *cqe_at(struct capos_cqe *cq, u64 place)
+{
+	return (struct capos_cqe *)((u8 *)cq + place);
+}
+#define SQE_PLACE(index) ((u64)(index) * sizeof(struct capos_sqe) % (CAPOS_SQ_ENTRIES * sizeof(struct capos_sqe)))
+#define CQE_PLACE(index) ((u64)(index) * sizeof(struct capos_cqe) % (CAPOS_CQ_ENTRIES * sizeof(struct capos_cqe)))
+
+/* The call that was looked up, and its completion. */
+static inline __attribute__((always_inline)) void run_ready(struct thread *thread, const struct call_ready *ready,
+							    const struct capos_sqe *from, struct capos_cqe *done,
+							    u64 call_word)
+{
+	done->user_data = shared_load_relaxed(&from->user_data);
+	done->word[0] = 0;
+	done->word[1] = 0;
+	done->result = ready->fn(ready->object, done->word);
+	call_verify_ring(thread, call_word, false, done->result);
+}
+
 /*
  * Up to n entries from the head on that are calls of fast methods: their completions go to cq[index], cq[index + 1] ... Returns how
- * many; the caller moves the head and posts. *units: what the step has left.
+ * many are left; the caller moves the head and posts. *units: what the step has left.
  */
 static inline __attribute__((always_inline)) u32 run_fast(struct thread *thread, u32 n, u32 *units,
 							  struct capos_cqe *cq, u32 index)
 {
-	const struct capos_sqe *sq = thread->page->sq, *from;
-	u32 head = thread->ring_sq_head, start = head, left = *units;
+	const struct capos_thread_page *page = thread->page;
+	u64 from = SQE_PLACE(thread->ring_sq_head), to = CQE_PLACE(index);
 	struct call_ready ready;
 
-	n += head; /* where to end */
-	while (head != n && left > LOOK_UP_UNITS) {
-		from = &sq[head % CAPOS_SQ_ENTRIES];
-		if (!call_prepare(thread, shared_load_relaxed(&from->handle), shared_load_relaxed(&from->call),
-				  &ready))
-			break;
-		left -= LOOK_UP_UNITS;
-		do {
-			struct capos_cqe *done = &cq[index++ % CAPOS_CQ_ENTRIES];
-			u64 result;
+	while (n != 0 && *units > LOOK_UP_UNITS) {
+		u64 handle = shared_load_relaxed(&sqe_at(page, from)->handle);
+		u64 call_word = shared_load_relaxed(&sqe_at(page, from)->call);
+		u32 run = MIN(n, *units - LOOK_UP_UNITS), left = run;
 
-			done->user_data = shared_load_relaxed(&from->user_data);
-			done->word[0] = 0;
-			done->word[1] = 0;
-			result = ready.fn(ready.object, done->word);
-			done->result = result;
-			call_verify_ring(thread, ready.call_word, false, result);
-			from = &sq[++head % CAPOS_SQ_ENTRIES];
-		} while (--left != 0 && head != n && shared_load_relaxed(&from->call) == ready.call_word &&
-			 shared_load_relaxed(&from->handle) == ready.handle && likely(call_ready_holds(&ready)));
+		if (!call_prepare(thread, handle, call_word, &ready))
+			break;
+		do {
+			run_ready(thread, &ready, sqe_at(page, from), cqe_at(cq, to), call_word);
+			from = SQE_PLACE(from / sizeof(struct capos_sqe) + 1);
+			to = CQE_PLACE(to / sizeof(struct capos_cqe) + 1);
+		} while (--left != 0 && shared_equals_relaxed(&sqe_at(page, from)->call, call_word) &&
+			 shared_equals_relaxed(&sqe_at(page, from)->handle, handle) && call_ready_holds(&ready));
+		n -= run - left;
+		*units -= run - left + LOOK_UP_UNITS;
 	}
-	*units = left;
-	return head - start;
+	return n;
 }
 
 static inline void move_head(struct thread *thread, u32 count)
@@ -296,7 +314,7 @@ static u64 consume(struct cpu *cpu, struct thread *thread, bool *more, bool *ope
 	places = places < CAPOS_CQ_ENTRIES ? CAPOS_CQ_ENTRIES - places : 0;
 	left = MIN(submitted, places);
 	while (left != 0 && !*operation) {
-		u32 count = run_fast(thread, left, &units, done, 0);
+		u32 count = left - run_fast(thread, left, &units, done, 0);
 
 		if (count != 0) {
 			move_head(thread, count);
@@ -414,31 +432,55 @@ void ring_enter(struct cpu *cpu, struct thread *thread)
 		enter_as_operation(thread);
 }
 
+/* run_fast with the completions in their places. */
+static __attribute__((noinline)) u32 run_in_place(struct thread *thread, u32 n)
+{
+	u32 units = STEP_UNITS;
+
+	return run_fast(thread, n, &units, thread->page->cq, thread->ring_cq_tail);
+}
+
+/* The same for a single entry, which most batches are. */
+static inline __attribute__((always_inline)) u32 run_one_in_place(struct thread *thread)
+{
+	struct capos_thread_page *page = thread->page;
+	const struct capos_sqe *from = sqe_at(page, SQE_PLACE(thread->ring_sq_head));
+	u64 call_word = shared_load_relaxed(&from->call);
+	struct call_ready ready;
+
+	if (unlikely(!call_prepare(thread, shared_load_relaxed(&from->handle), call_word, &ready)))
+		return 1;
+	run_ready(thread, &ready, from, cqe_at(page->cq, CQE_PLACE(thread->ring_cq_tail)), call_word);
+	return 0;
+}
+
 u64 ring_enter_fast(struct thread *thread)
 {
 	const struct mach_frame *frame = &thread->mach.frame;
 	struct capos_thread_page *page = thread->page;
 	u32 submitted =
 		shared_load_acquire(&page->sq_tail) - thread->ring_sq_head; /* pairs with the program's release */
-	bool alone = shared_load_acquire(&thread->ring_in_flight) == 0 &&
-		     atomic_equals_relaxed(&thread->ring_consumer, 0u);
-	u32 tail = shared_load_relaxed(&thread->ring_cq_tail), units = STEP_UNITS, count;
-	u32 unread = tail - shared_load_acquire(&page->cq_head);
+	u32 unread, left;
 
-	/* Nothing in flight (RI5), places for all, enough to wait for when all are done. */
-	if (unlikely(!alone || submitted > CAPOS_SQ_ENTRIES || unread > CAPOS_CQ_ENTRIES - submitted ||
+	/* Nothing in flight (RI5). */
+	if (unlikely(shared_load_acquire(&thread->ring_in_flight) != 0 ||
+		     !atomic_equals_relaxed(&thread->ring_consumer, 0u)))
+		return CALL_NOT_FAST;
+	unread = thread->ring_cq_tail - shared_load_acquire(&page->cq_head);
+	/* Places for all, and enough to wait for when all are done. */
+	if (unlikely(submitted > CAPOS_SQ_ENTRIES || unread > CAPOS_CQ_ENTRIES - submitted ||
 		     frame->word[0] > submitted + unread))
 		return CALL_NOT_FAST;
-	count = run_fast(thread, submitted, &units, page->cq, tail);
-	if (likely(count != 0)) {
-		move_head(thread, count);
-		shared_store_relaxed(&thread->ring_cq_tail, tail + count);
-		/* Release: the entries are stored; pairs with the program's acquire. */
-		shared_store_release(&page->cq_tail, tail + count);
-	}
-	if (likely(count == submitted))
-		return STATUS_DETAIL(OK, unread + count);
-	thread->ring_ran = count != 0;
+	left = submitted == 1 ? run_one_in_place(thread) : run_in_place(thread, submitted);
+	if (unlikely(left == submitted && submitted != 0))
+		return CALL_NOT_FAST;
+	move_head(thread, submitted - left);
+	shared_store_relaxed(&thread->ring_cq_tail, thread->ring_cq_tail + submitted - left);
+	/* Release: the entries are stored; pairs with the program's acquire. */
+	shared_store_release(&page->cq_tail, thread->ring_cq_tail);
+	if (likely(left == 0))
+		return STATUS_DETAIL(OK, unread + submitted);
+	thread->ring_ran = true;
 	return CALL_NOT_FAST;
 }
 

@@ -114,8 +114,8 @@ u64 call_dispatch(struct call *call, u64 call_word, u64 handle);
 /* A METHOD_FAST and the object it is called on, as looked up for one entry of a ring: for equal entries that follow it is enough
  * that all of that still holds. */
 struct call_ready {
-	u64 call_word, handle;
 	const struct slot *slot;
+	u32 generation; /* of the handle */
 	struct grant *grant;
 	struct object *object;
 	u64 (*fn)(struct object *object, u64 *word); /* CALL_READY_WORDS for results, and only stored to */
@@ -127,8 +127,8 @@ MUST_CHECK bool call_prepare(struct thread *thread, u64 handle, u64 call_word, s
 static inline bool call_ready_holds(const struct call_ready *ready)
 {
 	/* Generations rise (CA3): the slot's meaning is the one that was read. Acquire: pairs as in cap_lookup_inline. */
-	return atomic_equals_acquire(&ready->slot->generation, CAPOS_HANDLE_GENERATION(ready->handle)) &&
-	       !grant_is_dead(ready->grant) && object_is_alive(ready->object);
+	return atomic_equals_acquire(&ready->slot->generation, ready->generation) && !grant_is_dead(ready->grant) &&
+	       object_is_alive(ready->object);
 }
 /* Method that a call word names on a kernel object type, or NULL: for the ring, which looks at its flags. */
 const struct method *call_method(u32 iface, u16 method);

@@ -248,13 +248,14 @@ static struct object fast_object;
 static unsigned looked_up; /* times that call_prepare said yes */
 bool call_prepare(struct thread *thread, u64 handle, u64 call_word, struct call_ready *ready)
 {
-	(void)thread;
+	(void)thread, (void)call_word;
 	if (CAPOS_HANDLE_SLOT(handle) != FAST)
 		return false;
 	looked_up++;
 	atomic_store_relaxed(&fast_slot.generation, CAPOS_HANDLE_GENERATION(handle));
 	atomic_store_relaxed(&fast_object.state, OBJECT_ALIVE);
-	*ready = (struct call_ready){ call_word, handle, &fast_slot, &fast_grant, &fast_object, fast_nop };
+	*ready = (struct call_ready){ &fast_slot, CAPOS_HANDLE_GENERATION(handle), &fast_grant, &fast_object,
+				      fast_nop };
 	return true;
 }
 

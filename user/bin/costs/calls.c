@@ -28,18 +28,20 @@ static void ring_round(unsigned n)
 {
 	const uint64_t nop = CAPOS_METHOD_WORD(cap_table, nop, 0);
 	const capos_handle caps = known.caps;
+	struct capos_thread_page *page = self_page();
+	uint64_t failures = ringq_space(page) < n;
 	uint32_t ready;
 
-	ring_failures += ring_space() < n;
 	for (unsigned i = 0; i < n; i++)
-		ring_fill(ring_slot(i), i, caps, nop);
-	ring_publish(n);
+		ring_fill(ringq_slot(page, i), i, caps, nop);
+	ringq_publish(page, n);
 	(void)ring_enter(n, CAPOS_NEVER);
-	ready = ring_ready();
-	ring_failures += ready != n;
+	ready = ringq_ready(page);
+	failures |= ready ^ n;
 	for (unsigned i = 0; i < ready; i++)
-		ring_failures += ring_completion(i)->user_data != i || ring_completion(i)->result != 0;
-	ring_advance(ready);
+		failures |= (ringq_completion(page, i)->user_data ^ i) | ringq_completion(page, i)->result;
+	ringq_advance(page, ready);
+	ring_failures |= failures;
 }
 
 void costs_ring(void)
