@@ -72,16 +72,6 @@
 #define shared_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define shared_equals_relaxed(p, v) equals_relaxed_(*(p), v)
 #define shared_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#ifdef __clang__ /* as atomic_equals_relaxed */
-#define shared_equals_relaxed(p, v) (shared_load_relaxed(p) == (v))
-#else
-#define shared_equals_relaxed(p, v)                                                                                  \
-	({                                                                                                           \
-		bool equal_;                                                                                         \
-		__asm__ volatile("cmp%z1 %2, %1" : "=@ccz"(equal_) : "m"(*(p)), "re"((__typeof__(*(p)))(v)));        \
-		equal_;                                                                                              \
-	})
-#endif
 #define shared_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define shared_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define shared_fetch_or(p, v) __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
