@@ -19,11 +19,11 @@ REPLAY = re.compile(r"^replay: (.*)", re.M)
 
 def chunks(entries, seeds, first, cpus, build):
     """(workload, CPUs, number of seeds, command), the workloads in turn; the same for the same arguments."""
-    total = sum(int(e.get("weight", "10")) for e in entries) * len(cpus)
+    total = sum(float(e.get("weight", "10")) for e in entries) * len(cpus)
     queues = []
     for e in entries:
         for count in cpus:
-            share = round(seeds * int(e.get("weight", "10")) / total)
+            share = round(seeds * float(e.get("weight", "10")) / total)
             case = simulation.Case(e, first, count, build)
             program, archive = case.needs()
             queue = []
