@@ -295,7 +295,8 @@ void vcpu_notify(struct vcpu *cpu, u64 due_ns)
 	if (cpu->state == VCPU_OFF || (cpu == sim.current && cpu->state == VCPU_BUSY))
 		return;
 	if (cpu->state == VCPU_IDLE) {
-		u64 key = MAX(due_ns, cpu->now_ns);
+		/* Not before now: what was due before a pause of the machine is still undelivered after it. */
+		u64 key = MAX(MAX(due_ns, sim_now()), cpu->now_ns);
 		if (cpu->heap_pos == 0) {
 			heap_insert(cpu, key);
 		} else if (key < cpu->key_ns) {
