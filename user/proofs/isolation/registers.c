@@ -362,6 +362,31 @@ static void preemption(void)
 	       good);
 }
 
+/* The machine stores live FPU registers on its way to a hand-over, and goes on with the call that it was. */
+static void reply_with_live_fpu(void)
+{
+	static const uint32_t word;
+	const uint32_t ifaces[] = { 0, CAPOS_IFACE_park_space, CAPOS_IFACE_USER };
+	unsigned refused = 0;
+
+	for (unsigned i = 0; i < COUNT_OF(ifaces); i++) {
+		struct registers reply;
+
+		fill_pattern(&reply, i);
+		/* Were it a park: the word is not 1. */
+		reply.reg[RAX] = CAPOS_CALL_WORD(ifaces[i], 0, CAPOS_OP_REPLY_RECV, 4, 0);
+		reply.reg[RDI] = known.park;
+		reply.reg[RSI] = (uintptr_t)&word;
+		reply.reg[RDX] = 1;
+		reply.reg[R10] = CAPOS_NEVER;
+		reply.reg[R8] = 0;
+		registers_call(&reply);
+		refused += CAPOS_RESULT_STATUS(reply.reg[RAX]) != CAPOS_STATUS_OK;
+	}
+	tap_ok(refused == COUNT_OF(ifaces),
+	       "a reply with live FPU registers is a reply, whatever its words look like");
+}
+
 void test_registers(void)
 {
 	struct usage before;
@@ -371,6 +396,7 @@ void test_registers(void)
 	calls_keep();
 	receives_keep();
 	faults_keep();
+	reply_with_live_fpu();
 	starts_clean();
 	preemption();
 	tap_returns(before, "and nothing is left");
