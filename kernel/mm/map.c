@@ -11,7 +11,7 @@
 #define MAP_ENTRIES 16u /* per step */
 #define MAP_ZEROED 3u	/* frames cleared per step */
 
-/* --- orphans: regions of dropped frames, pushed on by whoever comes next ---------------------------------------------- */
+/* --- orphans: regions of ended threads ------------------------------------------------------------------------------ */
 
 static void push_orphans(struct space *space) REQUIRES(space->lock)
 {
@@ -23,6 +23,17 @@ static void push_orphans(struct space *space) REQUIRES(space->lock)
 		if (region_drive(space, region, &grant) == DRIVE_WAIT)
 			return;
 	}
+	if (list_is_empty(&space->orphans))
+		atomic_store_relaxed(&space->orphaned, 0u);
+}
+
+void space_poll(struct space *space)
+{
+	if (likely(atomic_load_relaxed(&space->orphaned) == 0))
+		return;
+	spin_lock(&space->lock);
+	push_orphans(space);
+	spin_unlock(&space->lock);
 }
 
 /* --- begin ------------------------------------------------------------------------------------------------------------- */
@@ -112,6 +123,7 @@ u16 space_map_begin(struct map_request *request)
 	status = check_request(request);
 	if (status != CAPOS_STATUS_OK)
 		goto out;
+	space_poll(space); /* before the charge: what they have is charged */
 	status = CAPOS_STATUS_QUOTA_EXCEEDED;
 	if (!quota_charge(process, CAPOS_QUOTA_MEMORY, charge))
 		goto out;
@@ -122,7 +134,6 @@ u16 space_map_begin(struct map_request *request)
 	if (request->grant != NULL && !grant_get(request->grant))
 		goto no_grant;
 	spin_lock(&space->lock);
-	push_orphans(space);
 	status = link_region(request, region);
 	spin_unlock(&space->lock);
 	if (status == CAPOS_STATUS_OK)
@@ -236,7 +247,9 @@ void space_drop(struct space *space, u64 start)
 	KASSERT(region != NULL && region->start == start && region->state == REGION_MAPPED && region->pinned &&
 		region->private_frames);
 	region_unmap(region);
-	if (region_drive(space, region, &grant) != DRIVE_GONE)
+	if (region_drive(space, region, &grant) != DRIVE_GONE) {
 		list_push_back(&space->orphans, &region->object_link);
+		atomic_store_relaxed(&space->orphaned, 1u);
+	}
 	spin_unlock(&space->lock);
 }

@@ -141,6 +141,8 @@ static void idle(struct cpu *cpu)
 	u32 bits = 0;
 	bool deferred;
 
+	if (cpu->loaded_space != NULL)
+		space_poll(cpu->loaded_space);
 	space_switch(cpu, NULL);
 	deferred = reclaim_poll(cpu);
 	cpu->tick_ns = deferred ? cpu->account_ns + TICK_NS : INSTANT_NEVER.ns;

@@ -36,6 +36,8 @@ static void tick(struct cpu *cpu, struct instant now)
 	cpu->ticks++;
 	cpu->tick_ns = now.ns + TICK_NS;
 	(void)reclaim_poll(cpu);
+	if (cpu->loaded_space != NULL)
+		space_poll(cpu->loaded_space);
 	spin_lock(&cpu->runq.lock);
 	wake_drain_locked(cpu);
 	if (cpu->current_entity != NULL)
@@ -102,7 +104,8 @@ static inline bool tick_is_quiet(struct cpu *cpu, struct instant now)
 {
 	return now.ns >= cpu->tick_ns && atomic_load_relaxed(&cpu->timers.first_ns) > now.ns &&
 	       runq_looks_empty(cpu) && atomic_load_relaxed(&cpu->ipi_pending) == 0 &&
-	       atomic_load_relaxed(&cpu->requests) == 0 && cpu->deferred_first == NULL;
+	       atomic_load_relaxed(&cpu->requests) == 0 && cpu->deferred_first == NULL &&
+	       atomic_load_relaxed(&cpu->loaded_space->orphaned) == 0;
 }
 
 /* What sched_irq does then. */

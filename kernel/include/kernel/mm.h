@@ -153,7 +153,8 @@ struct space {
 	struct region_tree regions;	/* (l:lock) pool POOL_REGION */
 	u64 region_count;		/* (l:lock) */
 	u64 mapped_bytes, table_frames; /* (l:lock) root included */
-	struct list orphans;		/* (l:lock) dropped frames' regions: whoever comes next pushes them on */
+	struct list orphans;		/* (l:lock) regions of ended threads, until their flush is acknowledged */
+	ATOMIC(u32) orphaned;		/* (a) orphans has one; stored under lock */
 	u32 busy;			/* (l:lock) requests in progress: it is not destroyed before they end */
 	ATOMIC(u32) ending;		/* (a) */
 	bool stray_tables; /* (l:lock) there may be tables that no region needs: the end searches for them */
@@ -195,6 +196,9 @@ MUST_CHECK bool space_map_step(struct map_request *request);
 /* Take away the pinned, private region that begins at `start`, though the space may be loaded, without waiting: its frames and
  * its charge return after the shootdown. */
 void space_drop(struct space *space, u64 start);
+/* What space_drop left, gives back whose shootdown is done by now, a few at a time: whoever maps, and a CPU that has the space loaded,
+ * at its tick and before it idles, without the space's lock. Costs a look when there is nothing. */
+void space_poll(struct space *space);
 
 /* Unmap or change protection in steps: clears or rewrites up to 16 entries, then flushes other CPUs: when step returns
  * SPACE_WAIT it has prepared and armed waiter->wait, to be finished after the last acknowledgement: the thread is blocked

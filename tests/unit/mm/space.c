@@ -443,6 +443,35 @@ static void thread_memory(void **state)
 	assert_true(fake.charged > charged);
 }
 
+/* Memory of an ended thread whose shootdown came late: polls give it back. */
+static void dropped_late(void **state)
+{
+	struct map_request request = {
+		.space = space, .bytes = 8 * PAGE_BYTES, .prot = PROT_WRITE, .prot_max = PROT_WRITE, .pinned = true
+	};
+	u64 charged;
+
+	(void)state;
+	for (u32 i = 0; i < 2; i++)
+		space_switch(fake_on(i), space);
+	fake_on(0);
+	assert_int_equal(space_map_begin(&request), CAPOS_STATUS_OK);
+	while (!space_map_step(&request))
+		;
+	charged = fake.charged;
+	space_drop(space, request.addr);
+	space_poll(space);
+	assert_non_null(region_at(space, request.addr)); /* CPU 1 has not acknowledged */
+	for (u32 i = 0; i < 3; i++) {			 /* a table of its own goes by another shootdown */
+		fake_deliver(1);
+		fake_on(0);
+		space_poll(space);
+	}
+	assert_null(region_at(space, request.addr));
+	assert_true(fake.charged <= charged - 8 * PAGE_BYTES);
+	space_verify(space);
+}
+
 /* --- the last region in a leaf table takes it away ---------------------------------------------------------------------- */
 
 static struct unmap_request unmap_begin(u64 addr, u64 pages)
@@ -654,6 +683,7 @@ int main(void)
 		TEST(sweep_of_dead_grants),
 		TEST(ends_while_mapped),
 		TEST(thread_memory),
+		TEST(dropped_late),
 		TEST(table_needed_again_meanwhile),
 		TEST(table_left_while_passing),
 		TEST(ends_with_unlinked_tables),

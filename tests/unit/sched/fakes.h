@@ -121,6 +121,11 @@ void trace_record(struct cpu *cpu, enum capos_trace_event event, u64 thread_id, 
 /* A flush that is acknowledged by leaving the space may wake who waited for it: this one. */
 static struct thread *woken_by_leaving;
 
+void space_poll(struct space *space)
+{
+	(void)space;
+}
+
 void space_switch(struct cpu *cpu, struct space *space)
 {
 	struct thread *thread = woken_by_leaving;
