@@ -365,11 +365,12 @@ $(K)/capos-%.iso: $(K)/capos.elf $(K)/boot-%.cpio tools/mkiso | setup-test
 
 # --- unit tests -----------------------------------------------------------------------------------------------------
 
-# tests/unit/ROOM/NAME.c names the pure sources it links in a line /* LINK: path path */.
+# tests/unit/ROOM/NAME.c names the pure sources it links in a line /* LINK: path folder/ path */; a folder is all of its sources.
 unit_tests := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/*/*.c)))
 unit_mk    := build/unit.mk
 ifneq ($(unit_tests),)
 $(shell mkdir -p build && awk '/LINK:/ { sub(/.*LINK:/, ""); sub(/\*\/.*/, ""); name = FILENAME; \
+	for (i = 1; i <= NF; i++) if ($$i ~ /\/$$/) $$i = "$$(wildcard " $$i "*.c)"; \
 	sub(/^tests\/unit\//, "", name); sub(/\.c$$/, "", name); print "unit_link_" name " += " $$0 }' \
 	$(unit_tests:%=tests/unit/%.c) >$(unit_mk).$$$$ && mv $(unit_mk).$$$$ $(unit_mk))
 include $(unit_mk)

@@ -3,34 +3,10 @@
 #ifndef TESTS_CAP_FAKES_H
 #define TESTS_CAP_FAKES_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "tests/unit/fakes.h"
 
-#include <kernel/debug.h>
-#include <kernel/state.h>
-#include <kernel/thread.h>
-
-struct kernel kernel_state;
-struct cpu *sim_cpu_record;
 static struct cpu *cpus[2];
 static u64 pool_live[POOL_COUNT], frames_live;
-
-void panic(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	abort();
-}
 
 u16 pool_alloc(enum pool_id pool, struct process *process, void **out)
 {

@@ -3,72 +3,29 @@
 #ifndef TESTS_SCHED_FAKES_H
 #define TESTS_SCHED_FAKES_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "tests/unit/fakes.h"
 
 #include <kernel/call.h>
-#include <kernel/debug.h>
 #include <kernel/ipc.h>
 #include <kernel/process.h>
-#include <kernel/state.h>
-#include <kernel/thread.h>
 #include <kernel/trace.h>
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define CPUS 4u
 #define MS 1000000ull
 
-struct kernel kernel_state;
-struct cpu *sim_cpu_record;
 static struct cpu *cpus[CPUS];
-static u64 now_ns, armed_at[CPUS], pool_live;
+static u64 armed_at[CPUS], pool_live;
 static u32 ipis[CPUS], window_bits;
 static bool pool_empty;
-static jmp_buf halted, panicked;
-static bool expects_panic;
+static jmp_buf halted;
 static unsigned steps, deaths, operations, polls;
 static enum activity_result step_result;
 static void *garbage[64];
 static unsigned garbage_count;
 
-/* True: `expression` panics. */
-#define PANICS(expression)                                                                                           \
-	({                                                                                                           \
-		volatile bool did = true;                                                                            \
-		expects_panic = true;                                                                                \
-		if (setjmp(panicked) == 0) {                                                                         \
-			expression;                                                                                  \
-			did = false;                                                                                 \
-		}                                                                                                    \
-		expects_panic = false;                                                                               \
-		did;                                                                                                 \
-	})
-
-void panic(const char *format, ...)
-{
-	va_list args;
-
-	if (expects_panic)
-		longjmp(panicked, 1);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	abort();
-}
-
 /* --- the machine ------------------------------------------------------------------------------------------------------- */
 
-struct instant mach_clock(void)
-{
-	return (struct instant){ now_ns };
-}
 void mach_timer_arm(struct instant deadline)
 {
 	armed_at[sim_cpu_record->id] = deadline.ns;
@@ -89,10 +46,6 @@ u32 mach_irq_window(struct cpu *cpu)
 	(void)cpu;
 	window_bits = 0;
 	return bits;
-}
-void mach_thread_leave(struct thread *thread)
-{
-	(void)thread;
 }
 void *frames_boot_alloc(size_t bytes)
 {
@@ -139,10 +92,6 @@ void space_switch(struct cpu *cpu, struct space *space)
 void space_switch_far(struct cpu *cpu, struct space *space)
 {
 	space_switch(cpu, space);
-}
-void mach_space_load(struct mach_space *space)
-{
-	(void)space;
 }
 void space_handle_flush_requests(struct cpu *cpu)
 {
@@ -368,7 +317,7 @@ static int teardown(void **state)
 static inline void fakes_used(void)
 {
 	(void)exits, (void)interrupted, (void)fires, (void)wakes, (void)owner_of, (void)blocks;
-	(void)expects_panic, (void)panicked, (void)step_result, (void)thread_new;
+	(void)step_result, (void)thread_new;
 }
 
 #endif

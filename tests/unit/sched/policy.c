@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* LINK: kernel/sched/policy_fair.c */
 /* The fair order alone: PF1, PF2, fairness by weight, credit, debts that move, steal. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "tests/unit/fakes.h"
 
 #include <capos/abi.h>
-#include <kernel/debug.h>
 #include <kernel/sched.h>
 
 #define MS 1000000ull
@@ -19,16 +11,6 @@
 
 static struct runq queue, other;
 static struct entity e[COUNT];
-static jmp_buf panicked;
-static bool expects_panic;
-
-void panic(const char *format, ...)
-{
-	if (expects_panic)
-		longjmp(panicked, 1);
-	fprintf(stderr, "%s\n", format);
-	abort();
-}
 
 static int setup(void **state)
 {

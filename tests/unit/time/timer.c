@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* LINK: kernel/sched/account.c kernel/sched/activity.c kernel/sched/dispatch.c kernel/sched/entry.c kernel/sched/lend.c kernel/sched/lock.c kernel/sched/place.c kernel/sched/policy_fair.c kernel/sched/switch_fast.c kernel/sched/wake.c kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
+/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
 /* Timers, and the waiters that use them: TI1, order, bounds, claims. */
 #include "tests/unit/sched/fakes.h"
 

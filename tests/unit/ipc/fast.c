@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/* LINK: kernel/ipc/ kernel/task/wait.c kernel/sched/lend.c kernel/sched/lock.c kernel/cap/errors.c */
+/* The fast path (kernel_syscall_ipc) does what the general one does, or nothing. */
+#include "world.h"
+
+#define FAST_CALL(words) CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, CAPOS_OP_CALL, (words), 0)
+#define FAST_REPLY(words) CAPOS_CALL_WORD(3, 0, CAPOS_OP_REPLY_RECV, (words), 0)
+
+static struct slot slots[SLOTS_PER_PAGE];
+
+/* Both processes have this table: slot 1 is a handle of everybody, with badge 77, slot 2 is one through another grant. */
+static u64 fast_handle(u32 index, u32 rights)
+{
+	struct slot *slot = &slots[index];
+
+	atomic_store_relaxed(&slot->generation, 3u);
+	atomic_store_relaxed(&slot->type_rights, SLOT_MEANING(CAPOS_IFACE_endpoint, rights));
+	atomic_store_relaxed(&slot->object, &endpoint->object);
+	atomic_store_relaxed(&slot->grant, &grants[index - 1]);
+	atomic_store_relaxed(&slot->badge, 77ull);
+	for (int i = 0; i < 2; i++)
+		atomic_store_relaxed(&process[i]->table.first, &slots[0]);
+	return CAPOS_HANDLE(index, 3u);
+}
+
+static struct thread *fast(struct thread *thread, u64 handle, u64 call_word)
+{
+	struct thread *next;
+
+	run(thread);
+	thread->mach.frame.call = call_word;
+	thread->mach.frame.handle = handle;
+	next = kernel_syscall_ipc(cpu, thread, call_word);
+	assert_int_equal(cpu->lock_depth, 0);
+	return next;
+}
+
+/* A client with a spare, and a server that waits. */
+static void fast_world(bool passive)
+{
+	server = thread_new(process[1], passive);
+	recv(server, CAPOS_NEVER);
+	run(client);
+	assert_int_equal(sched_lend_reserve(client), CAPOS_STATUS_OK);
+	for (unsigned i = 0; i < CAPOS_WORDS; i++)
+		client->mach.frame.word[i] = 10 + i;
+}
+
+static void fast_round_trips(void **state)
+{
+	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
+	struct entity *entity;
+
+	(void)state;
+	fast_world(true);
+	entity = client->entity;
+	for (unsigned words = 0; words <= CAPOS_WORDS; words++) {
+		u64 token = endpoint->next_token;
+
+		for (unsigned i = 0; i < CAPOS_WORDS; i++)
+			client->mach.frame.word[i] = 10 + i, server->mach.frame.word[i] = 200 + i;
+		now_ns += 100;
+		assert_ptr_equal(fast(client, handle, FAST_CALL(words)), server);
+		check_received(server, words);
+		for (unsigned i = words; i < CAPOS_WORDS; i++)
+			assert_int_equal(server->mach.frame.word[i], 200 + i);
+		assert_int_equal(server->page->recv_token, token);
+		assert_int_equal(server->page->recv_badge, 77);
+		assert_ptr_equal(cpu->current, server);
+		assert_ptr_equal(cpu->current_entity, entity);
+		assert_ptr_equal(server->entity, entity);
+		assert_ptr_equal(entity->thread, server);
+		assert_null(client->entity);
+		assert_int_equal(atomic_load_relaxed(&entity->loan), LOAN_LENT);
+		assert_ptr_equal(server->serving, &client->wait);
+		assert_true(waiter_is_armed(&client->wait));
+		assert_int_equal(client->wait.wait, CAPOS_WAIT_REPLY);
+		assert_null(cpu->armed_waiter);
+		server->mach.frame.word[0] = 100, server->mach.frame.word[1] = 101;
+		now_ns += 10;
+		assert_ptr_equal(fast(server, handle, FAST_REPLY(2)), client);
+		check_replied(client);
+		assert_ptr_equal(cpu->current, client);
+		assert_ptr_equal(client->entity, entity);
+		assert_null(server->entity);
+		assert_null(server->serving);
+		assert_int_equal(atomic_load_relaxed(&entity->loan), 0);
+		assert_true(waiter_is_armed(&server->wait));
+	}
+	/* Exact, whoever ran on the entity; and the policy hears of all of it. */
+	assert_int_equal(client->account.runtime_ns, 900 + 1000);
+	assert_int_equal(server->account.runtime_ns, 90);
+	assert_int_equal(entity->uncharged_ns, 900 + 90 + 1000);
+}
+
+/* Nothing happened: what the call might have touched is as it was. */
+static void fast_refuses(struct thread *thread, u64 handle, u64 call_word)
+{
+	static u8 before[5][8192];
+	const struct {
+		const void *what;
+		size_t bytes;
+	} part[] = { { client, sizeof(*client) },
+		     { server, sizeof(*server) },
+		     { endpoint, sizeof(*endpoint) },
+		     { cpu, sizeof(*cpu) },
+		     { grants, sizeof(grants) } };
+
+	run(thread);
+	thread->mach.frame.call = call_word;
+	thread->mach.frame.handle = handle;
+	memset(&thread->asked, 0, sizeof(thread->asked)); /* of debug builds: what the call is checked against */
+	for (int i = 0; i < 5; i++) {
+		assert_true(part[i].bytes <= sizeof(before[i]));
+		memcpy(before[i], part[i].what, part[i].bytes);
+	}
+	assert_null(kernel_syscall_ipc(cpu, thread, call_word));
+	memset(&thread->asked, 0, sizeof(thread->asked));
+	for (int i = 0; i < 5; i++)
+		assert_memory_equal(before[i], part[i].what, part[i].bytes);
+}
+
+static void fast_leaves_the_rest(void **state)
+{
+	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
+	struct entity *spare;
+
+	(void)state;
+	fast_world(true);
+	for (unsigned flag = 1; flag < 256; flag <<= 1)
+		fast_refuses(client, handle, CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, CAPOS_OP_CALL, 0, flag));
+	for (unsigned op = 1; op < 16; op++)
+		fast_refuses(client, handle, CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, op, 0, 0));
+	for (unsigned words = CAPOS_WORDS + 1; words < 16; words++)
+		fast_refuses(client, handle, FAST_CALL(words));
+	fast_refuses(client, 0, FAST_CALL(0));
+	fast_refuses(client, CAPOS_HANDLE(1, 2), FAST_CALL(0));
+	fast_refuses(client, CAPOS_HANDLE(1, 5), FAST_CALL(0));
+	fast_refuses(client, CAPOS_HANDLE(2, 3), FAST_CALL(0));
+	fast_refuses(client, CAPOS_HANDLE(SLOTS_PER_PAGE, 3), FAST_CALL(0));
+	fast_refuses(client, CAPOS_HANDLE(~0u, 3), FAST_CALL(0));
+	(void)fast_handle(1, CAPOS_RIGHTS_ALL & ~(u32)CAPOS_RIGHT_CALL);
+	fast_refuses(client, handle, FAST_CALL(0));
+	(void)fast_handle(1, CAPOS_RIGHTS_ALL);
+	atomic_store_relaxed(&slots[1].type_rights, SLOT_MEANING(CAPOS_IFACE_notification, CAPOS_RIGHTS_ALL));
+	fast_refuses(client, handle, FAST_CALL(0));
+	(void)fast_handle(1, CAPOS_RIGHTS_ALL);
+	endpoint->iface = CAPOS_IFACE_USER + 1;
+	fast_refuses(client, handle, FAST_CALL(0));
+	endpoint->iface = 0;
+	atomic_store_relaxed(&grants[0].dead, 1u);
+	fast_refuses(client, handle, FAST_CALL(0));
+	atomic_store_relaxed(&grants[0].dead, 0u);
+	atomic_store_relaxed(&endpoint->object.state, OBJECT_DYING);
+	fast_refuses(client, handle, FAST_CALL(0));
+	atomic_store_relaxed(&endpoint->object.state, OBJECT_ALIVE);
+	spare = client->spare;
+	client->spare = NULL;
+	fast_refuses(client, handle, FAST_CALL(0));
+	client->spare = spare;
+	for (u32 event = 0; event < 32; event++) {
+		atomic_store_relaxed(&kernel_state.trace_mask, 1u << event);
+		if (event == CAPOS_TRACE_CALL || event == CAPOS_TRACE_RETURN || event == CAPOS_TRACE_SWITCH)
+			fast_refuses(client, handle, FAST_CALL(0));
+	}
+	atomic_store_relaxed(&kernel_state.trace_mask, 0u);
+	/* Whose wait somebody else has claimed. */
+	assert_true(waiter_claim(&server->wait));
+	fast_refuses(client, handle, FAST_CALL(0));
+	atomic_store_relaxed(&server->wait.state,
+			     atomic_load_relaxed(&server->wait.state) - WAITER_CLAIMED + WAITER_ARMED);
+	server->wait.timer.deadline_ns = 1;
+	fast_refuses(client, handle, FAST_CALL(0));
+	server->wait.timer.deadline_ns = INSTANT_NEVER.ns;
+
+	assert_ptr_equal(fast(client, handle, FAST_CALL(0)), server);
+	fast_refuses(server, handle, CAPOS_CALL_WORD(3, 0, CAPOS_OP_REPLY_RECV, 0, CAPOS_CALL_TOKEN));
+	fast_refuses(server, handle, FAST_REPLY(9));
+	(void)fast_handle(1, CAPOS_RIGHTS_ALL & ~(u32)CAPOS_RIGHT_RECV);
+	fast_refuses(server, handle, FAST_REPLY(0));
+	(void)fast_handle(1, CAPOS_RIGHTS_ALL);
+	server->page->cq_head--; /* an unread completion */
+	fast_refuses(server, handle, FAST_REPLY(0));
+	server->page->cq_head++;
+	server->borrowed_from_id++; /* its entity came from somebody else */
+	fast_refuses(server, handle, FAST_REPLY(0));
+	server->borrowed_from_id--;
+	assert_ptr_equal(fast(server, handle, FAST_REPLY(0)), client);
+}
+
+static void fast_and_kills(void **state)
+{
+	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
+
+	(void)state;
+	fast_world(true);
+	/* Marked before the arm: the kill finds nothing to end, so the way out must look (check_armed in sched_exit). */
+	atomic_fetch_or(&client->attention, ATTENTION_KILL);
+	assert_ptr_equal(fast(client, handle, FAST_CALL(0)), server);
+	assert_ptr_equal(cpu->armed_waiter, &client->wait);
+	cpu->armed_waiter = NULL;
+	atomic_fetch_and(&client->attention, ~ATTENTION_KILL);
+	/* The one that goes on has something to do first. */
+	atomic_fetch_or(&client->attention, ATTENTION_KILL);
+	assert_ptr_equal(fast(server, handle, FAST_REPLY(0)), client);
+	assert_ptr_equal(cpu->armed_waiter, &server->wait);
+	cpu->armed_waiter = NULL;
+	atomic_fetch_and(&client->attention, ~ATTENTION_KILL);
+}
+
+/* IP1, with a capability of its own on each side; end() counts the references. */
+static void fast_exchanges_grants(void **state)
+{
+	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL), derived = fast_handle(2, CAPOS_RIGHTS_ALL);
+
+	(void)state;
+	fast_world(true);
+	assert_ptr_equal(fast(client, derived, FAST_CALL(0)), server);
+	assert_int_equal(grants[0].references.value_, 0);
+	assert_int_equal(grants[1].references.value_, 1);
+	assert_ptr_equal(client->wait.grant, &grants[1]);
+	assert_ptr_equal(fast(server, handle, FAST_REPLY(0)), client);
+	assert_int_equal(grants[0].references.value_, 1);
+	assert_int_equal(grants[1].references.value_, 0);
+}
+
+static void fast_active(void **state)
+{
+	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
+
+	(void)state;
+	fast_world(false);
+	/* sched_switch_to says no here: the server is left to the queue. */
+	(void)fast(client, handle, FAST_CALL(1));
+	assert_ptr_equal(cpu->armed_waiter, &client->wait);
+	assert_true(runnable(server) && !runnable(client));
+	check_received(server, 1);
+	server->mach.frame.word[0] = 100, server->mach.frame.word[1] = 101;
+	(void)fast(server, handle, FAST_REPLY(2));
+	assert_true(runnable(client) && !runnable(server));
+	check_replied(client);
+}
+
+static void fast_faults(void **state)
+{
+	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
+	struct fault fault = { .cause = FAULT_OPCODE, .detail = 4, .addr = 5, .ip = 6 };
+
+	(void)state;
+	fast_world(true);
+	client->fault_endpoint = endpoint;
+	client->fault_grant = &grants[0];
+	client->fault_badge = 9;
+	client->mach.frame.call = 1234;
+	assert_true(endpoint_fault(cpu, client, &fault));
+	assert_ptr_equal(cpu->current, server);
+	assert_ptr_equal(cpu->armed_waiter, &client->wait);
+	cpu->armed_waiter = NULL;
+	assert_int_equal(server->mach.frame.handle, 9);
+	assert_int_equal(server->mach.frame.word[0], FAULT_OPCODE);
+	assert_int_equal(server->mach.frame.word[3], 6);
+	assert_int_equal(server->mach.frame.word[5], client->object.id);
+	assert_int_equal(client->wait.wait, CAPOS_WAIT_FAULT);
+	server->mach.frame.word[0] = CAPOS_FAULT_SKIP;
+	fast_refuses(server, handle, FAST_REPLY(1));
+	server->mach.frame.word[0] = CAPOS_FAULT_KILL;
+	fast_refuses(server, handle, FAST_REPLY(1));
+	server->mach.frame.word[0] = CAPOS_FAULT_RESUME;
+	fast_refuses(server, handle, FAST_REPLY(0));
+	assert_ptr_equal(fast(server, handle, FAST_REPLY(1)), client);
+	assert_int_equal(client->mach.frame.call, 1234);
+	for (unsigned i = 0; i < CAPOS_WORDS; i++)
+		assert_int_equal(client->mach.frame.word[i], 10 + i);
+	client->fault_endpoint = NULL;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(fast_round_trips),	     TEST(fast_leaves_the_rest), TEST(fast_and_kills),
+		TEST(fast_exchanges_grants), TEST(fast_active),		 TEST(fast_faults),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
