@@ -366,10 +366,7 @@ static int child_own(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	const struct {
-		const char *name;
-		int (*run)(int argc, char **argv);
-	} modes[] = {
+	const struct mode modes[] = {
 		{ "exit", child_exit },	    { "args", child_args },	    { "caps", child_caps },
 		{ "rights", child_rights }, { "sleep", child_sleep },	    { "spin", child_spin },
 		{ "trap", child_trap },	    { "threads", child_threads },   { "fill", child_fill },
@@ -377,9 +374,7 @@ int main(int argc, char **argv)
 		{ "lock", child_lock },	    { "pingpong", child_pingpong }, { "nest", child_nest },
 		{ "family", child_family }, { "ring", child_ring },	    { "own", child_own },
 	};
+	const struct mode *mode = mode_asked(modes, COUNT_OF(modes), argc, argv);
 
-	for (size_t i = 0; argc > 1 && i < COUNT_OF(modes); i++)
-		if (strcmp(argv[1], modes[i].name) == 0)
-			return modes[i].run(argc, argv);
-	return CODE_USAGE;
+	return mode != NULL ? mode->run(argc, argv) : CODE_USAGE;
 }

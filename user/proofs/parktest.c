@@ -185,24 +185,16 @@ static uint64_t pass_gate(void *argument)
 	return r.status;
 }
 
-static unsigned parked(const struct thread *threads, unsigned count)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < count; i++)
-		n += waits_on(threads[i].handle) == CAPOS_WAIT_PARK;
-	return n;
-}
-
 static void wake_counts(void)
 {
 	static struct thread threads[20];
 	uint64_t woken = 0;
 
 	start_all(threads, 20, pass_gate);
-	tap_ok(becomes_true(parked(threads, 20) == 20), "20 threads are parked");
+	tap_ok(becomes_true(how_many_wait(threads, 20, CAPOS_WAIT_PARK) == 20), "20 threads are parked");
 	(void)park_space_wake(known.park, &gate, 3, 0, &woken);
-	tap_ok(woken == 3 && becomes_true(passed == 3 && parked(threads, 20) == 17), "wake 3 wakes three");
+	tap_ok(woken == 3 && becomes_true(passed == 3 && how_many_wait(threads, 20, CAPOS_WAIT_PARK) == 17),
+	       "wake 3 wakes three");
 	(void)park_space_wake(known.park, &gate, 10, 0, &woken);
 	tap_ok(woken == 10 && becomes_true(passed == 13), "wake 10 wakes ten");
 	(void)park_space_wake(known.park, &gate, 100, 0, &woken);

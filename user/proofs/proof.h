@@ -51,10 +51,7 @@ static PROOF_UNUSED bool tap_result_at(const char *file, int line, bool passed, 
 	return passed;
 }
 
-/* Exactly this status, detail, or interface result; or one of two statuses, where either check may come first. */
-/*
- * A call that failed changed nothing, so it can be made again: where the simulator lets allocations fail, good paths insist.
- */
+/* A call that failed changed nothing, so it can be made again: where the simulator lets allocations fail, good paths insist. */
 #define insist_on(call)                                                                                              \
 	({                                                                                                           \
 		struct capos_result insisted_ = (call);                                                              \
@@ -63,6 +60,7 @@ static PROOF_UNUSED bool tap_result_at(const char *file, int line, bool passed, 
 		insisted_;                                                                                           \
 	})
 #define insist(call) must(insist_on(call))
+/* Exactly this status, detail, or interface result; or one of two statuses, where either check may come first. */
 #define expect_status(r, status, name)                                                                               \
 	({                                                                                                           \
 		struct capos_result r_ = insist_on(r);                                                               \
@@ -259,6 +257,30 @@ static PROOF_UNUSED bool ended(struct process_end end, uint64_t cause, uint64_t 
 	return false;
 }
 
+/* Starts it, and waits for its end: true when that was exit code 0. */
+static PROOF_UNUSED bool ends_well(const struct capos_spawn *spawn)
+{
+	capos_handle process = 0;
+
+	insist(spawn_start(spawn, &process, NULL));
+	return ended(child_end(process), CAPOS_EXIT_NORMAL, 0);
+}
+
+/* What a program does when it is started with the mode's name as its first argument. */
+struct mode {
+	const char *name;
+	int (*run)(int argc, char **argv);
+};
+
+/* NULL: none of them is asked for. */
+static PROOF_UNUSED const struct mode *mode_asked(const struct mode *modes, size_t count, int argc, char **argv)
+{
+	for (size_t i = 0; argc > 1 && i < count; i++)
+		if (strcmp(argv[1], modes[i].name) == 0)
+			return &modes[i];
+	return NULL;
+}
+
 static PROOF_UNUSED uint64_t number_of(const char *text)
 {
 	uint64_t value = 0;
@@ -289,6 +311,16 @@ static PROOF_UNUSED int waits_on(capos_handle thread)
 	if (!result_ok(thread_info(thread, &info)) || info.state != CAPOS_THREAD_BLOCKED)
 		return -1;
 	return (int)info.wait;
+}
+
+/* How many of them wait on this (enum capos_wait). */
+static PROOF_UNUSED unsigned how_many_wait(const struct thread *threads, unsigned count, int wait)
+{
+	unsigned blocked = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		blocked += waits_on(threads[i].handle) == wait;
+	return blocked;
 }
 
 #endif

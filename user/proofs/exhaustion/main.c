@@ -21,19 +21,16 @@ void mode_init(struct capos_spawn *spawn, const char *args)
 
 int main(int argc, char **argv)
 {
-	const struct {
-		const char *name;
-		int (*run)(int argc, char **argv);
-	} modes[] = {
+	const struct mode modes[] = {
 		{ "quota", mode_quota },
 		{ "table", mode_table },
 		{ "bomb", mode_bomb },
 		{ "waiters", mode_waiters },
 	};
+	const struct mode *mode = mode_asked(modes, COUNT_OF(modes), argc, argv);
 
-	for (size_t i = 0; argc > 1 && i < COUNT_OF(modes); i++)
-		if (strcmp(argv[1], modes[i].name) == 0)
-			return modes[i].run(argc, argv);
+	if (mode != NULL)
+		return mode->run(argc, argv);
 	tap_plan(0);
 	grow_table();
 	(void)child_run("exit 0");

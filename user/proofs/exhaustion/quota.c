@@ -321,15 +321,13 @@ int mode_table(int argc, char **argv)
 static void largest_table(void)
 {
 	struct capos_spawn spawn;
-	capos_handle process = 0;
 	struct usage before = usage_now();
 
 	mode_init(&spawn, "table");
 	spawn.memory_bytes = 5u << 20;
 	spawn.slots = TABLE_SLOTS;
 	spawn.threads = 1; /* used up, which is not what stands in the way */
-	insist(spawn_start(&spawn, &process, NULL));
-	tap_ok(ended(child_end(process), CAPOS_EXIT_NORMAL, 0),
+	tap_ok(ends_well(&spawn),
 	       "a table of capabilities at its end of memory, and at its largest: both are named, and it goes on after");
 	tap_returns(before, "and nothing is left of it");
 }
@@ -340,7 +338,6 @@ void test_quotas(void)
 
 	for (unsigned i = 0; i < COUNT_OF(takers); i++) {
 		struct capos_spawn spawn;
-		capos_handle process = 0;
 		struct usage before = usage_now();
 		char args[16];
 
@@ -355,10 +352,8 @@ void test_quotas(void)
 			spawn.memory_bytes = 4u << 20;
 			spawn.slots = 200;
 		}
-		insist(spawn_start(&spawn, &process, NULL));
-		tap_ok(ended(child_end(process), CAPOS_EXIT_NORMAL, 0),
-		       "%s until the quota of %s refuses, one back, all back, again", takers[i].name,
-		       quota_name(takers[i].kind));
+		tap_ok(ends_well(&spawn), "%s until the quota of %s refuses, one back, all back, again",
+		       takers[i].name, quota_name(takers[i].kind));
 		tap_returns(before, "and nothing is left of it");
 		if (i == 0)
 			free_first = frames_free();

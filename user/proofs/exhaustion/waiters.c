@@ -400,7 +400,6 @@ void test_waiters(void)
 {
 	for (unsigned i = 0; i < COUNT_OF(queues); i++) {
 		struct capos_spawn spawn;
-		capos_handle process = 0;
 		struct usage before = usage_now();
 		char args[16];
 
@@ -410,8 +409,7 @@ void test_waiters(void)
 		spawn.slots = 128;
 		spawn.threads = (on_simulator() ? THREADS_SIM : THREADS) + 1; /* the child that is waited for */
 		spawn.processes = 1;
-		insist(spawn_start(&spawn, &process, NULL));
-		tap_ok(ended(child_end(process), CAPOS_EXIT_NORMAL, 0),
+		tap_ok(ends_well(&spawn),
 		       "%s: all threads and rings wait, one too many is refused, all are told, and again",
 		       queues[i].name);
 		tap_returns(before, "and nothing is left of it");

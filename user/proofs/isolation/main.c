@@ -52,26 +52,21 @@ void mode_init(struct capos_spawn *spawn, const char *args)
 bool mode_run(const char *args)
 {
 	struct capos_spawn spawn;
-	capos_handle process = 0;
 
 	mode_init(&spawn, args);
-	insist(spawn_start(&spawn, &process, NULL));
-	return ended(child_end(process), CAPOS_EXIT_NORMAL, 0);
+	return ends_well(&spawn);
 }
 
 int main(int argc, char **argv)
 {
-	const struct {
-		const char *name;
-		int (*run)(int argc, char **argv);
-	} modes[] = {
+	const struct mode modes[] = {
 		{ "jump", mode_jump },	 { "secret", mode_secret }, { "scan", mode_scan },
 		{ "touch", mode_touch }, { "spin", mode_spin },	    { "guess", mode_guess },
 	};
+	const struct mode *mode = mode_asked(modes, COUNT_OF(modes), argc, argv);
 
-	for (size_t i = 0; argc > 1 && i < COUNT_OF(modes); i++)
-		if (strcmp(argv[1], modes[i].name) == 0)
-			return modes[i].run(argc, argv);
+	if (mode != NULL)
+		return mode->run(argc, argv);
 	tap_plan(0);
 	grow_table();
 	(void)child_run("exit 0");

@@ -283,24 +283,23 @@ void endpoint_without_quota(void)
 	      .deadline_ns = CAPOS_NEVER);
 }
 
+/* A capability that goes along finds no place, whichever way it goes: `one` at this thread's server, `other` at its caller. */
+#define NO_PLACE_FOR_IT(status, detail, one, other)                                                                  \
+	FAILS(op, call, status, detail, one, .handle = served, .call = CALL_OF(PROOF_ECHO), .caps = 1,               \
+	      .cap = known.timer, .deadline_ns = CAPOS_NEVER);                                                       \
+	FAILS(op, reply, status, detail, other, .handle = empty, .call = OP(REPLY), .caps = 1, .cap = known.timer);  \
+	FAILS(op, reply_recv, status, detail, other, .handle = empty, .call = OP(REPLY_RECV), .caps = 1,             \
+	      .cap = known.timer)
+
 void endpoint_without_growth(void)
 {
-	FAILS(op, call, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "the server's table cannot grow", .handle = served,
-	      .call = CALL_OF(PROOF_ECHO), .caps = 1, .cap = known.timer, .deadline_ns = CAPOS_NEVER);
-	FAILS(op, reply, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "the caller's table cannot grow", .handle = empty,
-	      .call = OP(REPLY), .caps = 1, .cap = known.timer);
-	FAILS(op, reply_recv, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "the caller's table cannot grow", .handle = empty,
-	      .call = OP(REPLY_RECV), .caps = 1, .cap = known.timer);
+	NO_PLACE_FOR_IT(QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "the server's table cannot grow",
+			"the caller's table cannot grow");
 }
 
 void endpoint_without_memory(void)
 {
-	FAILS(op, call, NO_MEMORY, 0, "none for a slot", .handle = served, .call = CALL_OF(PROOF_ECHO), .caps = 1,
-	      .cap = known.timer, .deadline_ns = CAPOS_NEVER);
-	FAILS(op, reply, NO_MEMORY, 0, "none for a slot", .handle = empty, .call = OP(REPLY), .caps = 1,
-	      .cap = known.timer);
-	FAILS(op, reply_recv, NO_MEMORY, 0, "none for a slot", .handle = empty, .call = OP(REPLY_RECV), .caps = 1,
-	      .cap = known.timer);
+	NO_PLACE_FOR_IT(NO_MEMORY, 0, "none for a slot", "none for a slot");
 	FAILS(op, recv, NO_MEMORY, 0, "none for an entry", .handle = served, .call = OP(RECV),
 	      .deadline_ns = CAPOS_NEVER);
 }
@@ -317,12 +316,7 @@ static void without_slots(void)
 	       result_ok(insist_on(cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[count]))))
 		count++;
 	/* The table is full, and it is that of the other side too. */
-	FAILS(op, call, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "the server has no slot", .handle = served,
-	      .call = CALL_OF(PROOF_ECHO), .caps = 1, .cap = known.timer, .deadline_ns = CAPOS_NEVER);
-	FAILS(op, reply, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "the caller has no slot", .handle = empty,
-	      .call = OP(REPLY), .caps = 1, .cap = known.timer);
-	FAILS(op, reply_recv, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "the caller has no slot", .handle = empty,
-	      .call = OP(REPLY_RECV), .caps = 1, .cap = known.timer);
+	NO_PLACE_FOR_IT(QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "the server has no slot", "the caller has no slot");
 	while (count > 0)
 		drop(handle[--count]);
 	answer_call(&caller);

@@ -15,15 +15,6 @@ static uint64_t wait_one(void *argument)
 	return r.status;
 }
 
-static unsigned waiting(struct thread *threads, unsigned count)
-{
-	unsigned blocked = 0;
-
-	for (unsigned i = 0; i < count; i++)
-		blocked += waits_on(threads[i].handle) == CAPOS_WAIT_NOTIFICATION;
-	return blocked;
-}
-
 static void several_waiters(void)
 {
 	struct thread threads[4];
@@ -34,10 +25,11 @@ static void several_waiters(void)
 		taken[i] = 0;
 		insist(thread_start(&threads[i], wait_one, (void *)&taken[i]));
 	}
-	tap_ok(becomes_true(waiting(threads, 4) == 4), "four threads wait");
+	tap_ok(becomes_true(how_many_wait(threads, 4, CAPOS_WAIT_NOTIFICATION) == 4), "four threads wait");
 	for (unsigned i = 0; i < 3; i++) {
 		expect_good(notification_signal(bell, 1u << i), "a signal");
-		tap_ok(becomes_true(waiting(threads, 4) == 3 - i), "wakes one of them");
+		tap_ok(becomes_true(how_many_wait(threads, 4, CAPOS_WAIT_NOTIFICATION) == 3 - i),
+		       "wakes one of them");
 	}
 	expect_good(cap_table_destroy(known.caps, bell), "destroy the notification");
 	for (unsigned i = 0; i < 4; i++) {
@@ -59,7 +51,8 @@ static void revoked_waiter(void)
 	insist(factory_notification(known.factory, &root));
 	insist(cap_table_derive(known.caps, root, CAPOS_RIGHT_WAIT, 0, &bell));
 	insist(thread_start(&thread, wait_one, (void *)&taken[0]));
-	tap_ok(becomes_true(waiting(&thread, 1) == 1), "a thread waits through a derived capability");
+	tap_ok(becomes_true(how_many_wait(&thread, 1, CAPOS_WAIT_NOTIFICATION) == 1),
+	       "a thread waits through a derived capability");
 	expect_good(cap_table_revoke(known.caps, root), "revoke");
 	expect_good(thread_finish(&thread, now_ns() + 5 * SECOND, &code), "ends the wait");
 	tap_ok(code == CAPOS_STATUS_REVOKED, "with `revoked`");

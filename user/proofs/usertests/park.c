@@ -11,15 +11,6 @@ static uint64_t wait_word(void *argument)
 	return park_space_wait(space, &word, 0, CAPOS_NEVER, 0).status;
 }
 
-static unsigned parked(struct thread *threads, unsigned count)
-{
-	unsigned blocked = 0;
-
-	for (unsigned i = 0; i < count; i++)
-		blocked += waits_on(threads[i].handle) == CAPOS_WAIT_PARK;
-	return blocked;
-}
-
 static void wakes(void)
 {
 	struct thread threads[6];
@@ -30,13 +21,13 @@ static void wakes(void)
 	tap_ok(woken == 0, "wakes nobody when nobody waits");
 	for (unsigned i = 0; i < 6; i++)
 		insist(thread_start(&threads[i], wait_word, NULL));
-	tap_ok(becomes_true(parked(threads, 6) == 6), "six threads are parked");
+	tap_ok(becomes_true(how_many_wait(threads, 6, CAPOS_WAIT_PARK) == 6), "six threads are parked");
 	(void)park_space_wake(space, &word, 0, 0, &woken);
-	tap_ok(woken == 0 && parked(threads, 6) == 6, "wake 0 wakes none");
+	tap_ok(woken == 0 && how_many_wait(threads, 6, CAPOS_WAIT_PARK) == 6, "wake 0 wakes none");
 	(void)park_space_wake(space, &word + 1, 6, 0, &woken);
 	tap_ok(woken == 0, "a wake of the next word wakes none");
 	(void)park_space_wake(space, &word, 2, 0, &woken);
-	tap_ok(woken == 2 && becomes_true(parked(threads, 6) == 4), "wake 2 wakes two");
+	tap_ok(woken == 2 && becomes_true(how_many_wait(threads, 6, CAPOS_WAIT_PARK) == 4), "wake 2 wakes two");
 	(void)park_space_wake(space, &word, CAPOS_NEVER, 0, &woken);
 	tap_ok(woken == 4, "wake all wakes the others");
 	for (unsigned i = 0; i < 6; i++)
@@ -87,7 +78,8 @@ static void ends(void)
 
 	insist(factory_park_space(known.factory, &space));
 	insist(thread_start(&threads[0], wait_word, NULL));
-	tap_ok(becomes_true(parked(threads, 1) == 1), "a thread waits in a park space of its own");
+	tap_ok(becomes_true(how_many_wait(threads, 1, CAPOS_WAIT_PARK) == 1),
+	       "a thread waits in a park space of its own");
 	expect_good(cap_table_destroy(known.caps, space), "destroy the park space");
 	expect_good(thread_finish(&threads[0], now_ns() + 5 * SECOND, &code), "ends the wait");
 	tap_ok(code == CAPOS_STATUS_REVOKED, "with `revoked`");
@@ -95,7 +87,8 @@ static void ends(void)
 	insist(factory_park_space(known.factory, &root));
 	insist(cap_table_derive(known.caps, root, CAPOS_RIGHT_WAIT, 0, &space));
 	insist(thread_start(&threads[0], wait_word, NULL));
-	tap_ok(becomes_true(parked(threads, 1) == 1), "a thread waits through a derived capability");
+	tap_ok(becomes_true(how_many_wait(threads, 1, CAPOS_WAIT_PARK) == 1),
+	       "a thread waits through a derived capability");
 	expect_good(cap_table_revoke(known.caps, root), "revoke");
 	expect_good(thread_finish(&threads[0], now_ns() + 5 * SECOND, &code), "ends the wait");
 	tap_ok(code == CAPOS_STATUS_REVOKED, "with `revoked`");
