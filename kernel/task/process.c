@@ -101,20 +101,6 @@ u16 process_create(struct process *parent, const char *name, const u64 limits[QU
 	return process_create_detail(parent, name, limits, out, &detail);
 }
 
-u32 process_quota_detail(struct process *process, u16 status)
-{
-	struct quota *quota = &process->quota;
-	u32 kind = cap_quota_detail(process, status);
-
-	if (kind != CAPOS_QUOTA_MEMORY)
-		return kind;
-	spin_lock(&quota->lock);
-	if (quota->used[CAPOS_QUOTA_THREADS] >= quota->limit[CAPOS_QUOTA_THREADS])
-		kind = CAPOS_QUOTA_THREADS;
-	spin_unlock(&quota->lock);
-	return kind;
-}
-
 /* --- kill ------------------------------------------------------------------------------------------------------------ */
 
 /*

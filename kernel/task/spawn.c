@@ -68,10 +68,10 @@ static void fail(struct spawn_request *request, u64 result)
 	request->phase = request->process != NULL ? SPAWN_UNDO : SPAWN_DROP;
 }
 
-/* A status from an allocation for the child. */
+/* A status from an allocation, which only memory can refuse. */
 static void fail_status(struct spawn_request *request, u16 status)
 {
-	fail(request, CAPOS_RESULT(status, 0, process_quota_detail(request->process, status)));
+	fail(request, call_status(status, CAPOS_QUOTA_MEMORY));
 }
 
 static void fail_spawn(struct spawn_request *request, u16 iresult, u32 detail)
@@ -358,16 +358,18 @@ static void step_thread(struct spawn_request *request)
 		.page_addr = request->base + SPAWN_THREAD_OFFSET,
 	};
 	struct thread *thread;
-	u16 status = thread_create(request->process, &plan, &request->map, &thread);
+	u64 result = thread_create(request->process, &plan, &request->map, &thread);
+	u16 status;
 
-	if (status == CAPOS_STATUS_OK) {
-		/* One page, and nobody has the space loaded: a step, and a few when it fails. */
-		while (!thread_create_step(thread, &request->map))
-			;
-		status = request->map.status;
+	if (result != STATUS(OK)) {
+		fail(request, result);
+		return;
 	}
-	if (status != CAPOS_STATUS_OK) {
-		fail_status(request, status);
+	/* One page, and nobody has the space loaded: a step, and a few when it fails. */
+	while (!thread_create_step(thread, &request->map))
+		;
+	if (request->map.status != CAPOS_STATUS_OK) {
+		fail_status(request, request->map.status);
 		return;
 	}
 	thread->first = true;
@@ -432,7 +434,7 @@ static void step_caps(struct spawn_request *request)
 	if (status == CAPOS_STATUS_REVOKED && index >= SPAWN_STANDARD_CAPS)
 		fail_spawn(request, CAPOS_SPAWN_BAD_GRANT, index - SPAWN_STANDARD_CAPS);
 	else if (status != CAPOS_STATUS_OK)
-		fail_status(request, status);
+		fail(request, CAPOS_RESULT(status, 0, cap_quota_detail(request->process, status)));
 	else
 		request->index++;
 }
@@ -445,12 +447,16 @@ static bool hand_out(struct spawn_request *request)
 	struct process *parent = request->parent;
 	u16 status = object_publish(&request->process->object);
 
-	if (status == CAPOS_STATUS_OK && parent != NULL)
-		status = cap_insert_root(parent, &request->process->object, CHILD_RIGHTS, &request->handle);
-	if (status == CAPOS_STATUS_OK)
+	if (status != CAPOS_STATUS_OK) {
+		fail_status(request, status);
+		return false;
+	}
+	if (parent == NULL)
 		return true;
-	fail(request, CAPOS_RESULT(status, 0, parent != NULL ? cap_quota_detail(parent, status) : 0));
-	return false;
+	status = cap_insert_root(parent, &request->process->object, CHILD_RIGHTS, &request->handle);
+	if (status != CAPOS_STATUS_OK)
+		fail(request, CAPOS_RESULT(status, 0, cap_quota_detail(parent, status)));
+	return status == CAPOS_STATUS_OK;
 }
 
 static bool become_alive(struct process *process)

@@ -23,7 +23,7 @@ static u16 thread_entity_create(struct process *process, struct thread *thread, 
 	return CAPOS_STATUS_OK;
 }
 
-u16 thread_create(struct process *process, const struct thread_plan *plan, struct map_request *map,
+u64 thread_create(struct process *process, const struct thread_plan *plan, struct map_request *map,
 		  struct thread **out)
 {
 	struct thread *thread;
@@ -31,7 +31,7 @@ u16 thread_create(struct process *process, const struct thread_plan *plan, struc
 	u16 status;
 
 	if (!quota_charge(process, CAPOS_QUOTA_THREADS, 1))
-		return CAPOS_STATUS_QUOTA_EXCEEDED;
+		return STATUS_DETAIL(QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS);
 	status = pool_alloc(POOL_THREAD, process, &memory);
 	if (status != CAPOS_STATUS_OK)
 		goto no_thread;
@@ -64,7 +64,7 @@ u16 thread_create(struct process *process, const struct thread_plan *plan, struc
 	thread->mach.frame.word[3] = plan->arg2;
 	ring_init(thread);
 	*out = thread;
-	return CAPOS_STATUS_OK;
+	return STATUS(OK);
 no_memory:
 	pool_uncharge(POOL_ENTITY, process);
 	pool_free(POOL_ENTITY, thread->own);
@@ -73,7 +73,7 @@ no_entity:
 	pool_free(POOL_THREAD, thread);
 no_thread:
 	quota_uncharge(process, CAPOS_QUOTA_THREADS, 1);
-	return status;
+	return call_status(status, CAPOS_QUOTA_MEMORY);
 }
 
 bool thread_create_step(struct thread *thread, struct map_request *map)

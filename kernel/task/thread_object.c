@@ -382,13 +382,13 @@ u64 method_thread_spawner_create(struct call *call)
 	int bad = bad_create_word(process, call->word);
 	struct instant begin = mach_clock();
 	bool mapped;
-	u16 status;
+	u64 result;
 
 	if (bad >= 0)
 		return STATUS_DETAIL(BAD_ARGUMENT, (u32)bad);
-	status = thread_create(process, &plan, map, &thread);
-	if (status != CAPOS_STATUS_OK)
-		return CAPOS_RESULT(status, 0, process_quota_detail(process, status));
+	result = thread_create(process, &plan, map, &thread);
+	if (result != STATUS(OK))
+		return result;
 	/* What had to be made for it decides how much more fits into this step. */
 	mapped = step_has_time(begin, CREATE_PIECE) && thread_create_step(thread, map);
 	if (mapped && step_has_time(begin, 2 * CREATE_PIECE))

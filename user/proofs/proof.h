@@ -198,17 +198,29 @@ static PROOF_UNUSED struct capos_result reply_by_token(capos_handle port, uint64
 	return call_words(port, CAPOS_CALL_WORD(0, 0, CAPOS_OP_REPLY, 1, CAPOS_CALL_TOKEN), word);
 }
 
-/* Fills the table of capabilities to the quota's end, so that it has its final size and comparisons of memory are exact. */
+/* Fills the table of capabilities to the quota's end; and empties it of what filled it. */
+static PROOF_UNUSED capos_handle filling[2048];
+static PROOF_UNUSED unsigned filling_count;
+
+static PROOF_UNUSED void fill_table(void)
+{
+	while (filling_count < COUNT_OF(filling) &&
+	       result_ok(
+		       insist_on(cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &filling[filling_count]))))
+		filling_count++;
+}
+
+static PROOF_UNUSED void unfill_table(void)
+{
+	while (filling_count > 0)
+		drop(filling[--filling_count]);
+}
+
+/* So that the table has its final size, and comparisons of memory are exact. */
 static PROOF_UNUSED void grow_table(void)
 {
-	static capos_handle handle[2048];
-	unsigned count = 0;
-
-	while (count < COUNT_OF(handle) &&
-	       result_ok(cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[count])))
-		count++;
-	while (count > 0)
-		drop(handle[--count]);
+	fill_table();
+	unfill_table();
 }
 
 /* --- children ----------------------------------------------------------------------------------------------------- */

@@ -140,9 +140,9 @@ struct thread_plan {
 	u64 page_addr;	 /* where stack and page lie; 0: a free place */
 };
 
-/* Make a thread (state building), with thread page and stack, charged to the process, in steps. Status as space_map_begin: then
- * nothing has happened. Its words at entry are those of thread_spawner.create, without the handle. */
-MUST_CHECK u16 thread_create(struct process *process, const struct thread_plan *plan, struct map_request *map,
+/* Make a thread (state building), with thread page and stack, charged to the process, in steps. A result word, which names the
+ * quota; not OK: nothing has happened. Its words at entry are those of thread_spawner.create, without the handle. */
+MUST_CHECK u64 thread_create(struct process *process, const struct thread_plan *plan, struct map_request *map,
 			     struct thread **out);
 /* True: made; or map->status says why not, and there is no thread. Whoever began goes on until then. */
 MUST_CHECK bool thread_create_step(struct thread *thread, struct map_request *map);
@@ -177,8 +177,6 @@ bool kernel_read_user_code(struct thread *thread, u64 ip, u8 *buf, size_t n);
 /* Records for info methods and listings (any CPU, kernel context). */
 void process_fill_info(struct process *process, struct capos_process_info *out);
 void thread_fill_info(struct thread *thread, struct capos_thread_info *out);
-/* Which quota stood in the way of a thread or a process that was answered QUOTA_EXCEEDED: the detail. */
-u32 process_quota_detail(struct process *process, u16 status);
 
 /* Registry: id -> object, for listing. Next process / thread with id >= `id`, or NULL; valid in this kernel entry. */
 struct process *registry_next_process(u64 id);

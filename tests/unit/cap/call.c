@@ -13,11 +13,6 @@ static const char *went_to;
 		went_to = name;                                                                                      \
 		__VA_ARGS__;                                                                                         \
 	}
-u32 process_quota_detail(struct process *process, u16 status)
-{
-	(void)process, (void)status;
-	return 0;
-}
 u64 ring_enter_fast(struct thread *thread_)
 {
 	(void)thread_;

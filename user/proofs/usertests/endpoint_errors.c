@@ -306,19 +306,13 @@ void endpoint_without_memory(void)
 
 static void without_slots(void)
 {
-	static capos_handle handle[600];
 	struct thread server, caller;
-	unsigned count = 0;
 
 	start_server(&server, 1);
 	take_call(&caller, 1);
-	while (count < COUNT_OF(handle) &&
-	       result_ok(insist_on(cap_table_copy(known.caps, known.timer, CAPOS_RIGHT_READ, &handle[count]))))
-		count++;
-	/* The table is full, and it is that of the other side too. */
+	fill_table(); /* which is that of the other side too */
 	NO_PLACE_FOR_IT(QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "the server has no slot", "the caller has no slot");
-	while (count > 0)
-		drop(handle[--count]);
+	unfill_table();
 	answer_call(&caller);
 	stop_server(&server);
 }

@@ -179,6 +179,29 @@ static void grants(void)
 	tap_unchanged(before, "refused grants change nothing");
 }
 
+/* Whatever the start of a child has no memory for, it is the memory that is named: not its thread, of which it has just one. */
+static void memory_names_memory(struct capos_spawn spawn)
+{
+	struct capos_result r = { 0 };
+	capos_handle process = 0;
+	unsigned refused = 0;
+
+	spawn.threads = 1;
+	for (spawn.memory_bytes = PAGE; !result_ok(insist_on(spawn_start(&spawn, &process, NULL)));)
+		spawn.memory_bytes += PAGE;
+	(void)child_end(process);
+	/* The last of it by small steps: what is made last is small. */
+	for (spawn.memory_bytes -= PAGE; refused == 0 || !result_ok(r); spawn.memory_bytes += 64) {
+		r = insist_on(spawn_start(&spawn, &process, NULL));
+		if (!result_ok(r) && !is_detail(r, CAPOS_STATUS_QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY))
+			break;
+		refused++;
+	}
+	if (result_ok(r))
+		(void)child_end(process);
+	tap_result_at(__FILE__, __LINE__, result_ok(r), r, "a little too little memory for a child");
+}
+
 static void quotas(void)
 {
 	struct capos_spawn good, spawn;
@@ -207,7 +230,12 @@ static void quotas(void)
 	FAILS(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS, "a billion threads", REQUEST(spawn, 1));
 	spawn = good;
 	spawn.threads = 0;
-	tap_ok(!result_ok(insist_on(spawn_start(&spawn, NULL, NULL))), "no thread at all");
+	FAILS(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS, "no thread at all", REQUEST(spawn, 1));
+	spawn.slots = 0;
+	spawn.memory_bytes = 8 * PAGE; /* for the process, but not for its program */
+	FAILS(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY,
+	      "too little memory, and nothing else either", REQUEST(spawn, 1));
+	memory_names_memory(good);
 	spawn = good;
 	spawn.processes = 1u << 30;
 	FAILS(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_PROCESSES, "a billion children", REQUEST(spawn, 1));

@@ -416,6 +416,11 @@ static void exhaustion(void)
 	       "threads: quotaExceeded after %u", count);
 	FAILS(thread_spawner, create, QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS, "no thread left", .handle = known.threads,
 	      .word = { (uintptr_t)give_back, startup()->stack_base + PAGE, 0, CAPOS_CPU_ANY });
+	fill_table();
+	FAILS(thread_spawner, create, QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS, "no thread left, and no slot either",
+	      .handle = known.threads,
+	      .word = { (uintptr_t)give_back, startup()->stack_base + PAGE, 0, CAPOS_CPU_ANY });
+	unfill_table();
 	for (unsigned i = 0; i < count; i++)
 		good = result_ok(thread_terminate(threads[i].handle)) && good;
 	for (unsigned i = 0; i < count; i++)
