@@ -110,6 +110,7 @@ unit_cc_clang := $(CLANG)
 # --- commands -------------------------------------------------------------------------------------------------------
 
 .PHONY: all image sim-image sim-campaign run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-boot \
+	run-thread-scale run-linux-thread-scale-baseline bench-side-by-side \
 	setup-run setup-test setup-gdb \
 	unit unit-gcc unit-clang FORCE
 
@@ -156,6 +157,15 @@ bench-costs: | setup-run ## instructions per operation, against Linux: build/ben
 
 bench-boot: | setup-run ## QEMU start to prompt, against Linux with a static init (TIMES=n)
 	@tools/bench-boot $(if $(TIMES),--times $(TIMES))
+
+run-thread-scale: | setup-run ## thread-scale benchmark: speedups of 1, 2, 4 workers: target/thread-scale (tools/thread-scale -h)
+	@tools/thread-scale
+
+run-linux-thread-scale-baseline: | setup-run ## the same workload on Linux, natively and as a guest: target/linux-thread-scale
+	@tools/thread-scale --linux
+
+bench-side-by-side: | setup-run ## the same workload on Linux, capOS, Linux in turn, with intervals (ROUNDS=n PRIORITY=1)
+	@tools/bench-side-by-side $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PRIORITY),--priority)
 
 check: | setup-test ## format, static checks, header levels, globals
 	@tools/check
