@@ -110,7 +110,7 @@ unit_cc_clang := $(CLANG)
 # --- commands -------------------------------------------------------------------------------------------------------
 
 .PHONY: all image sim-image sim-campaign run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-boot \
-	run-thread-scale run-linux-thread-scale-baseline bench-side-by-side \
+	run-thread-scale run-linux-thread-scale-baseline bench-side-by-side bench-scale-instructions \
 	setup-run setup-test setup-gdb \
 	unit unit-gcc unit-clang FORCE
 
@@ -166,6 +166,9 @@ run-linux-thread-scale-baseline: | setup-run ## the same workload on Linux, nati
 
 bench-side-by-side: | setup-run ## the same workload on Linux, capOS, Linux in turn, with intervals (ROUNDS=n PRIORITY=1)
 	@tools/bench-side-by-side $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PRIORITY),--priority)
+
+bench-scale-instructions: | setup-run ## what a thread-scale run executes outside the workload, against Linux (PROFILE=run)
+	@tools/bench-scale-instructions $(if $(PROFILE),--profile $(PROFILE))
 
 check: | setup-test ## format, static checks, header levels, globals
 	@tools/check

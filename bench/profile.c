@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A QEMU plugin for tools/bench-costs: counts executed instructions by address while an operation of user/bin/costs is
- * between its two marks, and prints `operation address count` at the end. Operation numbers are those of the marks.
+ * A QEMU plugin for tools/bench-costs and tools/bench-scale-instructions: counts executed instructions by address while an
+ * operation of user/bin/costs (user/bin/thread-scale) is between its two marks, and prints `operation address count` at the
+ * end. Operation numbers are those of the marks. For one CPU.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -13,12 +14,13 @@
 int qemu_plugin_version = 1;
 
 #define OPERATIONS 64
-#define PLACES (1u << 18)
+#define PLACE_BITS 20
+#define PLACES (1u << PLACE_BITS)
 #define MARK_BASE 0x43430000u
 
 struct place {
 	uint64_t address; /* 0: free */
-	uint64_t count[OPERATIONS];
+	uint64_t *count;  /* by operation; NULL: not executed in any */
 };
 
 static struct place *places[PLACES];
@@ -27,7 +29,7 @@ static int current = -1;
 
 static struct place *place_of(uint64_t address)
 {
-	for (uint64_t i = address * 0x9e3779b97f4a7c15ull >> 46;; i = (i + 1) % PLACES) {
+	for (uint64_t i = address * 0x9e3779b97f4a7c15ull >> (64 - PLACE_BITS);; i = (i + 1) % PLACES) {
 		if (places[i] == NULL) {
 			places[i] = calloc(1, sizeof(struct place));
 			places[i]->address = address;
@@ -39,9 +41,14 @@ static struct place *place_of(uint64_t address)
 
 static void executed(unsigned cpu, void *data)
 {
+	struct place *place = data;
+
 	(void)cpu;
-	if (current >= 0)
-		((struct place *)data)->count[current]++;
+	if (current < 0)
+		return;
+	if (place->count == NULL)
+		place->count = calloc(OPERATIONS, sizeof(uint64_t));
+	place->count[current]++;
 }
 
 static void marked(unsigned cpu, void *data)
@@ -87,7 +94,7 @@ static void ended(qemu_plugin_id_t id, void *data)
 		if (begins[operation] != 0)
 			fprintf(out, "%d begins %llu\n", operation, (unsigned long long)begins[operation]);
 		for (uint32_t i = 0; i < PLACES; i++)
-			if (places[i] != NULL && places[i]->count[operation] != 0)
+			if (places[i] != NULL && places[i]->count != NULL && places[i]->count[operation] != 0)
 				fprintf(out, "%d %llx %llu\n", operation, (unsigned long long)places[i]->address,
 					(unsigned long long)places[i]->count[operation]);
 	}

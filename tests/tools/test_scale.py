@@ -23,6 +23,7 @@ def script(name):
 
 
 thread_scale, side_by_side = script("thread-scale"), script("bench-side-by-side")
+instructions = script("bench-scale-instructions")
 CASE = scale.Case(2, "compact", 3, 4)
 
 
@@ -119,6 +120,12 @@ def test_side_by_side_says_where_ours_is():
         record = side_by_side.summarize(scale.Case(2), [boot(ours)] * 3, "work")
         assert record["verdict"] == word and record["rounds"] == 15
         assert any(word in line for line in side_by_side.lines_of([record]))
+
+
+def test_instructions_by_whose_they_are():
+    functions = {"user: scale_work": 100.4, "user: host_ns": 3, "kernel_irq": 5, "kernel": 7}
+    assert instructions.row("x", "run", functions) == {
+        "system": "x", "span": "run", "workload": 100, "user": 3, "kernel": 12, "outside": 15}
 
 
 def test_cpu_lists():

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the benchmarks share: the folder, QEMU plugins, symbols, Debian's kernel image."""
+import bisect
 import glob
 import os
 import re
@@ -58,6 +59,21 @@ def symbols(elf, base=0):
             (line.split() for line in listed.splitlines() if len(line.split()) == 3) if kind in "tTwW"]
 
 
+class Symbols:
+    """Names of addresses; programs' begin with "user: "."""
+    def __init__(self, *lists):
+        self.found = sorted(pair for found in lists for pair in found)
+        self.addresses = [a for a, _ in self.found]
+
+    def of(self, address):
+        i = bisect.bisect_right(self.addresses, address) - 1
+        return f"{'' if address >> 63 else 'user: '}{self.found[i][1]}" if i >= 0 else "?"
+
+
+def capos_symbols(program):
+    return Symbols(symbols(path("build", "release", "capos.elf")), symbols(path("build", "release", "user", program), 0x220000))
+
+
 def newest(packages):
     """The cloud kernel package of the highest version among apt's names."""
     found = [p for p in packages if re.fullmatch(r"linux-image-\d[\w.+~-]*-cloud-amd64", p)
@@ -96,12 +112,12 @@ def cpio(files):
 
 
 def linux_program(name, *flags):
-    """bench/linux/NAME.c as a static program: its bytes."""
+    """bench/linux/NAME.c as a static program: its bytes. NAME.full has its symbols."""
     os.makedirs(os.path.join(OUT, "linux"), exist_ok=True)
     program = os.path.join(OUT, "linux", name)
-    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", *flags, "-o", program,
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", *flags, "-o", f"{program}.full",
                     path("bench", "linux", f"{name}.c")], check=True)
-    subprocess.run(["strip", program], check=True)
+    subprocess.run(["strip", "-o", program, f"{program}.full"], check=True)
     with open(program, "rb") as f:
         return f.read()
 

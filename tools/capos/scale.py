@@ -323,7 +323,8 @@ def cases_of(workers, larger=True):
 
 
 def measure(system, cases, runs, out, prepare=None, finish=None):
-    """{case: [sample]}: each run boots a machine for each count of CPUs. finish(text, cpus) sees what came after the last case."""
+    """{case: [sample]}: each run boots a machine for each count of CPUs, and runs its widest case once uncounted: what is made or
+    translated once is in no sample. finish(text, cpus) sees what came after the last case."""
     samples = {case: [] for case in cases}
     for turn in range(1, runs + 1):
         for cpus in sorted({case.cpus() for case in cases}):
@@ -332,6 +333,7 @@ def measure(system, cases, runs, out, prepare=None, finish=None):
                 live.ready()
                 if system.host_cpus:
                     live.pin(cpu_list(system.host_cpus))
+                live.run(max((c for c in cases if c.cpus() == cpus), key=lambda c: c.workers))
                 if prepare:
                     prepare(live)
                 for case in cases:
