@@ -283,6 +283,12 @@ void endpoint_without_quota(void)
 	      .deadline_ns = CAPOS_NEVER);
 }
 
+void endpoint_without_frame(void)
+{
+	FAILS_BY(RING, op, call, QUOTA_EXCEEDED, CAPOS_QUOTA_MEMORY, "no memory for its message", .handle = served,
+		 .call = CALL_OF(PROOF_ECHO), .message = "x", .bytes = 1, .deadline_ns = CAPOS_NEVER);
+}
+
 /* A capability that goes along finds no place, whichever way it goes: `one` at this thread's server, `other` at its caller. */
 #define NO_PLACE_FOR_IT(status, detail, one, other)                                                                  \
 	FAILS(op, call, status, detail, one, .handle = served, .call = CALL_OF(PROOF_ECHO), .caps = 1,               \

@@ -21,6 +21,7 @@ void test_endpoint(void);
 void test_endpoint_errors(void); /* part of it */
 void endpoint_sides_begin(void);
 void endpoint_without_quota(void);
+void endpoint_without_frame(void);
 void endpoint_without_growth(void);
 void endpoint_without_memory(void);
 void endpoint_sides_end(void);
