@@ -10,6 +10,6 @@
 	X(wall_clock, now, CAPOS_STATUS_NOT_SUPPORTED, 0, 0, BOTH, "tests/unit/dev/devices.c: test_no_wall_clock")   \
 	X(entropy, read, CAPOS_STATUS_NOT_SUPPORTED, 0, 0, BOTH, "tests/unit/dev/devices.c: test_no_entropy")        \
 	X(console, write, CAPOS_STATUS_WOULD_BLOCK, 0, 0, RING, "tests/unit/dev/devices.c: test_console_full")       \
-	X(process_spawner, spawn, CAPOS_STATUS_DYING, 0, 0, BOTH, "docs/CAVEATS.md: `dying` of a spawn")
+	X(process_spawner, spawn, CAPOS_STATUS_DYING, 0, 0, BOTH, "user/proofs/racetest.c: killed_before_its_start")
 
 #endif

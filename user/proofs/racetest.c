@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run-races: two CPUs meet in a window of the kernel that is a few instructions wide. The simulator holds one of them at a point of
+ * its way through (lib/steps.h), the next time at the next point, and there the other one does what must not harm. For races that
+ * chance does not find: of each it is known that it fails without what prevents it.
+ */
+#include "proof.h"
+
+#include <lib/steps.h>
+#include <user/ring.h>
+
+struct race {
+	const char *name;
+	void (*prepare)(void);
+	bool (*run)(void); /* held at one of its points; false: something is wrong */
+	void (*blow)(void);
+	bool (*judge)(void);
+	bool (*met)(void); /* NULL: every point is tried. Else from the last one backwards, until the window is met */
+};
+
+static volatile struct steps *steps;
+static const struct race *race;
+static bool stop;
+
+/* From here on nothing is held; what was, has been struck. */
+static void end_steps(void)
+{
+	uint32_t counting = STEPS_COUNT;
+
+	if (!__atomic_compare_exchange_n(&steps->state, &counting, STEPS_OFF, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE))
+		while (steps->state == STEPS_HELD)
+			;
+}
+
+/* --- a completion while cap_enter counts the places of completions (RI1) ------------------------------------------------- */
+
+static capos_handle bell;
+
+static void fill_completions(void)
+{
+	struct capos_sqe wait = RING_CALL(0, notification, wait, bell, CAPOS_NEVER, CAPOS_NEVER, 0, 0, 0);
+
+	must(ring_submit_wait(&wait));
+	for (uint64_t i = 1; i < CAPOS_CQ_ENTRIES; i++) {
+		struct capos_sqe nop = RING_CALL(i, cap_table, nop, known.caps, 0, 0, 0, 0, 0);
+
+		must(ring_submit_wait(&nop));
+	}
+	must(ring_enter(0, 0));
+}
+
+/* There is no place for this one, whether the wait is in flight or has ended. */
+static bool one_too_many(void)
+{
+	struct capos_sqe nop = RING_CALL(CAPOS_CQ_ENTRIES, cap_table, nop, known.caps, 0, 0, 0, 0, 0);
+
+	return ring_submit(&nop) && result_ok(ring_enter(0, 0));
+}
+
+static void end_wait(void)
+{
+	must(notification_signal(bell, 1));
+}
+
+static bool each_completed_once(void)
+{
+	struct capos_cqe done;
+	uint64_t seen = 0;
+	bool good = ring_ready() <= CAPOS_CQ_ENTRIES;
+
+	if (steps->held_kind == 0)
+		end_wait();
+	for (unsigned i = 0; i <= CAPOS_CQ_ENTRIES; i++) {
+		good = result_ok(ring_wait(&done, now_ns() + SECOND)) && !(seen >> done.user_data & 1) && good;
+		seen |= 1ull << done.user_data;
+	}
+	return good && ring_ready() == 0;
+}
+
+/* --- a child is killed by a guessed handle before its first instruction -------------------------------------------------- */
+
+static capos_handle guess;
+static struct capos_result spawned;
+static bool child_dying; /* spawn answered so */
+
+static void guess_handle(void)
+{
+	capos_handle h = with_rights(known.timer, CAPOS_RIGHT_READ);
+
+	/* The slot that is released last is used next, with the second generation from now. */
+	drop(h);
+	guess = CAPOS_HANDLE(CAPOS_HANDLE_SLOT(h), CAPOS_HANDLE_GENERATION(h) + 2);
+}
+
+static bool spawn_child(void)
+{
+	struct capos_spawn spawn;
+	capos_handle process = 0;
+
+	child_init(&spawn, "exit 0");
+	spawned = spawn_start(&spawn, &process, NULL);
+	end_steps();
+	return result_ok(spawned) ? process == guess && child_end(process).cause != 99 : IS(spawned, DYING);
+}
+
+static void kill_guessed(void)
+{
+	(void)process_kill(guess, 1);
+}
+
+static bool killed_or_not(void)
+{
+	child_dying |= IS(spawned, DYING);
+	return true;
+}
+
+static bool killed_before_its_start(void)
+{
+	return child_dying;
+}
+
+/* --- the machinery ------------------------------------------------------------------------------------------------------------ */
+
+static const struct race races[] = {
+	{ "a completion between the two counts of cap_enter", fill_completions, one_too_many, end_wait,
+	  each_completed_once, NULL },
+	{ "a child killed by a guessed handle before it starts", guess_handle, spawn_child, kill_guessed,
+	  killed_or_not, killed_before_its_start },
+};
+
+/* On the other CPU: in user mode until it strikes, so that it makes no steps. */
+static uint64_t strike(void *argument)
+{
+	(void)argument;
+	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE))
+		if (steps->state == STEPS_HELD) {
+			race->blow();
+			steps->state = STEPS_GO;
+		}
+	return 0;
+}
+
+/* True when it was held at the point. */
+static bool run_at(uint64_t at, bool *good)
+{
+	race->prepare();
+	steps->kinds = STEP_POINT;
+	steps->process = startup()->process_id;
+	steps->at = at;
+	steps->count = steps->held_kind = 0;
+	steps->state = STEPS_COUNT;
+	*good = race->run();
+	end_steps();
+	*good = race->judge() && *good;
+	return steps->held_kind != 0;
+}
+
+static void try_race(void)
+{
+	struct usage before = usage_now();
+	bool good, met = false;
+	uint64_t points = 0;
+	unsigned runs = 0, held = 0, wrong = 0;
+
+	for (unsigned i = 0; i < 4; i++) {
+		(void)run_at(0, &good);
+		points = steps->count > points ? steps->count : points;
+	}
+	points += points / 4; /* one run has some more than another */
+	for (uint64_t i = 1; i <= points && !met; i++) {
+		uint64_t at = race->met != NULL ? points + 1 - i : i;
+
+		held += run_at(at, &good);
+		met = race->met != NULL && race->met();
+		runs++;
+		if (!good && wrong++ == 0)
+			tap_note("%s: wrong at point %lu", race->name, (unsigned long)at);
+	}
+	tap_ok(wrong == 0 && (race->met != NULL ? met : held > points / 2), "%s: %u runs, %u held", race->name, runs,
+	       held);
+	tap_returns(before, "and nothing is left");
+}
+
+int main(int argc, char **argv)
+{
+	struct thread striker;
+
+	(void)argc;
+	(void)argv;
+	tap_plan(0);
+	if (!on_simulator()) {
+		tap_skip("only the simulator counts steps");
+		return tap_done();
+	}
+	steps = (volatile struct steps *)STEPS_ADDR;
+	grow_table();
+	(void)child_run("exit 0");
+	must(thread_set_cpu(known.self, 0));
+	insist(factory_notification(known.factory, &bell));
+	race = &races[0];
+	insist(thread_start_on(&striker, strike, NULL, 1, 0));
+	for (unsigned i = 0; i < COUNT_OF(races); i++) {
+		race = &races[i];
+		try_race();
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+	must(thread_finish(&striker, CAPOS_NEVER, NULL));
+	return tap_done();
+}
