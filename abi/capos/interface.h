@@ -170,6 +170,20 @@ enum capos_wait {
 #undef X
 };
 
+/* Why a thread went to another CPU than its last. */
+#define CAPOS_MIGRATIONS(X)                                                                                          \
+	X(WAKE, 0, "wake")	   /* woken where it is sooner served */                                             \
+	X(NEW, 1, "new")	   /* its first CPU is not its creator's */                                          \
+	X(STEAL, 2, "steal")	   /* by a CPU that would have idled */                                              \
+	X(BALANCE, 3, "balance")   /* so that weights hold over CPUs */                                              \
+	X(AFFINITY, 4, "affinity") /* it may not run there any more */
+enum capos_migration {
+#define X(name, value, text) CAPOS_MIGRATION_##name = (value),
+	CAPOS_MIGRATIONS(X)
+#undef X
+};
+#define CAPOS_MIGRATION_KINDS 5u
+
 struct capos_cpu_info {
 	uint32_t id, apic_id, package, llc, core, smt;
 	uint32_t online;

@@ -86,28 +86,72 @@ u64 method_system_info_machine(struct call *call)
 	return STATUS(OK);
 }
 
-#define THREADS_PER_CALL 128u
-
 /*
- * word[1]: where to go on; 0: nothing is left. The figures of a process are sums over its threads: a call that has looked at
- * many of them is over.
+ * The next process whose figures, sums over its threads, are up to date, into the list; a piece of that work. args: where to go on,
+ * the process whose threads are looked at and how many are left, records.
  */
+enum { LIST_NEXT, LIST_PROCESS, LIST_LEFT, LIST_COUNT };
+
+static bool list_step(struct capos_process_info *info, u64 args[4])
+{
+	struct process *process = registry_next_process(args[LIST_NEXT]);
+	u32 left = (u32)args[LIST_LEFT];
+
+	if (process == NULL) {
+		args[LIST_NEXT] = 0;
+		return true;
+	}
+	args[LIST_NEXT] = process->object.id;
+	if (args[LIST_COUNT] == CAPOS_MESSAGE_BYTES / sizeof(*info))
+		return true;
+	if (args[LIST_PROCESS] != process->object.id)
+		left = ledger_pass_begin(process);
+	args[LIST_PROCESS] = process->object.id;
+	if (ledger_pass_step(process, &left)) {
+		process_fill_info(process, &info[args[LIST_COUNT]++]);
+		args[LIST_NEXT]++;
+	}
+	args[LIST_LEFT] = left;
+	return false;
+}
+
+static enum operation_progress processes_step(struct cpu *cpu, struct thread *thread, struct operation *operation)
+{
+	struct capos_process_info *info = (struct capos_process_info *)thread->page->message;
+	struct instant begin = mach_clock();
+	bool done = (atomic_load_relaxed(&thread->attention) & ATTENTION_KILL) != 0;
+
+	(void)cpu;
+	while (!done && step_has_time(begin, STEP_PIECES))
+		done = list_step(info, operation->args);
+	if (!done)
+		return OPERATION_AGAIN;
+	operation->word[0] = operation->args[LIST_COUNT];
+	operation->word[1] = operation->args[LIST_NEXT];
+	operation->word_count = 2;
+	shared_store_relaxed(&thread->page->recv_bytes, (u32)(operation->args[LIST_COUNT] * sizeof(*info)));
+	return OPERATION_DONE;
+}
+
+/* word[1]: where to go on; 0: nothing is left. */
 u64 method_system_info_processes(struct call *call)
 {
 	struct capos_process_info *info = (struct capos_process_info *)call->out;
-	struct process *process = registry_next_process(call->word[0]);
-	u64 count = 0;
-	u32 threads = 0;
+	u64 args[4] = { [LIST_NEXT] = call->word[0] };
+	struct instant begin = mach_clock();
+	bool done = false;
 
-	for (; process != NULL && count < CAPOS_MESSAGE_BYTES / sizeof(*info) && threads < THREADS_PER_CALL;
-	     count++) {
-		process_fill_info(process, &info[count]);
-		threads += info[count].threads;
-		process = registry_next_process(process->object.id + 1);
+	while (!done && step_has_time(begin, STEP_PIECES))
+		done = list_step(info, args);
+	if (!done) {
+		(void)call_start_operation(call, processes_step);
+		memcpy(call->thread->operation.args, args, sizeof(args));
+		memcpy(call->thread->page->message, info, args[LIST_COUNT] * sizeof(*info));
+		return CALL_OPERATION;
 	}
-	call->out_bytes = (u32)(count * sizeof(*info));
-	call->word[0] = count;
-	call->word[1] = process != NULL ? process->object.id : 0;
+	call->out_bytes = (u32)(args[LIST_COUNT] * sizeof(*info));
+	call->word[0] = args[LIST_COUNT];
+	call->word[1] = args[LIST_NEXT];
 	return STATUS(OK);
 }
 

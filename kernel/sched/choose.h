@@ -39,9 +39,10 @@ static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, s
 	KASSERT(owner == OWNER_HANDOFF);
 	cpu->current_entity = entity;
 	cpu->current = thread;
-	account->switches++;
 	if (now_ns > entity->enqueued_ns)
 		account->runnable_ns += now_ns - entity->enqueued_ns;
+	atomic_order(); /* AC5 */
+	account->switches++;
 	cpu->switches++;
 	cpu->resched = !place_allows(cpu, entity);
 	if (cpu->tick_ns == INSTANT_NEVER.ns)
@@ -85,7 +86,7 @@ static inline __attribute__((always_inline)) void yield_current(struct cpu *cpu)
 	spin_lock_on(cpu, &cpu->runq.lock);
 	wake_drain_locked(cpu);
 	if (likely(atomic_load_relaxed(&cpu->runq.count) > 0)) {
-		cpu->current->account.blocks++;
+		cpu->current->account.yields++;
 		detach_queued(cpu, entity);
 		next = policy_yield(&cpu->runq, entity);
 		owner_change(next, OWNER_QUEUE, OWNER_HANDOFF);

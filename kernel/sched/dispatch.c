@@ -47,6 +47,7 @@ bool sched_handoff(struct cpu *cpu, struct thread *thread)
 
 	if (entity == NULL || cpu->current != NULL || cpu->handoff != NULL || !place_allows(cpu, entity))
 		return false;
+	account_unblocked(thread);
 	entity->thread = thread;
 	entity->enqueued_ns = cpu->account_ns;
 	policy_place(&cpu->runq, entity, atomic_load_relaxed(&entity->cpu) != cpu);
@@ -68,7 +69,8 @@ bool sched_switch_to(struct cpu *cpu, struct thread *to)
 	if (entity == NULL || cpu->handoff != NULL || cpu->resched || cpu->account_ns >= cpu->slice_end_ns ||
 	    !place_allows(cpu, entity))
 		return false;
-	from->account.blocks++;
+	account_blocked(from);
+	account_unblocked(to);
 	mach_thread_leave(from);
 	owner_change(cpu->current_entity, OWNER_CURRENT, OWNER_NONE);
 	entity->thread = to;
@@ -99,7 +101,7 @@ static struct entity *steal(struct cpu *cpu)
 		spin_unlock(&victim->runq.lock);
 		if (entity != NULL) {
 			policy_place(&cpu->runq, entity, true);
-			account_of(entity)->migrations++;
+			account_of(entity)->migrations[CAPOS_MIGRATION_STEAL]++;
 			cpu->steals++;
 			if (entity->kind == ENTITY_THREAD)
 				TRACE(cpu, MIGRATE, entity->thread->object.id, victim->id, cpu->id);
@@ -115,7 +117,7 @@ bool send_away(struct cpu *cpu, struct entity *entity)
 
 	if (pinned == NULL || pinned == cpu)
 		return false;
-	account_of(entity)->migrations++;
+	account_of(entity)->migrations[CAPOS_MIGRATION_AFFINITY]++;
 	wake_push(cpu, pinned, entity, OWNER_HANDOFF, false);
 	return true;
 }
@@ -186,8 +188,11 @@ static bool preempt(struct cpu *cpu, struct entity **next)
 	if (gives_way)
 		*next = take_best(cpu);
 	if (gives_way || !place_allows(cpu, entity)) {
+		if (gives_way)
+			account_of(entity)->preemptions++;
+		else
+			account_of(entity)->yields++;
 		gives_way = true;
-		account_of(entity)->preemptions++;
 		if (cpu->current != NULL)
 			mach_thread_leave(cpu->current);
 		requeue_current(cpu);

@@ -140,6 +140,7 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 struct thread *kernel_cpu_boot(struct cpu *cpu)
 {
 	cpu->account_ns = mach_clock().ns;
+	cpu->up_ns = cpu->account_ns;
 	reclaim_kernel_enter_inline(cpu);
 	atomic_store_release(&cpu->online, 1u); /* pairs with the boot CPU's wait in kernel_boot */
 	return sched_exit(cpu);

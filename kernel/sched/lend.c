@@ -142,6 +142,7 @@ static void settle_loan(struct thread *thread)
 
 void thread_ready(struct cpu *cpu, struct thread *thread)
 {
+	account_unblocked(thread);
 	if (thread->entity == NULL) {
 		settle_loan(thread);
 		thread->entity = thread->own;

@@ -116,7 +116,7 @@ void sched_wake(struct cpu *cpu, struct entity *entity)
 	if (likely(entity->thread != NULL)) {
 		TRACE(cpu, WAKE, entity->thread->object.id, target->id, cpu->current ? cpu->current->object.id : 0);
 		if (previous != NULL && previous != target) {
-			entity->thread->account.migrations++;
+			entity->thread->account.migrations[CAPOS_MIGRATION_WAKE]++;
 			TRACE(cpu, MIGRATE, entity->thread->object.id, previous->id, target->id);
 		}
 	}

@@ -4,6 +4,14 @@
 #include <kernel/debug.h>
 #include <kernel/ipc.h>
 #include <kernel/thread.h>
+#include <string.h>
+
+void operation_give_bytes(struct thread *thread, const void *bytes, u32 n)
+{
+	KASSERT(n <= CAPOS_MESSAGE_BYTES);
+	memcpy(thread->page->message, bytes, n);
+	shared_store_relaxed(&thread->page->recv_bytes, n);
+}
 
 void operation_step(struct cpu *cpu, struct thread *thread)
 {

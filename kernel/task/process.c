@@ -223,25 +223,12 @@ void process_fault(struct cpu *cpu, struct thread *thread, const struct fault *f
 	thread_kill(cpu, thread, CAPOS_EXIT_FAULT, fault->cause);
 }
 
-/* --- account, records ------------------------------------------------------------------------------------------------ */
-
-void process_account(struct process *process, u64 *runtime_ns, u64 *switches)
-{
-	spin_lock(&process->lock);
-	*runtime_ns = process->exited_runtime_ns;
-	*switches = process->exited_switches;
-	LIST_FOREACH (&process->threads, node) {
-		struct thread *thread = LIST_ENTRY(node, struct thread, process_link);
-
-		*runtime_ns += thread->account.runtime_ns;
-		*switches += thread->account.switches;
-	}
-	spin_unlock(&process->lock);
-}
+/* --- records ------------------------------------------------------------------------------------------------ */
 
 void process_fill_info(struct process *process, struct capos_process_info *out)
 {
 	struct session *session = process->session;
+	struct ledger_sums sums;
 
 	memset(out, 0, sizeof(*out));
 	out->id = process->object.id;
@@ -250,7 +237,9 @@ void process_fill_info(struct process *process, struct capos_process_info *out)
 	out->account_id = session != NULL ? session->account_id : 0;
 	memcpy(out->name, process->name, sizeof(out->name));
 	out->state = atomic_load_acquire(&process->state);
-	process_account(process, &out->runtime_ns, &out->context_switches);
+	ledger_read(&process->ledger, &sums);
+	out->runtime_ns = sums.runtime_ns;
+	out->context_switches = sums.switches;
 	spin_lock(&process->quota.lock);
 	out->threads = process->thread_count;
 	out->slots_used = (u32)process->quota.used[CAPOS_QUOTA_SLOTS];
@@ -293,11 +282,46 @@ u64 method_process_wait(struct call *call)
 	return result;
 }
 
-u64 method_process_info(struct call *call)
+/* The sums of a process with many threads take several steps. */
+static enum operation_progress info_step(struct cpu *cpu, struct thread *thread, struct operation *operation)
 {
+	struct process *process = (struct process *)(uintptr_t)operation->args[0];
+	struct grant *grant = (struct grant *)(uintptr_t)operation->args[1];
+	u32 left = (u32)operation->args[2];
 	struct capos_process_info info;
 
-	process_fill_info(container_of(call->cap.object, struct process, object), &info);
+	(void)cpu;
+	if (grant_is_dead(grant)) {
+		operation->result = STATUS(REVOKED);
+	} else if (!(atomic_load_relaxed(&thread->attention) & ATTENTION_KILL) && !ledger_pass_step(process, &left)) {
+		operation->args[2] = left;
+		return OPERATION_AGAIN;
+	} else {
+		process_fill_info(process, &info);
+		operation_give_bytes(thread, &info, sizeof(info));
+		operation->word[0] = sizeof(info);
+		operation->word_count = 1;
+	}
+	grant_put(grant);
+	return OPERATION_DONE;
+}
+
+u64 method_process_info(struct call *call)
+{
+	struct process *process = container_of(call->cap.object, struct process, object);
+	u32 left = ledger_pass_begin(process);
+	struct capos_process_info info;
+
+	if (!ledger_pass_step(process, &left)) {
+		if (!grant_get(call->cap.grant))
+			return STATUS(REVOKED);
+		(void)call_start_operation(call, info_step);
+		call->thread->operation.args[0] = (u64)(uintptr_t)process;
+		call->thread->operation.args[1] = (u64)(uintptr_t)call->cap.grant;
+		call->thread->operation.args[2] = left;
+		return CALL_OPERATION;
+	}
+	process_fill_info(process, &info);
 	memcpy(call->out, &info, sizeof(info));
 	call->out_bytes = sizeof(info);
 	call->word[0] = sizeof(info);

@@ -73,6 +73,7 @@ u64 method_session_manager_create(struct call *call)
 	object_init(&session->object, CAPOS_IFACE_user_session, process);
 	session->session_id = atomic_fetch_add(&kernel_state.task.next_session_id, 1ull) + 1;
 	session->account_id = account->id;
+	session->account_index = (u32)(account - manifest_current()->accounts) + 1;
 	memcpy(session->name, account->name, sizeof(session->name));
 	atomic_store_relaxed(&session->alive, 1u);
 	atomic_store_relaxed(&session->references, 1u);

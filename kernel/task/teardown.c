@@ -111,11 +111,12 @@ static void report_end(struct process *process)
 
 static void report_account(struct process *process)
 {
-	u64 runtime_ns, switches;
+	struct ledger_sums sums;
 
-	process_account(process, &runtime_ns, &switches);
+	ledger_read(&process->ledger, &sums);
 	klog(LOG_INFO, "sched: process_cpu_accounting pid=%llu runtime_ns=%llu context_switches=%llu",
-	     (unsigned long long)process->object.id, (unsigned long long)runtime_ns, (unsigned long long)switches);
+	     (unsigned long long)process->object.id, (unsigned long long)sums.runtime_ns,
+	     (unsigned long long)sums.switches);
 }
 
 static void become_dead(struct process *process)

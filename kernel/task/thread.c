@@ -226,8 +226,7 @@ static void leave(struct cpu *cpu, struct thread *thread)
 	sched_drop_entity(thread);
 	KASSERT(atomic_load_relaxed(&thread->own->owner) == OWNER_NONE && !waiter_is_armed(&thread->wait));
 	spin_lock(&process->lock);
-	process->exited_runtime_ns += thread->account.runtime_ns;
-	process->exited_switches += thread->account.switches;
+	ledger_thread_gone_locked(process, thread);
 	list_remove(&thread->process_link);
 	process->thread_count--;
 	last = process->thread_count == 0;

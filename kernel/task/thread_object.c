@@ -214,7 +214,8 @@ void thread_fill_info(struct thread *thread, struct capos_thread_info *out)
 	out->context_switches = thread->account.switches;
 	out->preemptions = thread->account.preemptions;
 	out->voluntary_blocks = thread->account.blocks;
-	out->migrations = thread->account.migrations;
+	for (u32 kind = 0; kind < CAPOS_MIGRATION_KINDS; kind++)
+		out->migrations += thread->account.migrations[kind];
 	out->runnable_ns = thread->account.runnable_ns;
 	out->weight = thread->own->weight;
 	out->flags = thread->passive ? CAPOS_THREAD_PASSIVE : 0;

@@ -2,7 +2,8 @@
 /*
  * Checker: conservation. What a process is charged for is what is there: slots are counted, children's limits are carved from
  * the parent's, threads and pages of threads are not forgotten; a ring's operations in flight are those that are listed; a CPU's time
- * is the sum of its parts (AC1).
+ * is the sum of its parts (AC1), threads were selected as often as they left (AC3), and all their time, of live ones and in the
+ * accounts' ledgers, is that of the CPUs (LG2, AC2).
  */
 #include <kernel/cpu.h>
 #include <kernel/process.h>
@@ -99,6 +100,41 @@ static void check_time(const struct cpu *cpu)
 	before_ns[cpu->id] = sum;
 }
 
+static void check_thread_account(const struct thread *thread)
+{
+	const struct cpu_account *account = &thread->account;
+	const struct entity *entity = thread->entity;
+	bool runs = entity != NULL && entity->owner.value_ == OWNER_CURRENT && entity->thread == thread;
+
+	if (account->switches != account->blocks + account->preemptions + account->yields + runs)
+		FAIL("AC3: thread %llu was selected %llu times, and left %llu + %llu + %llu times",
+		     (unsigned long long)thread->object.id, (unsigned long long)account->switches,
+		     (unsigned long long)account->blocks, (unsigned long long)account->preemptions,
+		     (unsigned long long)account->yields);
+}
+
+static void check_ledgers(void)
+{
+	const struct process *process;
+	u64 threads_ns = 0, cpus_ns = 0;
+
+	for (u64 id = 0; (process = registry_next_process(id)) != NULL; id = process->object.id + 1) {
+		LIST_FOREACH (&process->threads, node) {
+			const struct thread *thread = LIST_ENTRY(node, struct thread, process_link);
+
+			check_thread_account(thread);
+			threads_ns += thread->account.runtime_ns - thread->folded.runtime_ns;
+		}
+	}
+	for (u32 i = 0; i <= MANIFEST_ACCOUNTS_MAX; i++)
+		threads_ns += kernel_state.task.account_ledgers[i].runtime_ns.value_;
+	for (u32 i = 0; i < cpu_count(); i++)
+		cpus_ns += cpu_get(i)->busy_ns - cpu_get(i)->activity_ns;
+	if (threads_ns != cpus_ns)
+		FAIL("LG2: threads ran for %llu ns, the CPUs for %llu", (unsigned long long)threads_ns,
+		     (unsigned long long)cpus_ns);
+}
+
 static void spoil(u32 walks)
 {
 	struct process *process = registry_next_process(0);
@@ -120,6 +156,10 @@ static void spoil(u32 walks)
 		kernel_state.mm.pools[POOL_GRANT].live++;
 	if (plant("verify-frame", walks))
 		kernel_state.mm.untouched--;
+	if (plant("ledger", walks))
+		kernel_state.task.account_ledgers[0].runtime_ns.value_ += 1000;
+	if (thread != NULL && plant("selection", walks))
+		thread->account.switches++;
 	if (plant("lost-time", walks))
 		cpu_get(0)->busy_ns -= MIN(cpu_get(0)->busy_ns, 1000ull);
 }
@@ -137,6 +177,7 @@ static void conserve_full(void)
 		check_ring(thread);
 	for (u32 i = 0; i < cpu_count(); i++)
 		check_time(cpu_get(i));
+	check_ledgers();
 }
 
 static const struct sim_checker conserve = { .name = "conserve", .full = conserve_full };

@@ -22,6 +22,8 @@ PLANTS = {
     "verify-pool": r"verification failed: live == pool->live",
     "verify-frame": r"verification failed: .*kernel/mm/frames.c",
     "lost-time": "checker conserve: AC1",
+    "ledger": "checker conserve: LG2",
+    "selection": "checker conserve: AC3",
     "alloc": r"panic\+\w+\n  #\d+ (pool|frame)_alloc\+",
 }
 DEATHS = {

@@ -86,6 +86,8 @@ struct operation {
 u64 call_start_operation(struct call *call,
 			 enum operation_progress (*step)(struct cpu *, struct thread *, struct operation *));
 
+/* Message bytes of the result, at most CAPOS_MESSAGE_BYTES: before DONE. */
+void operation_give_bytes(struct thread *thread, const void *bytes, u32 n);
 /* A step of the current thread's operation (dispatcher): blocks it, or at DONE delivers the result and ends ATTENTION_OPERATION. */
 void operation_step(struct cpu *cpu, struct thread *thread);
 
@@ -179,7 +181,7 @@ FAST_METHODS(F)
 #define FAST_(iface, method) (0x100000000ull << CAPOS_METHOD_##iface##_##method)
 #define METHOD_SPECIAL_cap_table                                                                                     \
 	(FAST_(cap_table, nop) | OPERATES_(cap_table, revoke) | OPERATES_(cap_table, destroy))
-#define METHOD_SPECIAL_process (BLOCKS_(process, wait) | OPERATES_(process, kill))
+#define METHOD_SPECIAL_process (OPERATES_(process, info) | OPERATES_(process, kill) | BLOCKS_(process, wait))
 #define METHOD_SPECIAL_process_spawner OPERATES_(process_spawner, spawn)
 #define METHOD_SPECIAL_thread                                                                                        \
 	(BLOCKS_(thread, join) | OPERATES_(thread, exit) | OPERATES_(thread, terminate) | OPERATES_(thread, set_cpu))
@@ -197,7 +199,7 @@ FAST_METHODS(F)
 #define METHOD_SPECIAL_console (OPERATES_(console, write) | BLOCKS_(console, read) | OPERATES_(console, give))
 #define METHOD_SPECIAL_log 0ull
 #define METHOD_SPECIAL_entropy 0ull
-#define METHOD_SPECIAL_system_info 0ull
+#define METHOD_SPECIAL_system_info OPERATES_(system_info, processes)
 #define METHOD_SPECIAL_trace 0ull
 #define METHOD_SPECIAL_power 0ull
 #define METHOD_SPECIAL_session_manager OPERATES_(session_manager, create)

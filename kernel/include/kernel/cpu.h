@@ -42,6 +42,8 @@ struct CACHELINE cpu {
 
 	/* (os) accounting */
 	u64 busy_ns, idle_ns, irq_ns; /* threads and activities; idle; interrupts and picking */
+	u64 activity_ns;	      /* of busy_ns */
+	u64 up_ns;		      /* (c) since then time is accounted for */
 	u64 account_ns;		      /* up to here the time is accounted for */
 	u64 switches, ipis_sent, ipis_received, shootdowns, steals, ticks;
 

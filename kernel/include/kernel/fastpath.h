@@ -173,6 +173,7 @@ static inline u64 account_elapsed_ns(struct cpu *cpu, struct instant now)
 
 	KASSERT(!backwards);
 	cpu->account_ns = now.ns;
+	atomic_order(); /* AC5 */
 	return delta_ns;
 }
 
@@ -193,10 +194,27 @@ static inline void account_current(struct cpu *cpu, struct entity *entity, struc
 {
 	u64 delta_ns = account_elapsed_ns(cpu, now);
 
-	cpu->busy_ns += delta_ns;
+	if (unlikely(entity->kind != ENTITY_THREAD))
+		cpu->activity_ns += delta_ns;
 	account_of(entity)->runtime_ns += delta_ns;
+	atomic_order(); /* AC5 */
+	cpu->busy_ns += delta_ns;
 	policy_charge(&cpu->runq, entity, delta_ns + entity->uncharged_ns);
 	entity->uncharged_ns = 0;
+}
+
+/* A running thread, charged up to now, leaves its CPU to wait (C1: it is not charged again before account_unblocked). */
+static inline void account_blocked(struct thread *thread)
+{
+	atomic_order(); /* AC5 */
+	thread->account.blocks++;
+	if (CAPOS_DEBUG)
+		thread->blocked_runtime_ns = thread->account.runtime_ns;
+}
+
+static inline void account_unblocked(const struct thread *thread)
+{
+	KVERIFY(thread->account.runtime_ns == thread->blocked_runtime_ns);
 }
 
 /* sched_detach_current of a thread whose registers are saved: without mach_thread_leave. */
@@ -207,7 +225,7 @@ static inline __attribute__((always_inline)) void sched_detach_inline(struct cpu
 
 	KASSERT(thread != NULL && entity->thread == thread && thread->entity == entity);
 	account_current(cpu, entity, mach_clock());
-	thread->account.blocks++;
+	account_blocked(thread);
 	owner_change(entity, OWNER_CURRENT, OWNER_NONE);
 	cpu->current = NULL;
 	cpu->current_entity = NULL;
@@ -226,10 +244,12 @@ static inline __attribute__((always_inline)) void sched_pass_entity(struct cpu *
 	u64 delta_ns = account_elapsed_ns(cpu, mach_clock());
 
 	/* sched_charge, but the policy is told with the next one, for the entity goes on. */
-	cpu->busy_ns += delta_ns;
 	from->account.runtime_ns += delta_ns;
+	atomic_order(); /* AC5 */
+	cpu->busy_ns += delta_ns;
 	entity->uncharged_ns += delta_ns;
-	from->account.blocks++;
+	account_blocked(from);
+	account_unblocked(to);
 	from->entity = NULL;
 	to->entity = entity;
 	entity->thread = to;

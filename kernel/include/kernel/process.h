@@ -10,10 +10,12 @@
 struct session {
 	struct object object;
 	u64 session_id;
-	u64 account_id; /* (c) */
+	u64 account_id;	   /* (c) */
+	u32 account_index; /* (c) ledger_of_account */
 	char name[CAPOS_NAME_BYTES];
 	ATOMIC(u32) alive;	/* (a) the liveness cell */
 	ATOMIC(u32) references; /* (a) object, until freed; processes that run in it */
+	struct ledger ledger;	/* (a) */
 };
 
 /* Rooms' own state, before the first process. */

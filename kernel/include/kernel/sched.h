@@ -22,6 +22,7 @@
 
 #include <bsd/sys/tree.h>
 
+#include <capos/interface.h>
 #include <kernel/lock.h>
 #include <kernel/object.h>
 #include <kernel/timer.h>
@@ -60,11 +61,15 @@ struct entity {
 	u64 sequence;	       /* order among equals: runs replay */
 };
 
-/* What a thread or an activity used; written by the CPU that runs it, read by anyone. */
+/* What a thread or an activity used: rises only; written by who owns the entity, read by anyone (AC3 to AC5 in account.c). */
 struct cpu_account {
 	u64 runtime_ns;
-	u64 runnable_ns; /* runnable but waiting */
-	u64 switches, preemptions, blocks, migrations;
+	u64 runnable_ns; /* runnable but waiting, up to the last selection */
+	u64 switches;	 /* selections */
+	/* Ways to leave the CPU: blocked (or ended); given way to a better one, by the timer or a wake-up; by itself, or because it
+	 * may not be there any more. */
+	u64 blocks, preemptions, yields;
+	u32 migrations[CAPOS_MIGRATION_KINDS];
 };
 
 /* A kernel state machine with an entity: teardown, revocation, reclamation. */

@@ -4,7 +4,9 @@
 
 #include <bsd/sys/tree.h>
 
+#include <kernel/ledger.h>
 #include <kernel/lock.h>
+#include <kernel/manifest.h>
 #include <kernel/types.h>
 
 struct process;
@@ -15,10 +17,11 @@ RB_HEAD(thread_tree, thread);
 
 /* The part of kernel/task in the kernel's state. */
 struct task_state {
-	struct spinlock registry_lock; /* RANK_REGISTRY */
-	struct process_tree processes; /* (l:registry_lock) by id */
-	struct thread_tree threads;    /* (l:registry_lock) by id */
-	ATOMIC(u64) next_session_id;   /* (a) */
+	struct spinlock registry_lock;				  /* RANK_REGISTRY */
+	struct process_tree processes;				  /* (l:registry_lock) by id */
+	struct thread_tree threads;				  /* (l:registry_lock) by id */
+	ATOMIC(u64) next_session_id;				  /* (a) */
+	struct ledger account_ledgers[MANIFEST_ACCOUNTS_MAX + 1]; /* (a) ledger_of_account */
 };
 
 #endif

@@ -19,6 +19,7 @@
 #include <capos/ring.h>
 #include <kernel/call.h>
 #include <kernel/cap.h>
+#include <kernel/ledger.h>
 #include <kernel/mm.h>
 #include <kernel/sched.h>
 #include <kernel/wait.h>
@@ -46,6 +47,8 @@ struct ipc_send {
 struct thread {
 	struct mach_thread mach;	/* first: registers, FPU */
 	ATOMIC(u32) attention;		/* (a) ATTENTION_*; 0 on the fast path */
+	bool passive;			/* (c) */
+	bool first;			/* (c) the process's exit code is this thread's */
 	struct entity *entity;		/* (o) what it runs on: own, a caller's, or NULL (passive and waiting) */
 	struct process *process;	/* (c) */
 	struct capos_thread_page *page; /* (c) direct map */
@@ -56,10 +59,9 @@ struct thread {
 	struct entity *spare;		 /* (o) reserve: takes the place of `own` when a call ends while it is lent */
 	u64 borrowed_from_id;		 /* (o) thread id of the caller that lent the entity we run on; 0: none */
 	struct cpu_account account;	 /* (os) */
-	u64 started_ns;			 /* (o) start of the running interval */
+	struct ledger_sums folded;	 /* (l:process->lock) of `account`, into the ledgers (LG1) */
+	u64 blocked_runtime_ns;		 /* (o) debug: what it had when it last blocked (C1) */
 	void *fpu_area;			 /* (o) pool POOL_FPU; NULL: it has not used the FPU */
-	bool passive;			 /* (c) */
-	bool first;			 /* (c) the process's exit code is this thread's */
 	struct object object;		 /* type thread: handles name it */
 	struct endpoint *fault_endpoint; /* (l:object.lock) with a grant reference in fault_grant */
 	struct grant *fault_grant;
@@ -115,7 +117,7 @@ struct process {
 	u32 teardown_phase;
 	u32 exit_cause, exit_code, fault_cause;
 	u64 fault_addr, fault_ip, fault_thread_id; /* the first fault's; thread id 0: none */
-	u64 exited_runtime_ns, exited_switches;	   /* (l:lock) of threads that are gone */
+	struct ledger ledger;			   /* (a) */
 	bool essential;				   /* (c) of the manifest: its exit code counts for the machine's */
 	RB_ENTRY(process) registry_node;	   /* (l:registry) */
 	/* kernel/task/process.c, teardown.c, spawn.c */
@@ -169,8 +171,6 @@ void process_fault(struct cpu *cpu, struct thread *thread, const struct fault *f
 /* An empty process with quota carved from parent (NULL: the machine's); state building. */
 MUST_CHECK u16 process_create(struct process *parent, const char *name, const u64 limits[QUOTA_KINDS],
 			      struct process **out);
-/* Sums over live threads and the exited. */
-void process_account(struct process *process, u64 *runtime_ns, u64 *switches);
 
 /* For machines: n <= 16 bytes at ip of the thread's space; false when not all are mapped. */
 bool kernel_read_user_code(struct thread *thread, u64 ip, u8 *buf, size_t n);

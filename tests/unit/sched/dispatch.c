@@ -75,7 +75,7 @@ static void woken_goes_home_or_to_an_idle_cpu(void **state)
 	thread_ready(on(1), c);
 	assert_ptr_equal(atomic_load_relaxed(&c->own->cpu), cpus[1]);
 	assert_ptr_equal(interrupted(2, IRQ_IPI), b);
-	assert_int_equal(b->account.migrations, 1);
+	assert_int_equal(b->account.migrations[CAPOS_MIGRATION_WAKE], 1);
 }
 
 static void its_own_idle_cpu_before_others(void **state)
@@ -88,7 +88,7 @@ static void its_own_idle_cpu_before_others(void **state)
 		assert_null(exits(id));
 	thread_ready(on(0), thread);
 	assert_ptr_equal(interrupted(2, IRQ_IPI), thread);
-	assert_int_equal(thread->account.migrations, 0);
+	assert_int_equal(thread->account.migrations[CAPOS_MIGRATION_WAKE], 0);
 }
 
 static void a_pinning_to_an_offline_cpu_binds_nowhere(void **state)

@@ -210,6 +210,8 @@ static inline bool sim_cas(volatile void *word, u64 bytes, u64 expected, u64 des
 	sim_cas(&(p)->value_, sizeof((p)->value_), SIM_WIDE((p)->value_, expected), SIM_WIDE((p)->value_, desired))
 /* Full fence: orders earlier stores before later loads. */
 #define atomic_fence() sim_fence()
+/* The compiler keeps the order of plain accesses; on this machine other CPUs then see stores in that order. */
+#define atomic_order() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 /* The same on words that lie in memory shared with a program (rings, park words): p points to the plain integer. */
 #define shared_load_relaxed(p) ((SIM_TYPE(*(p)))sim_load((p), sizeof(*(p))))

@@ -67,6 +67,8 @@
 	})
 /* Full fence: orders earlier stores before later loads. */
 #define atomic_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+/* The compiler keeps the order of plain accesses; on this machine other CPUs then see stores in that order. */
+#define atomic_order() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 /* The same on words that lie in memory shared with a program (rings, park words): p points to the plain integer. */
 #define shared_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
