@@ -109,7 +109,7 @@ unit_cc_clang := $(CLANG)
 
 # --- commands -------------------------------------------------------------------------------------------------------
 
-.PHONY: all image sim-image sim-campaign run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-boot \
+.PHONY: all image sim-image sim-campaign run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-hackbench bench-boot \
 	run-thread-scale run-linux-thread-scale-baseline bench-side-by-side bench-scale-instructions \
 	setup-run setup-test setup-gdb \
 	unit unit-gcc unit-clang FORCE
@@ -154,6 +154,9 @@ sim-campaign: sim-image ## SEEDS=20000 over all workloads and 1 to 64 CPUs, with
 
 bench-costs: | setup-run ## instructions per operation, against Linux: build/bench/costs.csv (PROFILE=op: by function)
 	@tools/bench-costs $(if $(PROFILE),--profile $(PROFILE))
+
+bench-hackbench: | setup-run ## messages between many, against Linux's pipes and futexes: build/bench/hackbench.csv (PROFILE=case)
+	@tools/bench-hackbench $(if $(PROFILE),--profile $(PROFILE))
 
 bench-boot: | setup-run ## QEMU start to prompt, against Linux with a static init (TIMES=n)
 	@tools/bench-boot $(if $(TIMES),--times $(TIMES))

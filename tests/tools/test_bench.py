@@ -21,7 +21,7 @@ def script(name):
     return module
 
 
-costs, irq_off, boot = script("bench-costs"), script("bench-irq-off"), script("bench-boot")
+costs, irq_off, boot, hackbench = map(script, ("bench-costs", "bench-irq-off", "bench-boot", "bench-hackbench"))
 
 
 def sample(median, low=None, high=None):
@@ -52,6 +52,25 @@ def test_csv(tmp_path, monkeypatch, capsys):
         "irq_off_max,4000,4000,4000,,\n")
     table = capsys.readouterr().out
     assert "2 over target: null_call, timer_wake_max" in table and table.count("missed") == 2 and table.count(" met") == 1
+
+
+def test_hackbench_against_linux(tmp_path, monkeypatch, capsys):
+    line = "hackbench name={} messages=10 instructions={} right=1\n"
+    monkeypatch.setattr(hackbench, "OUT", str(tmp_path))
+    ours = hackbench.parse("boot\n" + line.format("endpoint_threads", 6001) + line.format("channel_2", 2000))
+    hackbench.report(ours, hackbench.parse(line.format("pipe_threads", 12000) + line.format("channel_2", 8000)), "6.12")
+    assert (tmp_path / "hackbench.csv").read_text().splitlines()[1:] == [
+        "endpoint_threads,600,pipe_threads,1200,0.5,0.5", "channel_2,200,channel_2,800,0.25,0.333"]
+    assert "1 over target: endpoint_threads" in capsys.readouterr().out
+
+
+def test_hackbench_wants_what_was_sent():
+    with pytest.raises(SystemExit):
+        hackbench.parse("hackbench name=channel_2 messages=10 instructions=20 right=0\n")
+
+
+def test_hackbench_knows_its_cases():
+    assert [name for name in hackbench.cases() if not name.startswith("pipe")] == list(hackbench.CASES)
 
 
 def test_stretches_are_parsed():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What the benchmarks share: the folder, QEMU plugins, symbols, Debian's kernel image."""
+"""What the benchmarks share: the folder, QEMU plugins, symbols, profiles, Debian's kernel image."""
 import bisect
+import collections
 import glob
 import os
 import re
@@ -74,6 +75,30 @@ def capos_symbols(program):
     return Symbols(symbols(path("build", "release", "capos.elf")), symbols(path("build", "release", "user", program), 0x220000))
 
 
+def profile(machine, timeout, done, program, number):
+    """Boots `program` with the plugin profile.c: its output, how often operation `number` was marked, and instructions by
+    (address, function) in between."""
+    os.makedirs(OUT, exist_ok=True)
+    out = os.path.join(OUT, "profile.txt")
+    machine.extra = [*machine.extra, "-plugin", f"{plugin('profile')},out={out}"]
+    output = boot(machine, timeout, done).output
+    known, counts, begins = capos_symbols(program), collections.Counter(), 1
+    with open(out, encoding="ascii") as f:
+        for operation, address, count in (line.split() for line in f):
+            if int(operation) == number and address == "begins":
+                begins = int(count)
+            elif int(operation) == number:
+                counts[(int(address, 16), known.of(int(address, 16)))] += int(count)
+    return output, begins, counts
+
+
+def by_function(counts):
+    functions = collections.Counter()
+    for (_, function), count in counts.items():
+        functions[function] += count
+    return functions
+
+
 def newest(packages):
     """The cloud kernel package of the highest version among apt's names."""
     found = [p for p in packages if re.fullmatch(r"linux-image-\d[\w.+~-]*-cloud-amd64", p)
@@ -112,7 +137,7 @@ def cpio(files):
 
 
 def linux_program(name, *flags):
-    """bench/linux/NAME.c as a static program: its bytes. NAME.full has its symbols."""
+    """bench/linux/NAME.c as a static program: its bytes. flags: of gcc, also further sources. NAME.full has its symbols."""
     os.makedirs(os.path.join(OUT, "linux"), exist_ok=True)
     program = os.path.join(OUT, "linux", name)
     subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", *flags, "-o", f"{program}.full",

@@ -3,13 +3,13 @@
  * What single operations cost, in guest instructions: `make bench-costs` boots this under -icount shift=0, where
  * the TSC counts instructions. Not for the simulator, whose time is not the TSC's.
  *
- * A sample is the difference of two readings around one operation, less that around nothing. The marks are no-operations
- * that the profiler (bench/profile.c) knows by their bytes.
+ * A sample is the difference of two readings around one operation, less that around nothing.
  */
 #ifndef COSTS_H
 #define COSTS_H
 
 #include <user/capos.h>
+#include <user/mark.h>
 
 #define COST_OPERATIONS(X)                                                                                           \
 	X(empty, 1)                                                                                                  \
@@ -40,10 +40,6 @@ enum cost_operation {
 };
 
 #define COST_SAMPLES 2000u
-#define COST_MARK_BASE 0x43430000
-
-/* The bytes of this instruction tell the profiler that an operation begins (2n) or has ended (2n + 1). */
-#define COST_MARK(n) __asm__ volatile("nopl %c0(%%rax)" ::"i"(COST_MARK_BASE + (n)) : "memory")
 
 static inline uint64_t instructions(void)
 {

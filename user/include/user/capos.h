@@ -5,6 +5,7 @@
 
 #include <lib/fmt.h>
 #include <user/arena.h>
+#include <user/channel.h>
 #include <user/endpoint.h>
 #include <user/lock.h>
 #include <user/mem.h>
