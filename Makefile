@@ -82,7 +82,15 @@ user_inc  := -Iabi -Iuser/include -Ilib/include
 kernel_cflags := $(common) -ffreestanding -O2 -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-pic -fno-pie \
 	-fno-stack-protector -fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables \
 	$(build_defs_$(BUILD)) $(call kernel_inc,x86_64)
-kernel_ldflags := -nostdlib -static -T mach/x86_64/kernel.ld -z max-page-size=4096 -z noexecstack --build-id=none
+kernel_ldflags := -nostdlib -static -no-pie -Wl,-T,mach/x86_64/kernel.ld,-z,max-page-size=4096,-z,noexecstack,--build-id=none
+
+# The core is optimized once more at the link, as a whole (LTO= : not). The machine is not: for the compiler a call into it is a
+# barrier. Nor are the files of kernel_straight, whose paths are counted in single instructions: what is inlined into them takes
+# their registers. Objects hold code, too: tools/check-globals reads them.
+LTO             := $(if $(filter debug,$(BUILD)),,1)
+kernel_lto      := $(if $(LTO),-flto=2 -ffat-lto-objects --param max-inline-insns-auto=40)
+kernel_fast     := ipc/endpoint_fast ipc/park_fast sched/switch_fast
+kernel_straight := $(kernel_fast) cap/call ipc/park ipc/ring
 
 sim_san_debug   := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 sim_san_release := -O2
@@ -215,7 +223,7 @@ define stamp
 @printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' >$@
 endef
 $(K)/obj/.flags: FORCE
-	$(call stamp,$(CC) $(kernel_cflags) $(kernel_ldflags))
+	$(call stamp,$(CC) $(kernel_cflags) $(kernel_lto) $(kernel_straight) $(kernel_ldflags))
 $(K)/uobj/.flags: FORCE
 	$(call stamp,$(CC) $(user_cflags) $(user_ldflags))
 $(S)/obj/.flags: FORCE
@@ -241,7 +249,8 @@ endef
 
 # The assembly that calls kernel_syscall_ipc, and nothing else does, has saved the registers that a function preserves. What is
 # called from there, and from nowhere else, is compiled in the same way.
-$(addprefix $(K)/obj/kernel/,ipc/endpoint_fast.o ipc/park_fast.o sched/switch_fast.o): private file_cflags := $(addprefix -fcall-used-,rbx r12 r13 r14 r15)
+$(kernel_fast:%=$(K)/obj/kernel/%.o): private file_cflags := $(addprefix -fcall-used-,rbx r12 r13 r14 r15)
+$(filter-out $(kernel_straight:%=$(K)/obj/kernel/%.o),$(call obj,$(K)/obj,$(kernel_src))): private file_cflags := $(kernel_lto)
 
 # $(call compile_fuzz,FLAGS)
 define compile_fuzz
@@ -292,7 +301,8 @@ $(musl_lib): build/musl/.list | setup-run
 kernel_obj := $(call obj,$(K)/obj,$(kernel_src) $(x86_src))
 $(K)/capos.elf: $(kernel_obj) mach/x86_64/kernel.ld $(musl_lib) tools/ksyms $(K)/obj/.flags $(K)/obj/.list
 	$(call say,LD,$@)
-	$(Q)tools/ksyms $@ -- $(LD) $(kernel_ldflags) $(kernel_obj) -L/usr/lib/x86_64-linux-gnu --start-group -l:libfdt.a $(musl_lib) --end-group
+	$(Q)tools/ksyms $@ -- $(CC) $(kernel_cflags) $(kernel_lto) $(kernel_ldflags) $(kernel_obj) \
+		-L/usr/lib/x86_64-linux-gnu -Wl,--start-group -l:libfdt.a $(musl_lib) -Wl,--end-group
 
 # The fuzzer: core and simulator by clang, the core's coverage counted, in one program with libFuzzer (docs/FUZZ.md).
 F := build/fuzz
