@@ -1,34 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include <kernel/debug.h>
 #include <kernel/quota.h>
-#include <kernel/thread.h>
+
+#include <kernel/process.h>
 
 bool quota_charge(struct process *process, enum capos_quota kind, u64 amount)
 {
-	struct quota *quota;
-	bool fits;
-
-	if (process == NULL)
-		return true;
-	quota = &process->quota;
-	spin_lock(&quota->lock);
-	KASSERT(quota->used[kind] <= quota->limit[kind]);
-	fits = amount <= quota->limit[kind] - quota->used[kind];
-	if (fits)
-		quota->used[kind] += amount;
-	spin_unlock(&quota->lock);
-	return fits;
+	return process == NULL || quota_take(&process->quota, kind, amount);
 }
 
 void quota_uncharge(struct process *process, enum capos_quota kind, u64 amount)
 {
-	struct quota *quota;
-
-	if (process == NULL)
-		return;
-	quota = &process->quota;
-	spin_lock(&quota->lock);
-	KASSERT(amount <= quota->used[kind]);
-	quota->used[kind] -= amount;
-	spin_unlock(&quota->lock);
+	if (process != NULL)
+		quota_give(&process->quota, kind, amount);
 }

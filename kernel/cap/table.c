@@ -208,9 +208,7 @@ u32 cap_quota_detail(struct process *process, u16 status)
 	spin_lock(&process->lock);
 	full = process->table.used_count >= CAP_TABLE_SLOTS_MAX;
 	spin_unlock(&process->lock);
-	spin_lock(&quota->lock);
-	full = full || quota->used[CAPOS_QUOTA_SLOTS] >= quota->limit[CAPOS_QUOTA_SLOTS];
-	spin_unlock(&quota->lock);
+	full = full || atomic_load_relaxed(&quota->used[CAPOS_QUOTA_SLOTS]) >= quota->limit[CAPOS_QUOTA_SLOTS];
 	return full ? CAPOS_QUOTA_SLOTS : CAPOS_QUOTA_MEMORY;
 }
 

@@ -188,16 +188,9 @@ static void global_give(u64 frame)
 	mm()->free_count++;
 }
 
-static struct magazine *magazine_here(void)
+static __attribute__((noinline)) u8 *used_byte_of_others(u64 frame)
 {
-	struct cpu *cpu = mach_this_cpu();
-
-	return cpu != NULL ? &mm()->magazines[cpu->id] : NULL;
-}
-
-static u8 *used_byte(u64 frame)
-{
-	for (u32 i = 0; i < mm()->range_count; i++) {
+	for (u32 i = 1; i < mm()->range_count; i++) {
 		struct frame_range *range = &mm()->ranges[i];
 
 		if (frame >= range->start && frame < range->top)
@@ -206,8 +199,18 @@ static u8 *used_byte(u64 frame)
 	panic("no frame at %#lx", (unsigned long)frame);
 }
 
+/* Most frames are of the largest range. */
+static inline u8 *used_byte(u64 frame)
+{
+	const struct frame_range *largest = &mm()->ranges[0];
+
+	if (likely(frame >= largest->start && frame < largest->top))
+		return &largest->used[(frame - largest->start) >> PAGE_SHIFT];
+	return used_byte_of_others(frame);
+}
+
 /* The frame goes into use or out of it; together with its move from or to a list (FR1). */
-static void account(struct magazine *magazine, u64 frame, bool use)
+static inline __attribute__((always_inline)) void account(struct magazine *magazine, u64 frame, bool use)
 {
 	u8 *used = used_byte(frame);
 

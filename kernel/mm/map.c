@@ -71,15 +71,16 @@ static u16 check_request(struct map_request *request)
 static u16 link_region(struct map_request *request, struct region *region)
 {
 	struct space *space = request->space;
+	u64 lowest = request->from != 0 ? request->from : space->base;
 	u64 addr = request->addr != 0 ? request->addr
-				      : region_choose(space, request->bytes, MAX(request->align, PAGE_BYTES));
+				      : region_choose(space, lowest, request->bytes, MAX(request->align, PAGE_BYTES));
 	u16 status;
 
 	if (atomic_load_relaxed(&space->ending) != 0)
 		return CAPOS_STATUS_DYING;
 	if (addr == 0)
 		return CAPOS_STATUS_NO_MEMORY; /* no address is left */
-	if (!region_range_is_free(space, addr, request->bytes)) {
+	if (request->addr != 0 && !region_range_is_free(space, addr, request->bytes)) {
 		request->iresult = CAPOS_MAP_OVERLAP;
 		return CAPOS_STATUS_BAD_ARGUMENT;
 	}

@@ -3,23 +3,24 @@
 #ifndef MM_PRIV_H
 #define MM_PRIV_H
 
+#include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <kernel/mm.h>
 #include <kernel/state.h>
 
-/* There only when the core is built with AddressSanitizer. */
+/* There only when the core is built with AddressSanitizer, as simulator and unit tests are. */
 void __asan_poison_memory_region(const volatile void *start, size_t bytes) __attribute__((weak));
 void __asan_unpoison_memory_region(const volatile void *start, size_t bytes) __attribute__((weak));
 
 static inline void mm_poison(void *start, size_t bytes)
 {
-	if (__asan_poison_memory_region != NULL)
+	if (CAPOS_DEBUG && __asan_poison_memory_region != NULL)
 		__asan_poison_memory_region(start, bytes);
 }
 
 static inline void mm_unpoison(void *start, size_t bytes)
 {
-	if (__asan_unpoison_memory_region != NULL)
+	if (CAPOS_DEBUG && __asan_unpoison_memory_region != NULL)
 		__asan_unpoison_memory_region(start, bytes);
 }
 
@@ -63,10 +64,10 @@ struct region *region_at(const struct space *space, u64 va);
 struct region *region_next(struct region *region);
 /* Nothing is in [start, start + bytes), which is within the user range. */
 bool region_range_is_free(const struct space *space, u64 start, u64 bytes);
-/* A free place at or above space->base with a free page on either side, whose last page begins at a multiple of `align` (a power
+/* A free place at or above `lowest` with a free page on either side, whose last page begins at a multiple of `align` (a power
  * of two); 0: none. The lowest one, but for large alignments: O(log n) for each of a few gaps that may not fit, then in a gap
  * that does. */
-u64 region_choose(const struct space *space, u64 bytes, u64 align);
+u64 region_choose(const struct space *space, u64 lowest, u64 bytes, u64 align);
 /* The range is free. Counts bytes and regions. */
 void region_insert(struct space *space, struct region *region);
 void region_remove(struct space *space, struct region *region);
@@ -102,6 +103,16 @@ enum copy_result { COPY_OK, COPY_BAD_ADDRESS, COPY_BAD_OBJECT };
 enum copy_result space_copy_object(struct space *space, u64 va, struct memory_object *memory, u64 offset, size_t n,
 				   bool to_user);
 
+/* --- CPUs' own stock ---------------------------------------------------------------------------------------------------- */
+
+/* NULL: before the boot CPU's record. */
+static inline struct magazine *magazine_here(void)
+{
+	struct cpu *cpu = mach_this_cpu();
+
+	return likely(cpu != NULL) ? &kernel_state.mm.magazines[cpu->id] : NULL;
+}
+
 /* --- allocation ------------------------------------------------------------------------------------------------------ */
 
 /* Each frame and each pool object asks once: an injected failure. */
@@ -115,7 +126,7 @@ static inline bool alloc_must_fail(void)
 MUST_CHECK u16 shootdown_create(struct process *process, struct space *space);
 void shootdown_free(struct space *space);
 size_t shootdown_bytes(u32 cpus);
-/* Entries of [start, end) were cleared or tightened under space->lock: have everyone flush. Returns a ticket. */
+/* Entries of [start, end) were cleared or tightened under space->lock: have everyone flush. Returns a ticket; 0: done already. */
 u64 shootdown_request(struct space *space, u64 start, u64 end);
 bool shootdown_done(struct space *space, u64 ticket);
 /* Block the current thread `waiter` until the ticket is done: true: armed. False: done already. */

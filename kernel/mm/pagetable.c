@@ -7,8 +7,8 @@
  * the shootdown before it is freed, because CPUs cache upper entries as well (an invalidation of any page drops those).
  * Tables of the two upper levels stay until the space is destroyed. All are charged to the space's process.
  *
- * Order: a walker on another CPU may follow an entry as soon as it is stored. Stores are seen in order (TSO), and the
- * content of a new table or frame was stored before, in another function, so that the compiler does not change it either.
+ * Order: a walker on another CPU may follow an entry as soon as it is stored: a release, after the content of a new table or
+ * frame.
  */
 #include "mm_priv.h"
 
@@ -21,13 +21,14 @@ static u64 *table_at(u64 entry)
 
 static void entry_store(u64 *entry, u64 value)
 {
-	*(volatile u64 *)entry = value;
+	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
 
 u64 *pt_find(const struct space *space, u64 va)
 {
 	u64 *table = phys_to_virt(space->root);
 
+#pragma GCC unroll 3
 	for (u32 shift = PT_ROOT_SHIFT; shift > PAGE_SHIFT; shift -= 9) {
 		u64 entry = table[pt_index(va, shift)];
 
@@ -64,6 +65,7 @@ u16 pt_make(struct space *space, u64 va, u64 **out)
 {
 	u64 *table = phys_to_virt(space->root);
 
+#pragma GCC unroll 3
 	for (u32 shift = PT_ROOT_SHIFT; shift > PAGE_SHIFT; shift -= 9) {
 		u64 *entry = &table[pt_index(va, shift)];
 

@@ -129,10 +129,10 @@ static u64 aligned(u64 from, u64 bytes, u64 align)
 }
 
 /* Behind the last region. */
-static u64 choose_behind(const struct space *space, u64 bytes, u64 align)
+static u64 choose_behind(const struct space *space, u64 lowest, u64 bytes, u64 align)
 {
 	const struct region *last = RB_MAX(region_tree, (struct region_tree *)(uintptr_t)&space->regions);
-	u64 from = last != NULL ? MAX(last->end + PAGE_BYTES, space->base) : space->base, at;
+	u64 from = last != NULL ? MAX(last->end + PAGE_BYTES, lowest) : lowest, at;
 
 	if (from >= space->limit)
 		return 0;
@@ -140,17 +140,17 @@ static u64 choose_behind(const struct space *space, u64 bytes, u64 align)
 	return at < space->limit && bytes <= space->limit - at ? at : 0;
 }
 
-u64 region_choose(const struct space *space, u64 bytes, u64 align)
+u64 region_choose(const struct space *space, u64 lowest, u64 bytes, u64 align)
 {
-	struct region *region = region_from(space, space->base);
+	struct region *region = region_from(space, lowest);
 	const struct region *before;
-	u64 need = bytes + 2 * PAGE_BYTES, at, from = space->base;
+	u64 need = bytes + 2 * PAGE_BYTES, at, from = lowest;
 
-	if (bytes == 0 || bytes > space->limit - space->base)
+	if (bytes == 0 || bytes > space->limit - lowest)
 		return 0;
 	if (region == NULL)
-		return choose_behind(space, bytes, align);
-	/* The gap that holds the base counts only from there. */
+		return choose_behind(space, lowest, bytes, align);
+	/* The gap that holds it counts only from there. */
 	if (region->start > from) {
 		before = RB_PREV(region_tree, NULL, region);
 		if (before != NULL)
@@ -164,7 +164,7 @@ u64 region_choose(const struct space *space, u64 bytes, u64 align)
 			need += align; /* fits anywhere in a gap */
 		region = next_with_gap(region, need);
 		if (region == NULL)
-			return choose_behind(space, bytes, align);
+			return choose_behind(space, lowest, bytes, align);
 		at = aligned(region->start - region->gap + PAGE_BYTES, bytes, align);
 		if (at + bytes + PAGE_BYTES <= region->start)
 			return at;

@@ -188,7 +188,8 @@ u64 shootdown_request(struct space *space, u64 start, u64 end)
 	if (shootdown->done == shootdown->started) {
 		shootdown->start = start;
 		shootdown->end = end;
-		(void)batch_start(mach_this_cpu(), space, shootdown);
+		if (batch_start(mach_this_cpu(), space, shootdown))
+			ticket = 0;
 	} else {
 		shootdown->wanted_start = shootdown->wanted ? MIN(shootdown->wanted_start, start) : start;
 		shootdown->wanted_end = shootdown->wanted ? MAX(shootdown->wanted_end, end) : end;

@@ -44,7 +44,6 @@ static void process_init(struct process *process, struct process *parent, const 
 {
 	object_init(&process->object, CAPOS_IFACE_process, parent);
 	spinlock_init(&process->lock, RANK_PROCESS, process->object.id);
-	spinlock_init(&process->quota.lock, RANK_QUOTA, process->object.id);
 	for (u32 kind = CAPOS_QUOTA_MEMORY; kind < QUOTA_KINDS; kind++)
 		process->quota.limit[kind] = limits[kind];
 	list_init(&process->threads);
@@ -240,13 +239,11 @@ void process_fill_info(struct process *process, struct capos_process_info *out)
 	ledger_read(&process->ledger, &sums);
 	out->runtime_ns = sums.runtime_ns;
 	out->context_switches = sums.switches;
-	spin_lock(&process->quota.lock);
 	out->threads = process->thread_count;
-	out->slots_used = (u32)process->quota.used[CAPOS_QUOTA_SLOTS];
+	out->slots_used = (u32)atomic_load_relaxed(&process->quota.used[CAPOS_QUOTA_SLOTS]);
 	out->slots_limit = (u32)process->quota.limit[CAPOS_QUOTA_SLOTS];
-	out->memory_used = process->quota.used[CAPOS_QUOTA_MEMORY];
+	out->memory_used = atomic_load_relaxed(&process->quota.used[CAPOS_QUOTA_MEMORY]);
 	out->memory_limit = process->quota.limit[CAPOS_QUOTA_MEMORY];
-	spin_unlock(&process->quota.lock);
 }
 
 /* --- methods ----------------------------------------------------------------------------------------------------------- */

@@ -93,10 +93,11 @@ static void reap_quota(struct process *process)
 
 	for (u32 kind = CAPOS_QUOTA_MEMORY; kind < QUOTA_KINDS; kind++) {
 		struct quota *quota = &process->quota;
+		u64 used = atomic_load_relaxed(&quota->used[kind]);
 
-		if (quota->used[kind] != 0)
+		if (used != 0)
 			panic("process %s (%llu) ends with %llu of quota %u in use (QU1)", process->name,
-			      (unsigned long long)process->object.id, (unsigned long long)quota->used[kind], kind);
+			      (unsigned long long)process->object.id, (unsigned long long)used, kind);
 		quota_uncharge(parent, (enum capos_quota)kind,
 			       quota->limit[kind] + (kind == CAPOS_QUOTA_PROCESSES ? 1 : 0));
 	}

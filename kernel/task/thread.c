@@ -45,6 +45,8 @@ u64 thread_create(struct process *process, const struct thread_plan *plan, struc
 				     .prot = PROT_WRITE,
 				     .prot_max = PROT_WRITE,
 				     .pinned = true,
+				     /* Where there is a page table already. */
+				     .from = plan->stack_bytes != 0 ? process->image_base : 0,
 				     .align = plan->stack_bytes != 0 ? CAPOS_STACK_ALIGN : 0 };
 	status = space_map_begin(map);
 	if (status != CAPOS_STATUS_OK)

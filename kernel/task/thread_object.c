@@ -30,6 +30,7 @@ static bool thread_kill_step(struct object *object)
 
 	spin_lock(&object->lock);
 	ended = thread->ended;
+	thread->exited_before_end = thread->exited;
 	spin_unlock(&object->lock);
 	if (!waitlist_wake(cpu, &thread->joiners, object, STATUS(REVOKED), NULL, 0))
 		return false;
@@ -60,9 +61,15 @@ static void free_when_exited(struct reclaim_node *node)
 	reclaim_defer(node, exited ? free_now : free_when_exited);
 }
 
+/* The grace period of the object is that of the exit too, when that came first. */
 static void thread_object_free(struct object *object)
 {
-	free_when_exited(&object->reclaim);
+	struct thread *thread = container_of(object, struct thread, object);
+
+	if (thread->exited_before_end)
+		thread_free(thread);
+	else
+		free_when_exited(&object->reclaim);
 }
 
 /* Exited and without capabilities: nothing to kill, one grant. */

@@ -43,14 +43,15 @@ static u64 threads_of(const struct process *process)
 static void check_process(struct process *process)
 {
 	u64 sums[QUOTA_KINDS] = { 0 };
-	const u64 *used = process->quota.used;
+	u64 used[QUOTA_KINDS];
 	unsigned long long id = process->object.id;
 
 	/* Between the reap, or before the start, and in the middle of a change: not now. */
-	if (process->lock.word.value_ != 0 || process->quota.lock.word.value_ != 0 || process->table.destroyed != 0 ||
+	if (process->lock.word.value_ != 0 || process->table.destroyed != 0 ||
 	    process->state.value_ != PROCESS_ALIVE || !carved_from(process, sums))
 		return;
 	for (u32 kind = CAPOS_QUOTA_MEMORY; kind < QUOTA_KINDS; kind++) {
+		used[kind] = process->quota.used[kind].value_;
 		if (used[kind] > process->quota.limit[kind])
 			FAIL("process %llu uses more of quota %u than its limit (QU1)", id, kind);
 	}
@@ -141,11 +142,11 @@ static void spoil(u32 walks)
 	struct thread *thread = registry_next_thread(0);
 
 	if (process != NULL && plant("slot-leak", walks))
-		process->quota.used[CAPOS_QUOTA_SLOTS]++;
+		process->quota.used[CAPOS_QUOTA_SLOTS].value_++;
 	if (process != NULL && plant("process-leak", walks))
-		process->quota.used[CAPOS_QUOTA_PROCESSES]++;
+		process->quota.used[CAPOS_QUOTA_PROCESSES].value_++;
 	if (process != NULL && plant("free-thread", walks))
-		process->quota.used[CAPOS_QUOTA_THREADS] = 0;
+		process->quota.used[CAPOS_QUOTA_THREADS].value_ = 0;
 	if (thread != NULL && plant("ring-leak", walks))
 		thread->ring_in_flight += 2;
 	/* The allocation trap (no_alloc_check): the next allocation on CPU 0 seems to be on a path that must not. */

@@ -36,7 +36,6 @@ enum lock_rank {
 	RANK_TIMER,    /* timer queue of one CPU */
 	RANK_RUNQ,     /* run queue of one CPU */
 	RANK_RECLAIM,
-	RANK_QUOTA,
 	RANK_POOL,
 	RANK_FRAME,
 	RANK_LOG,

@@ -36,16 +36,17 @@ u64 frames_free_count(void);
 /* --- typed pools --------------------------------------------------------------------------------------------------- */
 
 enum pool_id {
-	POOL_PROCESS,
-	POOL_THREAD,
+	POOL_THREAD, /* those before POOL_CACHED: each CPU keeps a few free places */
 	POOL_ENTITY,
 	POOL_GRANT,
+	POOL_REGION,
+	POOL_RING_OP,
+	POOL_CACHED,
+	POOL_PROCESS = POOL_CACHED,
 	POOL_ENDPOINT,
 	POOL_NOTIFICATION,
 	POOL_PARK_SPACE,
 	POOL_MEMORY_OBJECT,
-	POOL_REGION,
-	POOL_RING_OP,
 	POOL_SESSION,
 	POOL_OTHER,	/* 256 bytes */
 	POOL_SPAWN,	/* kernel/spawn.h */
@@ -54,8 +55,9 @@ enum pool_id {
 	POOL_COUNT,
 };
 
-/* A zeroed object of the pool's size (registered in kernel/mm/pool.c from sizeof), 32-byte aligned (64 from 512 bytes on), charged to
- * `process` (NULL: kernel). Pools grow by frames and give empty ones back. Status: OK, QUOTA_EXCEEDED, NO_MEMORY. */
+/* An object of the pool's size (registered in kernel/mm/pool.c from sizeof), 32-byte aligned (64 from 512 bytes on), charged to
+ * `process` (NULL: kernel); zeroed, but for pools whose makers store every field (pool_clear). Pools grow by frames and give
+ * empty ones back. Status: OK, QUOTA_EXCEEDED, NO_MEMORY. */
 MUST_CHECK u16 pool_alloc(enum pool_id pool, struct process *process, void **out);
 /* Return the quota now ... */
 void pool_uncharge(enum pool_id pool, struct process *process);
@@ -182,6 +184,7 @@ struct map_request {
 	u64 offset, addr, bytes;
 	u32 prot, prot_max;
 	bool pinned;
+	u64 from;  /* addr 0: at or above it; 0: at or above space->base */
 	u64 align; /* addr 0: a place whose last page begins at a multiple of it (a power of two); 0: any */
 	/* progress */
 	struct region *region;

@@ -15,23 +15,29 @@ struct frame_range {
 
 #define MAGAZINE_FRAMES 32u
 #define MAGAZINE_ZERO 8u
+#define MAGAZINE_PLACES 4u
 
-/* Free frames of one CPU. */
+/* Free frames of one CPU, and free places of its pools. */
 struct CACHELINE magazine {
 	u32 count;		    /* (o) */
 	i64 in_use;		    /* (os) taken minus given back here */
 	u64 frame[MAGAZINE_FRAMES]; /* (o) */
 	u32 zero_count;		    /* (o) */
 	u64 zero[MAGAZINE_ZERO];    /* (o) frames whose content is zero */
+	struct place_magazine {
+		u32 count;		      /* (o) */
+		void *place[MAGAZINE_PLACES]; /* (o) */
+	} pool[POOL_CACHED];
 };
 
 struct pool {
 	struct spinlock lock; /* RANK_POOL */
 	u32 object_bytes;     /* (c) */
+	u32 clear_bytes;      /* (c) how much of an object is zero when it is given out */
 	u32 per_slab;	      /* (c) */
 	struct list partial;  /* (l:lock) slabs with free places */
 	struct list full;     /* (l:lock) */
-	u64 live, slabs;      /* (l:lock) */
+	u64 live, slabs;      /* (l:lock) live: or in a CPU's magazine */
 	u64 empty;	      /* (l:lock) of the partial ones: all places free; at most one is kept */
 };
 

@@ -71,6 +71,7 @@ struct thread {
 	u32 exit_phase;		/* (o) progress of its death */
 	bool ended;		/* (l:object.lock) join does not wait any more */
 	bool exited;		/* (l:object.lock) gone: its memory may go */
+	bool exited_before_end; /* (o: who ends the object) it had exited when the object's end began */
 	RB_ENTRY(thread) registry_node; /* (l:registry) */
 	struct list_node process_link;	/* (l:process->lock) */
 	struct waitlist joiners;	/* (l:object.lock) thread.join */

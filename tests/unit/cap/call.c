@@ -357,9 +357,9 @@ static void transfer_is_all_or_nothing(void **state)
 	assert_int_equal(cap_transfer_decode(thread, 4, cap), CAPOS_STATUS_INVALID_HANDLE);
 	assert_int_equal(cap_transfer_decode(thread, 3, cap), CAPOS_STATUS_OK);
 	assert_int_equal(cap_transfer_commit(to, cap, 3, handle), STATUS_DETAIL(QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS));
-	assert_int_equal(to->quota.used[CAPOS_QUOTA_SLOTS], 0);
+	assert_int_equal(atomic_load_relaxed(&to->quota.used[CAPOS_QUOTA_SLOTS]), 0);
 	assert_int_equal(cap_transfer_commit(to, cap, 2, handle), STATUS(OK));
-	assert_int_equal(to->quota.used[CAPOS_QUOTA_SLOTS], 2);
+	assert_int_equal(atomic_load_relaxed(&to->quota.used[CAPOS_QUOTA_SLOTS]), 2);
 	cap_transfer_drop(cap, 3);
 	cap_table_verify(to);
 	while (!cap_table_destroy_step(to))

@@ -72,7 +72,7 @@ static void process_end(struct process *process)
 {
 	while (!cap_table_destroy_step(process))
 		;
-	assert_int_equal(process->quota.used[CAPOS_QUOTA_SLOTS], 0);
+	assert_int_equal(atomic_load_relaxed(&process->quota.used[CAPOS_QUOTA_SLOTS]), 0);
 	assert_int_equal(memory_used(process), 0);
 	let_grace_pass();
 	free(process);
@@ -168,7 +168,7 @@ static void memory_quota_bounds_the_table(void **state)
 
 	(void)state;
 	assert_int_equal(cap_insert_root(p, o, 0, &handle), CAPOS_STATUS_QUOTA_EXCEEDED);
-	assert_int_equal(p->quota.used[CAPOS_QUOTA_SLOTS], 0);
+	assert_int_equal(atomic_load_relaxed(&p->quota.used[CAPOS_QUOTA_SLOTS]), 0);
 	p->quota.limit[CAPOS_QUOTA_MEMORY] += PAGE_BYTES;
 	handle = insert_root(p, o);
 	assert_int_equal(look(p, handle), CAPOS_STATUS_OK);

@@ -92,7 +92,6 @@ static inline struct process *process_new(u64 memory, u64 slots)
 
 	object_init(&process->object, CAPOS_IFACE_process, NULL);
 	spinlock_init(&process->lock, RANK_PROCESS, process->object.id);
-	spinlock_init(&process->quota.lock, RANK_QUOTA, process->object.id);
 	list_init(&process->objects);
 	process->quota.limit[CAPOS_QUOTA_MEMORY] = memory;
 	process->quota.limit[CAPOS_QUOTA_SLOTS] = slots;
@@ -103,7 +102,7 @@ static inline struct process *process_new(u64 memory, u64 slots)
 
 static inline u64 memory_used(struct process *process)
 {
-	return process->quota.used[CAPOS_QUOTA_MEMORY];
+	return atomic_load_relaxed(&process->quota.used[CAPOS_QUOTA_MEMORY]);
 }
 
 #endif

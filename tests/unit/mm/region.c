@@ -50,7 +50,8 @@ static void against_array(void **state)
 			region_remove(space, region);
 			free(region);
 		} else if (fake_random() % 2 == 0) {
-			u64 want = choose_by_hand(pages), got = region_choose(space, pages * PAGE_BYTES, PAGE_BYTES);
+			u64 want = choose_by_hand(pages),
+			    got = region_choose(space, space->base, pages * PAGE_BYTES, PAGE_BYTES);
 
 			if (want != 0)
 				assert_int_equal(got, first + want * PAGE_BYTES);
@@ -109,9 +110,9 @@ static void limits(void **state)
 	assert_false(region_range_ok(space, base + MACH_USER_BYTES - PAGE_BYTES, 2 * PAGE_BYTES));
 	assert_false(region_range_ok(space, base + MACH_USER_BYTES, PAGE_BYTES));
 	assert_false(region_range_ok(space, ~0ull & ~(PAGE_BYTES - 1), PAGE_BYTES));
-	assert_int_equal(region_choose(space, MACH_USER_BYTES, PAGE_BYTES), 0);
-	assert_int_equal(region_choose(space, ~0ull & ~(PAGE_BYTES - 1), PAGE_BYTES), 0);
-	assert_int_equal(region_choose(space, MACH_USER_BYTES / 2, PAGE_BYTES), space->base);
+	assert_int_equal(region_choose(space, space->base, MACH_USER_BYTES, PAGE_BYTES), 0);
+	assert_int_equal(region_choose(space, space->base, ~0ull & ~(PAGE_BYTES - 1), PAGE_BYTES), 0);
+	assert_int_equal(region_choose(space, space->base, MACH_USER_BYTES / 2, PAGE_BYTES), space->base);
 }
 
 static void index_of_entries(void **state)
