@@ -191,16 +191,16 @@ static inline __attribute__((always_inline)) bool call_plain(struct cpu *cpu, st
 	if (CAPOS_CALL_IFACE(call_word) - 1 >= CAPOS_IFACE_COUNT - 1)
 		return false;
 	type = object_types[CAPOS_CALL_IFACE(call_word)];
+	if (CAPOS_CALL_METHOD(call_word) >= type->method_count)
+		return false;
 	method = &type->methods[CAPOS_CALL_METHOD(call_word)];
-	/* Op, word count and flags are as they should be: one compare. */
-	if (CAPOS_CALL_METHOD(call_word) >= type->method_count ||
-	    call_word >> 48 != CAPOS_CALL_WORD(0, 0, CAPOS_OP_CALL, method->words_in, 0) >> 48 ||
-	    (method->bytes_in_max | method->bytes_out_max) != 0)
+	if (method->plain_word != call_word ||
+	    unlikely(!cap_find_inline(thread->process, &thread->mach.frame.handle, &method->need, &call.cap.object,
+				      &call.cap.grant, NULL) ||
+		     !object_is_alive(call.cap.object)))
 		return false;
-	if (unlikely(cap_lookup_inline(thread->process, thread->mach.frame.handle, &call.cap) != CAPOS_STATUS_OK ||
-		     call.cap.object->type != CAPOS_CALL_IFACE(call_word) ||
-		     (~call.cap.rights & method->rights) != 0))
-		return false;
+	call.cap.rights = method->rights; /* no method of a kernel object asks for more, nor for the badge */
+	call.cap.badge = 0;
 	call.cpu = cpu;
 	call.thread = thread;
 	call.word = thread->mach.frame.word;

@@ -292,11 +292,11 @@ static bool alloc_refused(void)
 }
 
 /* One of undefined content; 0: none. */
-static u64 any_take(void)
+static inline u64 any_take(struct magazine *magazine)
 {
-	u64 frame = take(magazine_here());
+	u64 frame = take(magazine);
 
-	if (frame != 0) {
+	if (likely(frame != 0)) {
 		pattern_check(frame);
 		mach_frame_reuse((struct paddr){ frame });
 	}
@@ -304,9 +304,8 @@ static u64 any_take(void)
 }
 
 /* One of those that are known to be zero; 0: none. */
-static u64 zero_take(void)
+static inline u64 zero_take(struct magazine *magazine)
 {
-	struct magazine *magazine = magazine_here();
 	u64 frame;
 
 	if (magazine == NULL || magazine->zero_count == 0)
@@ -321,27 +320,29 @@ static u64 zero_take(void)
 
 bool frame_alloc(struct paddr *out)
 {
+	struct magazine *magazine = magazine_here();
 	u64 frame;
 
 	if (alloc_refused())
 		return false;
-	frame = any_take();
+	frame = any_take(magazine);
 	if (unlikely(frame == 0))
-		frame = zero_take();
+		frame = zero_take(magazine);
 	*out = (struct paddr){ frame };
 	return frame != 0;
 }
 
 bool frame_alloc_zeroed(struct paddr *out)
 {
+	struct magazine *magazine = magazine_here();
 	u64 frame;
 
 	if (alloc_refused())
 		return false;
-	frame = zero_take();
+	frame = zero_take(magazine);
 	if (frame == 0) {
-		frame = any_take();
-		if (frame == 0)
+		frame = any_take(magazine);
+		if (unlikely(frame == 0))
 			return false;
 		mach_clear(phys_to_virt((struct paddr){ frame }), PAGE_BYTES);
 	}

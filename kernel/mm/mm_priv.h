@@ -61,7 +61,7 @@ MUST_CHECK bool pt_free_step(struct space *space) REQUIRES(space->lock);
 struct region *region_from(const struct space *space, u64 va);
 /* Region that covers va, or NULL. */
 struct region *region_at(const struct space *space, u64 va);
-struct region *region_next(struct region *region);
+struct region *region_next(const struct space *space, const struct region *region);
 /* Nothing is in [start, start + bytes), which is within the user range. */
 bool region_range_is_free(const struct space *space, u64 start, u64 bytes);
 /* A free place at or above `lowest` with a free page on either side, whose last page begins at a multiple of `align` (a power

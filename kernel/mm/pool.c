@@ -184,7 +184,7 @@ u16 pool_alloc(enum pool_id id, struct process *process, void **out)
 	void *object;
 
 	no_alloc_check();
-	if (process != NULL && !quota_take(&process->quota, CAPOS_QUOTA_MEMORY, pool->object_bytes))
+	if (!quota_charge(process, CAPOS_QUOTA_MEMORY, pool->object_bytes))
 		return CAPOS_STATUS_QUOTA_EXCEEDED;
 	object = take(pool, id);
 	if (unlikely(object == NULL)) {
@@ -201,8 +201,7 @@ u16 pool_alloc(enum pool_id id, struct process *process, void **out)
 
 void pool_uncharge(enum pool_id id, struct process *process)
 {
-	if (process != NULL)
-		quota_give(&process->quota, CAPOS_QUOTA_MEMORY, pool_of(id)->object_bytes);
+	quota_uncharge(process, CAPOS_QUOTA_MEMORY, pool_of(id)->object_bytes);
 }
 
 static void slab_drop(struct pool *pool, struct slab *slab)

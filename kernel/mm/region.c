@@ -3,7 +3,7 @@
  * Regions of a space: a red-black tree by start, in which every node knows the free bytes before it (gap) and the largest
  * gap of its subtree (gap_max), so that a free place is found without a walk over all regions.
  *
- * Invariants: RE1 regions are page-aligned, not empty, disjoint, within [low, limit).
+ * Invariants: RE1 regions are page-aligned, not empty, disjoint, within [low, limit); tree and list have the same in one order.
  *  RE2 gap == start - end of the one before (or - low), gap_max == max over the subtree.
  */
 #include "mm_priv.h"
@@ -65,14 +65,29 @@ struct region *region_at(const struct space *space, u64 va)
 	return region != NULL && region->start <= va ? region : NULL;
 }
 
-struct region *region_first(const struct space *space)
+static struct region *of_order(struct list_node *node)
 {
-	return RB_MIN(region_tree, (struct region_tree *)(uintptr_t)&space->regions);
+	return node != NULL ? LIST_ENTRY(node, struct region, order) : NULL;
 }
 
-struct region *region_next(struct region *region)
+struct region *region_first(const struct space *space)
 {
-	return RB_NEXT(region_tree, NULL, region);
+	return of_order(list_first(&space->order));
+}
+
+struct region *region_next(const struct space *space, const struct region *region)
+{
+	return of_order(list_after(&space->order, &region->order));
+}
+
+static struct region *region_before(const struct space *space, const struct region *region)
+{
+	return of_order(list_before(&space->order, &region->order));
+}
+
+static struct region *region_last(const struct space *space)
+{
+	return of_order(list_before(&space->order, &space->order.head));
 }
 
 bool region_range_ok(const struct space *space, u64 addr, u64 bytes)
@@ -131,7 +146,7 @@ static u64 aligned(u64 from, u64 bytes, u64 align)
 /* Behind the last region. */
 static u64 choose_behind(const struct space *space, u64 lowest, u64 bytes, u64 align)
 {
-	const struct region *last = RB_MAX(region_tree, (struct region_tree *)(uintptr_t)&space->regions);
+	const struct region *last = region_last(space);
 	u64 from = last != NULL ? MAX(last->end + PAGE_BYTES, lowest) : lowest, at;
 
 	if (from >= space->limit)
@@ -152,7 +167,7 @@ u64 region_choose(const struct space *space, u64 lowest, u64 bytes, u64 align)
 		return choose_behind(space, lowest, bytes, align);
 	/* The gap that holds it counts only from there. */
 	if (region->start > from) {
-		before = RB_PREV(region_tree, NULL, region);
+		before = region_before(space, region);
 		if (before != NULL)
 			from = MAX(from, before->end + PAGE_BYTES);
 		at = aligned(from, bytes, align);
@@ -180,23 +195,26 @@ static void set_gap(struct space *space, struct region *region)
 
 	if (region == NULL)
 		return;
-	before = RB_PREV(region_tree, NULL, region);
+	before = region_before(space, region);
 	region->gap = region->start - (before != NULL ? before->end : space->low);
 	augment_up(region);
 }
 
 void region_insert(struct space *space, struct region *region)
 {
+	struct region *next = region_from(space, region->start);
+
 	KASSERT(region->start < region->end && RB_INSERT(region_tree, &space->regions, region) == NULL);
+	list_insert_before_(next != NULL ? &next->order : &space->order.head, &region->order);
 	set_gap(space, region);
-	set_gap(space, region_next(region));
+	set_gap(space, next);
 	space->region_count++;
 	space->mapped_bytes += region->end - region->start;
 }
 
 void region_remove(struct space *space, struct region *region)
 {
-	struct region *next = region_next(region), *low = RB_PARENT(region, node);
+	struct region *next = region_next(space, region), *low = RB_PARENT(region, node);
 
 	/* The lowest node whose subtree changes: where a node is taken out, not where it was replaced. */
 	if (RB_LEFT(region, node) != NULL && RB_RIGHT(region, node) != NULL) {
@@ -205,6 +223,7 @@ void region_remove(struct space *space, struct region *region)
 			low = next;
 	}
 	RB_REMOVE(region_tree, &space->regions, region);
+	list_remove(&region->order);
 	augment_up(low);
 	set_gap(space, next);
 	space->region_count--;
@@ -346,19 +365,26 @@ static void trim_begin(struct region *region)
 }
 
 /* No other region reaches into the leaf table of va, in which the region lies. */
-static bool has_table_alone(struct region *region, u64 va)
+static bool has_table_alone(const struct space *space, const struct region *region, u64 va)
 {
 	u64 first = ALIGN_DOWN(va, PT_TABLE_BYTES), end = first + PT_TABLE_BYTES;
-	const struct region *before = region->start > first ? RB_PREV(region_tree, NULL, region) : NULL;
-	const struct region *after = region->end < end ? region_next(region) : NULL;
+	const struct region *before = region->start > first ? region_before(space, region) : NULL;
+	const struct region *after = region->end < end ? region_next(space, region) : NULL;
 
 	return (before == NULL || before->end <= first) && (after == NULL || after->start >= end);
+}
+
+/* It lies in one leaf table, which another one needs. */
+static bool shares_only_table(const struct space *space, const struct region *region)
+{
+	return region->start / PT_TABLE_BYTES == (region->end - 1) / PT_TABLE_BYTES &&
+	       !has_table_alone(space, region, region->start);
 }
 
 static void unlink_some(struct space *space, struct region *region) REQUIRES(space->lock)
 {
 	for (u32 i = 0; i < 16 && region->next < region->end; i++, region->next = table_end(region)) {
-		if (has_table_alone(region, region->next) && pt_table_unlink(space, region->next))
+		if (has_table_alone(space, region, region->next) && pt_table_unlink(space, region->next))
 			region->dirty = true;
 	}
 }
@@ -371,8 +397,8 @@ static bool trim_again(struct space *space, struct region *region) REQUIRES(spac
 {
 	u64 last = region->end - PAGE_BYTES;
 
-	if (!(has_table_alone(region, region->start) && pt_find(space, region->start) != NULL) &&
-	    !(has_table_alone(region, last) && pt_find(space, last) != NULL))
+	if (!(has_table_alone(space, region, region->start) && pt_find(space, region->start) != NULL) &&
+	    !(has_table_alone(space, region, last) && pt_find(space, last) != NULL))
 		return false;
 	trim_begin(region);
 	return true;
@@ -387,7 +413,7 @@ static void drop_some(struct space *space, struct region *region) REQUIRES(space
 /* The lowest region of a space that ends: free the tables that end within it, or before the region after it. */
 static void release_some(struct space *space, struct region *region) REQUIRES(space->lock)
 {
-	const struct region *after = region_next(region);
+	const struct region *after = region_next(space, region);
 	u64 limit = after != NULL ? after->start : ~0ull;
 
 	for (u32 i = 0; i < 4 && region->next < region->end; i++, region->next = table_end(region)) {
@@ -439,6 +465,8 @@ enum drive region_drive(struct space *space, struct region *region, struct grant
 			space->stray_tables = true;
 			break;
 		}
+		if (shares_only_table(space, region))
+			break;
 		unlink_some(space, region);
 		if (region->next < region->end)
 			return DRIVE_AGAIN;
@@ -501,10 +529,13 @@ bool region_end(struct space *space, struct region *region, struct grant **grant
 bool region_tree_ok(const struct space *space)
 {
 	struct region_tree *tree = (struct region_tree *)(uintptr_t)&space->regions;
-	struct region *region;
+	struct region *region, *next = region_first(space);
 	u64 end = space->low, count = 0, bytes = 0;
 
 	RB_FOREACH (region, region_tree, tree) {
+		if (region != next)
+			return false;
+		next = region_next(space, region);
 		const struct region *left = RB_LEFT(region, node), *right = RB_RIGHT(region, node);
 		u64 max = MAX(region->gap, MAX(left ? left->gap_max : 0, right ? right->gap_max : 0));
 

@@ -37,7 +37,7 @@ static u16 check_regions(struct unmap_request *request)
 		if (request->protect && (request->prot & ~region->prot_max) != 0)
 			return CAPOS_STATUS_MISSING_RIGHTS;
 		at = region->end;
-		region = region_next(region);
+		region = region_next(request->space, region);
 	}
 	return CAPOS_STATUS_OK;
 }
@@ -91,9 +91,10 @@ static void mark(struct unmap_request *request)
 {
 	struct region *region = region_at(request->space, request->addr);
 
-	for (; region != NULL && region->start < request->addr + request->bytes; region = region_next(region)) {
+	for (; region != NULL && region->start < request->addr + request->bytes;
+	     region = region_next(request->space, region)) {
 		if (request->protect)
-			region->prot = request->prot;
+			region->prot = (u8)request->prot;
 		else
 			region_unmap(region);
 	}

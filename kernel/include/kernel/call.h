@@ -52,7 +52,9 @@ struct method {
 	u16 bytes_out_max;
 	u8 words_in : 4;
 	u8 words_out : 4;
-	u8 flags; /* METHOD_* */
+	u8 flags;	       /* METHOD_* */
+	u64 plain_word;	       /* the call word of a synchronous call without message; 0: it has one */
+	struct slot_need need; /* type and rights */
 };
 #define METHOD_BLOCKS 1u    /* may return CALL_BLOCKED: through the ring it gets a ring operation */
 #define METHOD_OPERATION 2u /* may return CALL_OPERATION */
@@ -217,6 +219,10 @@ FAST_METHODS(F)
 		.flags = ((METHOD_SPECIAL_##i_ >> (id_)) & 1u ? METHOD_BLOCKS : 0) |                                 \
 			 ((METHOD_SPECIAL_##i_ >> (16 + (id_))) & 1u ? METHOD_OPERATION : 0) |                       \
 			 ((METHOD_SPECIAL_##i_ >> (32 + (id_))) & 1u ? METHOD_FAST : 0),                             \
+		.plain_word = ((bytes_in_) | (bytes_out_)) == 0                                                      \
+				      ? CAPOS_CALL_WORD(CAPOS_IFACE_##i_, id_, CAPOS_OP_CALL, words_in_, 0)          \
+				      : 0,                                                                           \
+		.need = SLOT_NEED(CAPOS_IFACE_##i_, rights_),                                                        \
 	},
 #define METHOD_COUNT_ENTRY_(...) +1u
 /*

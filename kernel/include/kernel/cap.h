@@ -50,6 +50,11 @@ struct slot {
 #define SLOT_NONE (~0u)
 /* Type of the object and rights in one word, so that one comparison checks both. */
 #define SLOT_MEANING(type, rights) ((u32)(type) << 16 | (u32)(rights))
+/* What a slot must hold: type_rights & mask == meaning. */
+struct slot_need {
+	u32 mask, meaning;
+};
+#define SLOT_NEED(type, rights) { SLOT_MEANING(0xffff, (rights)), SLOT_MEANING((type), (rights)) }
 #define SLOTS_PER_PAGE 128u
 /* The index is at most a frame: 512 words less the three of its head. */
 #define CAP_TABLE_SLOTS_MAX (509u * SLOTS_PER_PAGE)

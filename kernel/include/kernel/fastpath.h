@@ -91,12 +91,6 @@ static inline __attribute__((always_inline)) u16 cap_lookup_inline(struct proces
 	return CAPOS_STATUS_OK;
 }
 
-/* What a slot must hold: type_rights & mask == meaning. */
-struct slot_need {
-	u32 mask, meaning;
-};
-#define SLOT_NEED(type, rights) { SLOT_MEANING(0xffff, (rights)), SLOT_MEANING((type), (rights)) }
-
 /*
  * The same for a handle that is likely to fit: a slot of the first page that holds what is needed. The object is not asked whether
  * it lives, rights are not told, and the badge (NULL) need not be. False: it does not fit, or there is more to look at.

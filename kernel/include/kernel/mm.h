@@ -40,13 +40,13 @@ enum pool_id {
 	POOL_ENTITY,
 	POOL_GRANT,
 	POOL_REGION,
-	POOL_RING_OP,
 	POOL_CACHED,
 	POOL_PROCESS = POOL_CACHED,
 	POOL_ENDPOINT,
 	POOL_NOTIFICATION,
 	POOL_PARK_SPACE,
 	POOL_MEMORY_OBJECT,
+	POOL_RING_OP,
 	POOL_SESSION,
 	POOL_OTHER,	/* 256 bytes */
 	POOL_SPAWN,	/* kernel/spawn.h */
@@ -124,6 +124,7 @@ enum region_state {
 /* A mapped range of a space. */
 struct region {
 	RB_ENTRY(region) node;	      /* (l:space->lock) in space->regions, by start */
+	struct list_node order;	      /* (l:space->lock) in space->order */
 	u64 gap, gap_max;	      /* (l:space->lock) free bytes before it; largest gap of its subtree */
 	struct list_node object_link; /* (l:memory->object.lock); without memory: (l:space->lock) space->orphans */
 	struct space *space;	      /* (c) */
@@ -132,12 +133,12 @@ struct region {
 	struct memory_object *memory; /* (c) NULL: pinned kernel page (thread page) or private frames */
 	u64 offset;		      /* (c) bytes into memory */
 	struct grant *grant;	      /* (c) the grant it was mapped through (a reference); dead grant: swept */
-	u32 prot, prot_max;	      /* (l:space->lock) PROT_* */
+	u8 prot, prot_max;	      /* (l:space->lock) PROT_* */
 	bool pinned;		      /* (c) thread page, program image, start-up page: program may not unmap it */
 	bool private_frames;	      /* (l:space->lock) frames belong to the region, freed with it */
 	bool doomed;		      /* (l:space->lock) building: its map request shall give up */
 	bool dirty;		      /* (l:space->lock) an entry was cleared, a table unlinked: needs a flush */
-	enum region_state state;      /* (l:space->lock) */
+	enum region_state state : 8;  /* (l:space->lock) */
 	u64 next;		      /* (l:space->lock) progress of clearing and freeing */
 	u64 ticket;		      /* (l:space->lock) flushing: the shootdown that it waits for */
 	u64 sweep;		      /* (l:memory->object.lock) pass that looked at it */
@@ -153,6 +154,7 @@ struct space {
 	struct paddr root;		/* (c) */
 	u64 low, base, limit;		/* (c) user addresses: lowest mappable, where choosing begins, end */
 	struct region_tree regions;	/* (l:lock) pool POOL_REGION */
+	struct list order;		/* (l:lock) the same, by start: who is beside whom */
 	u64 region_count;		/* (l:lock) */
 	u64 mapped_bytes, table_frames; /* (l:lock) root included */
 	struct list orphans;		/* (l:lock) regions of ended threads, until their flush is acknowledged */

@@ -9,9 +9,7 @@
 #define KERNEL_QUOTA_H
 
 #include <capos/abi.h>
-#include <kernel/debug.h>
 #include <kernel/types.h>
-#include <mach/arch.h>
 #include <mach/atomic.h>
 
 #define QUOTA_KINDS 5 /* enum capos_quota, from 1 */
@@ -20,27 +18,6 @@ struct quota {
 	u64 limit[QUOTA_KINDS];	       /* (c) */
 	ATOMIC(u64) used[QUOTA_KINDS]; /* (a) */
 };
-
-/* False: it does not fit, and nothing changed. */
-MUST_CHECK static inline bool quota_take(struct quota *quota, enum capos_quota kind, u64 amount)
-{
-	u64 limit = quota->limit[kind], used;
-
-	do {
-		used = atomic_load_relaxed(&quota->used[kind]);
-		KASSERT(used <= limit);
-		if (unlikely(amount > limit - used))
-			return false;
-	} while (unlikely(!atomic_cas(&quota->used[kind], used, used + amount)));
-	return true;
-}
-
-static inline void quota_give(struct quota *quota, enum capos_quota kind, u64 amount)
-{
-	u64 before = atomic_fetch_sub(&quota->used[kind], amount);
-
-	KASSERT(amount <= before);
-}
 
 struct process;
 /* Charge `amount` (bytes for memory, else a count). process NULL: the kernel, never refused.

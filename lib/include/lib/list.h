@@ -91,6 +91,12 @@ static inline struct list_node *list_after(const struct list *list, const struct
 	return node->next == &list->head ? NULL : node->next;
 }
 
+/* The entry before `node`, or NULL at the beginning. */
+static inline struct list_node *list_before(const struct list *list, const struct list_node *node)
+{
+	return node->prev == &list->head ? NULL : node->prev;
+}
+
 #define LIST_ENTRY(node, type, member) ((type *)((char *)(node) - offsetof(type, member)))
 
 /* Iterate; the body must not remove other nodes than `node` when using LIST_FOREACH_SAFE. */

@@ -149,8 +149,35 @@ static void pools(void **state)
 		pools_verify();
 		assert_int_equal(fake.charged, 0);
 	}
-	assert_true(free - frames_free_count() <= POOL_COUNT);
+	/* An empty slab each, and those of the places that this CPU keeps. */
+	assert_true(free - frames_free_count() <= POOL_COUNT + POOL_CACHED * MAGAZINE_PLACES);
 	frames_verify();
+}
+
+/* Taken here, given back there: each CPU keeps a few, the rest is for all. */
+static void places_between_cpus(void **state)
+{
+	void *object[100];
+
+	(void)state;
+	for (u32 round = 0; round < 10; round++) {
+		fake_on(round % FAKE_CPUS);
+		for (u32 i = 0; i < 100; i++) {
+			assert_int_equal(pool_alloc(POOL_THREAD, NULL, &object[i]), CAPOS_STATUS_OK);
+			for (u32 k = 0; k < i; k++)
+				assert_ptr_not_equal(object[i], object[k]);
+		}
+		assert_int_equal(pool_live_count(POOL_THREAD), 100);
+		fake_on((round + 1) % FAKE_CPUS);
+		for (u32 i = 0; i < 100; i++) {
+			pool_uncharge(POOL_THREAD, NULL);
+			pool_free(POOL_THREAD, object[i]);
+		}
+		pools_verify();
+		assert_int_equal(pool_live_count(POOL_THREAD), 0);
+		for (u32 i = 0; i < FAKE_CPUS; i++)
+			assert_true(kernel_state.mm.magazines[i].pool[POOL_THREAD].count <= MAGAZINE_PLACES);
+	}
 }
 
 static void pool_limits(void **state)
@@ -180,6 +207,7 @@ int main(void)
 		cmocka_unit_test_setup(freed_twice, fake_setup),
 		cmocka_unit_test_setup(injected, fake_setup),
 		cmocka_unit_test_setup(pools, fake_setup),
+		cmocka_unit_test_setup(places_between_cpus, fake_setup),
 		cmocka_unit_test_setup(pool_limits, fake_setup),
 	};
 
