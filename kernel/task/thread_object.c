@@ -26,13 +26,14 @@ static bool thread_kill_step(struct object *object)
 {
 	struct thread *thread = container_of(object, struct thread, object);
 	struct cpu *cpu = mach_this_cpu();
-	bool ended;
+	bool ended, awaited;
 
 	spin_lock(&object->lock);
 	ended = thread->ended;
 	thread->exited_before_end = thread->exited;
+	awaited = !list_is_empty(&thread->joiners.waiters);
 	spin_unlock(&object->lock);
-	if (!waitlist_wake(cpu, &thread->joiners, object, STATUS(REVOKED), NULL, 0))
+	if (awaited && !waitlist_wake(cpu, &thread->joiners, object, STATUS(REVOKED), NULL, 0))
 		return false;
 	/* Does not wait for the exit: the thread itself may be the one that destroys its object. */
 	if (!ended)
@@ -100,6 +101,9 @@ bool thread_tell_many_joiners(struct cpu *cpu, struct thread *thread)
 {
 	bool many;
 
+	/* Those who come after this look are told with the others: thread_object_exited. */
+	if (likely(shared_load_relaxed(&thread->joiners.count) <= WAITLIST_BATCH))
+		return false;
 	spin_lock(&thread->object.lock);
 	many = thread->joiners.count > WAITLIST_BATCH;
 	if (many)
@@ -383,6 +387,7 @@ u64 method_thread_spawner_create(struct call *call)
 		.arg2 = call->word[5] != 0 ? call->word[1] : 0,
 		.cpu = (u32)call->word[3],
 		.flags = (u32)call->word[4],
+		.page_addr = 0,
 		.stack_bytes = call->word[5],
 	};
 	struct map_request *map = &call->thread->operation.mm.map; /* no operation of the caller is in progress */

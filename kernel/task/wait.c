@@ -15,7 +15,8 @@
 
 void waiter_init(struct waiter *waiter, enum waiter_kind kind, struct thread *thread)
 {
-	*waiter = (struct waiter){ .kind = (u8)kind, .thread = thread };
+	waiter->kind = (u8)kind;
+	waiter->thread = thread;
 	waiter->timer.deadline_ns = INSTANT_NEVER.ns;
 }
 

@@ -54,6 +54,7 @@ struct waiter {
 		served_link; /* (l:server's ring_lock) call in service that its server took beside another one */
 };
 
+/* Of zeroed memory. */
 void waiter_init(struct waiter *waiter, enum waiter_kind kind, struct thread *thread);
 
 /* Begin a wait. For a WAITER_THREAD whose thread is current on this CPU, call waiter_prepare first (charges, stores FPU,
