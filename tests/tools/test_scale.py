@@ -45,6 +45,7 @@ def slow_sum(blocks, rounds):
 def report(**changes):
     fields = {"class": "fork-join", "process": "one", "parent": "blocking-join", "blocks": 3, "bytes": 192, "work_rounds": 4,
               "workers": 2, "slots": "compact", "setup_ticks": 5, "work_ticks": 80, "total_ticks": 100, "total_ns": 50,
+              "begin_skew_ticks": 7, "end_skew_ticks": 8,
               "sum": f"{slow_sum(3, 4):016x}", **changes}
     return " ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
 
@@ -69,14 +70,14 @@ def test_the_sources_have_the_same_numbers():
 
 
 def test_a_report_is_read():
-    assert scale.parse(CASE, report()) == scale.Sample(5, 80, 100, 50)
+    assert scale.parse(CASE, report()) == scale.Sample(5, 80, 100, 50, 7, 8)
     assert scale.parse(CASE, report()).ns(80) == 40
 
 
 @pytest.mark.parametrize("change", [
     {"sum": "0000000000000001"}, {"sum": None}, {"workers": 1}, {"slots": "padded"}, {"blocks": 4}, {"bytes": 191}, {"work_rounds": 63},
     {"class": "other"}, {"parent": "spinning"}, {"process": "two"}, {"work_ticks": 101}, {"work_ticks": 0}, {"total_ns": 0},
-    {"total_ticks": None}, {"setup_ticks": "x"}])
+    {"end_skew_ticks": 81}, {"begin_skew_ticks": None}, {"total_ticks": None}, {"setup_ticks": "x"}])
 def test_a_wrong_report_is_refused(change):
     with pytest.raises(scale.Invalid):
         scale.parse(CASE, report(**change))
@@ -111,7 +112,8 @@ def test_bootstrap_holds_the_median_and_repeats():
 
 def test_side_by_side_says_where_ours_is():
     assert side_by_side.boots_of(17, 5) == [5, 4, 4, 4]
-    assert [side_by_side.verdict(r, (0.97, 1.02)) for r in (0.9, 1.0, 1.02, 1.03)] == ["below", "inside", "inside", "above"]
+    assert [side_by_side.verdict(r, (0.97, 1.02)) for r in (0.9, 1.0, 1.02, 1.03, 1.04)] == [
+        "below", "inside", "inside", "inside B/A", "above"]
 
     def boot(ours):
         return [{"linux-a": scale.Sample(1, 100 + i, 100, 100), "capos": scale.Sample(1, ours, 100, 100),

@@ -69,6 +69,8 @@ class Sample:
     work: int
     total: int
     total_ns: int
+    begin_skew: int = 0
+    end_skew: int = 0
 
     def ns(self, ticks):
         return ticks * self.total_ns // self.total
@@ -88,10 +90,12 @@ def parse(case, line):
         if said.get(field) != value:
             raise Invalid(f"{case}: {field}={said.get(field)}, not {value}")
     try:
-        sample = Sample(*(int(said[f]) for f in ("setup_ticks", "work_ticks", "total_ticks", "total_ns")))
+        sample = Sample(*(int(said[f]) for f in (
+            "setup_ticks", "work_ticks", "total_ticks", "total_ns", "begin_skew_ticks", "end_skew_ticks")))
     except (KeyError, ValueError) as error:
         raise Invalid(f"{case}: no field {error}") from error
-    if not 0 < sample.work <= sample.total or sample.setup <= 0 or sample.total_ns <= 0:
+    if not 0 < sample.work <= sample.total or sample.setup <= 0 or sample.total_ns <= 0 or (
+            max(sample.begin_skew, sample.end_skew) > sample.work):
         raise Invalid(f"{case}: spans do not fit: {sample}")
     return sample
 
@@ -353,8 +357,8 @@ def run_rows(system, samples):
         for turn, s in enumerate(found, 1):
             yield {**BENCHMARK_CLASS, "system": system, "workers": case.workers, "cpus": case.cpus(), "slots": case.slots,
                    "blocks": case.blocks, "bytes": case.blocks * BLOCK_BYTES, "work_rounds": case.rounds, "run": turn,
-                   "setup_ticks": s.setup, "work_ticks": s.work, "total_ticks": s.total, "work_ns": s.ns(s.work),
-                   "total_ns": s.total_ns, "verified": "true"}
+                   "setup_ticks": s.setup, "work_ticks": s.work, "total_ticks": s.total, "begin_skew_ticks": s.begin_skew,
+                   "end_skew_ticks": s.end_skew, "work_ns": s.ns(s.work), "total_ns": s.total_ns, "verified": "true"}
 
 
 def result_rows(system, samples, host_cpus):

@@ -91,10 +91,29 @@ static bool fork_join(uint32_t count)
 	return good && started == count;
 }
 
+static void take_spans(uint32_t count, struct scale_result *result)
+{
+	uint64_t first_begin = workers[0].begin, last_begin = first_begin;
+	uint64_t first_end = workers[0].ended, last_end = first_end;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct worker *worker = &workers[i];
+
+		first_begin = worker->begin < first_begin ? worker->begin : first_begin;
+		last_begin = worker->begin > last_begin ? worker->begin : last_begin;
+		first_end = worker->ended < first_end ? worker->ended : first_end;
+		last_end = worker->ended > last_end ? worker->ended : last_end;
+		result->sum += *worker->slot;
+	}
+	result->work = last_end - first_begin;
+	result->begin_skew = last_begin - first_begin;
+	result->end_skew = last_end - first_end;
+}
+
 bool scale_run(const struct scale_case *wanted, struct scale_result *result)
 {
 	size_t bytes = wanted->blocks * SCALE_BLOCK_BYTES;
-	uint64_t begin = host_ticks(), first, last, begin_ns;
+	uint64_t begin = host_ticks(), begin_ns;
 	uint64_t *words;
 	bool good;
 
@@ -118,14 +137,7 @@ bool scale_run(const struct scale_case *wanted, struct scale_result *result)
 	result->total = host_ticks() - begin;
 	result->total_ns = host_ns() - begin_ns;
 
-	first = workers[0].begin;
-	last = workers[0].ended;
-	for (uint32_t i = 0; i < wanted->workers; i++) {
-		first = workers[i].begin < first ? workers[i].begin : first;
-		last = workers[i].ended > last ? workers[i].ended : last;
-		result->sum += *workers[i].slot;
-	}
-	result->work = last - first;
+	take_spans(wanted->workers, result);
 	MARK(4);
 	host_unmap(words, bytes);
 	MARK(5);
@@ -169,11 +181,12 @@ static bool serve_case(const char *line)
 		return false;
 	host_print(
 		"thread-scale: class=fork-join process=one parent=blocking-join blocks=%lu bytes=%lu work_rounds=%lu "
-		"workers=%u slots=%s setup_ticks=%lu work_ticks=%lu total_ticks=%lu total_ns=%lu sum=%016lx\n",
+		"workers=%u slots=%s setup_ticks=%lu work_ticks=%lu total_ticks=%lu begin_skew_ticks=%lu "
+		"end_skew_ticks=%lu total_ns=%lu sum=%016lx\n",
 		(unsigned long)wanted.blocks, (unsigned long)(wanted.blocks * SCALE_BLOCK_BYTES),
 		(unsigned long)wanted.rounds, wanted.workers, wanted.padded ? "padded" : "compact",
-		(unsigned long)r.setup, (unsigned long)r.work, (unsigned long)r.total, (unsigned long)r.total_ns,
-		(unsigned long)r.sum);
+		(unsigned long)r.setup, (unsigned long)r.work, (unsigned long)r.total, (unsigned long)r.begin_skew,
+		(unsigned long)r.end_skew, (unsigned long)r.total_ns, (unsigned long)r.sum);
 	return true;
 }
 

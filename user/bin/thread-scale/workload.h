@@ -37,6 +37,7 @@ struct scale_case {
 /* Spans in host_ticks(); total_ns is the same span as total, in nanoseconds of the system's clock. */
 struct scale_result {
 	uint64_t setup, work, total, total_ns;
+	uint64_t begin_skew, end_skew; /* from the first worker's begin (end) to the last one's */
 	uint64_t sum;
 };
 
