@@ -83,6 +83,21 @@ def test_a_wrong_report_is_refused(change):
         scale.parse(CASE, report(**change))
 
 
+def test_a_boot_that_fails_is_repeated_as_often_as_it_may(tmp_path):
+    """The stand-in gets ready at its third start only."""
+    count = tmp_path / "count"
+    command = ["sh", "-c", f"echo x >>{count}; [ $(wc -l <{count}) -lt 3 ] && exit 1; echo thread-scale: ready; cat"]
+    for boots, good in ((3, True), (2, False)):
+        count.unlink(missing_ok=True)
+        live = scale.Live("stand-in", command, str(tmp_path / "log"), timeout=10, boots=boots)
+        if good:
+            live.booted()
+        else:
+            with pytest.raises(scale.Invalid):
+                live.booted()
+        live.close()
+
+
 def samples(one, two, four=100):
     return {scale.Case(w): [scale.Sample(9, t, t, t)] * 3 for w, t in ((1, one), (2, two), (4, four))}
 

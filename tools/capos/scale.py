@@ -103,11 +103,15 @@ def parse(case, line):
 # --- systems that run it ----------------------------------------------------------------------------------------------
 
 class Live:
-    """A guest (or a program) that waits for cases on its console."""
-    def __init__(self, name, command, log, timeout=60.0):
-        self.name, self.timeout, self.seen = name, timeout, b""
+    """A guest (or a program) that waits for cases on its console. boots: how often it may fail to get there."""
+    def __init__(self, name, command, log, timeout=60.0, boots=1):
+        self.name, self.timeout, self.command, self.boots = name, timeout, command, boots
         self.log = open(log, "wb")
-        self.child = subprocess.Popen(qemu.bound(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.launch()
+
+    def launch(self):
+        self.seen = b""
+        self.child = subprocess.Popen(qemu.bound(self.command), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, cwd=path())
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.child.stdout, selectors.EVENT_READ)
@@ -128,6 +132,18 @@ class Live:
     def ready(self):
         self.until(rb"thread-scale: ready\r?\n")
         return self
+
+    def booted(self):
+        while True:
+            try:
+                return self.ready()
+            except Invalid as error:
+                self.boots -= 1
+                if self.boots == 0:
+                    raise
+                print(f"{self.name} is booted again: {error}"[:200])
+                self.leave()
+                self.launch()
 
     def pin(self, host_cpus):
         """Each vCPU's thread to one host CPU, in turn: else the host may run two of them on one CPU for as long as a case lasts."""
@@ -160,12 +176,15 @@ class Live:
         self.close()
         return (self.seen + rest).decode("utf-8", "replace")
 
-    def close(self):
+    def leave(self):
         self.selector.close()
         qemu.stop(self.child)
         for stream in (self.child.stdin, self.child.stdout):
             if not stream.closed:
                 stream.close()
+
+    def close(self):
+        self.leave()
         self.log.close()
 
 
@@ -219,7 +238,8 @@ class LinuxGuest:
         return [*bench.linux_command(self.kernel, [("init", self.program)], machine), *machine.extra]
 
     def start(self, cpus, log):
-        return Live(self.name, pinned(self.command(cpus) + NAMED_THREADS, self.host_cpus), log)
+        # Linux patches its own code while it boots; QEMU's threads sometimes run what is half patched, and it panics.
+        return Live(self.name, pinned(self.command(cpus) + NAMED_THREADS, self.host_cpus), log, boots=3)
 
 
 def linux_program():
@@ -334,7 +354,7 @@ def measure(system, cases, runs, out, prepare=None, finish=None):
         for cpus in sorted({case.cpus() for case in cases}):
             live = system.start(cpus, os.path.join(out, f"{system.name}-cpus{cpus}-run{turn}.log"))
             try:
-                live.ready()
+                live.booted()
                 if system.host_cpus:
                     live.pin(cpu_list(system.host_cpus))
                 live.run(max((c for c in cases if c.cpus() == cpus), key=lambda c: c.workers))
