@@ -11,6 +11,7 @@
 static inline void detach_queued(struct cpu *cpu, struct entity *entity) REQUIRES(cpu->runq.lock)
 {
 	entity->enqueued_ns = cpu->account_ns;
+	runq_no_current(&cpu->runq);
 	cpu->current = NULL;
 	cpu->current_entity = NULL;
 	owner_change(entity, OWNER_CURRENT, OWNER_QUEUE);
@@ -21,7 +22,7 @@ static inline void requeue_current(struct cpu *cpu) REQUIRES(cpu->runq.lock)
 	struct entity *entity = cpu->current_entity;
 
 	detach_queued(cpu, entity);
-	policy_enqueue(&cpu->runq, entity, false, false);
+	runq_requeue(&cpu->runq, entity);
 }
 
 /* keep_slice: a hand-off goes on within the slice of the one that blocked. */
@@ -33,18 +34,19 @@ static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, s
 	u32 owner;
 
 	atomic_store_relaxed(&entity->cpu, cpu);
-	/* Full barrier: orders this before the looks at `attention` in sched_exit and at the pinning below; pairs with
-	 * thread_kill and sched_set_pinned. */
+	/* Full barrier: orders this before the looks at `attention` in sched_exit, and at pinning and parameters below; pairs with
+	 * thread_kill, sched_set_pinned and sched_set_params. */
 	owner = atomic_xchg(&entity->owner, (u32)OWNER_CURRENT);
 	KASSERT(owner == OWNER_HANDOFF);
 	cpu->current_entity = entity;
 	cpu->current = thread;
+	runq_set_current(&cpu->runq, entity);
 	if (now_ns > entity->enqueued_ns)
 		account->runnable_ns += now_ns - entity->enqueued_ns;
 	atomic_order(); /* AC5 */
 	account->switches++;
 	cpu->switches++;
-	cpu->resched = !place_allows(cpu, entity);
+	cpu->resched = !place_allows(cpu, entity) || params_differ(entity);
 	if (cpu->tick_ns == INSTANT_NEVER.ns)
 		cpu->tick_ns = now_ns + TICK_NS;
 	if (likely(thread != NULL)) {
@@ -53,13 +55,13 @@ static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, s
 		TRACE(cpu, SWITCH, thread->object.id, thread->object.id, 0);
 	}
 	if (!keep_slice || cpu->account_ns >= cpu->slice_end_ns)
-		cpu->slice_end_ns = cpu->account_ns + policy_slice_ns(&cpu->runq, entity);
+		cpu->slice_end_ns = cpu->account_ns + request_left_ns(entity);
 }
 
-/* The best of our own queue. */
+/* The best of our own queue; there is no current one. */
 static inline struct entity *take_best(struct cpu *cpu) REQUIRES(cpu->runq.lock)
 {
-	struct entity *entity = policy_pick(&cpu->runq);
+	struct entity *entity = runq_pick(&cpu->runq);
 
 	if (entity != NULL)
 		owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
@@ -88,7 +90,7 @@ static inline __attribute__((always_inline)) void yield_current(struct cpu *cpu)
 	if (likely(atomic_load_relaxed(&cpu->runq.count) > 0)) {
 		cpu->current->account.yields++;
 		detach_queued(cpu, entity);
-		next = policy_yield(&cpu->runq, entity);
+		next = runq_yield(&cpu->runq, entity);
 		owner_change(next, OWNER_QUEUE, OWNER_HANDOFF);
 	}
 	spin_unlock_on(cpu, &cpu->runq.lock);

@@ -21,7 +21,7 @@ void sched_init_cpu(struct cpu *cpu)
 {
 	spinlock_init(&cpu->runq.lock, RANK_RUNQ, cpu->id);
 	spinlock_init(&cpu->timers.lock, RANK_TIMER, cpu->id);
-	policy_init(&cpu->runq);
+	runq_init(&cpu->runq, SCHED_EEVDF);
 	RB_INIT(&cpu->timers.tree);
 	atomic_store_relaxed(&cpu->timers.first_ns, INSTANT_NEVER.ns);
 	cpu->armed_ns = INSTANT_NEVER.ns;
@@ -47,10 +47,12 @@ bool sched_handoff(struct cpu *cpu, struct thread *thread)
 
 	if (entity == NULL || cpu->current != NULL || cpu->handoff != NULL || !place_allows(cpu, entity))
 		return false;
+	lag_forget(entity, cpu->account_ns);
+	if (!runq_join_next(&cpu->runq, entity, atomic_load_relaxed(&entity->cpu) != cpu))
+		return false;
 	account_unblocked(thread);
 	entity->thread = thread;
 	entity->enqueued_ns = cpu->account_ns;
-	policy_place(&cpu->runq, entity, atomic_load_relaxed(&entity->cpu) != cpu);
 	atomic_store_relaxed(&entity->cpu, cpu);
 	owner_change(entity, OWNER_NONE, OWNER_HANDOFF);
 	cpu->handoff = thread;
@@ -69,13 +71,18 @@ bool sched_switch_to(struct cpu *cpu, struct thread *to)
 	if (entity == NULL || cpu->handoff != NULL || cpu->resched || cpu->account_ns >= cpu->slice_end_ns ||
 	    !place_allows(cpu, entity))
 		return false;
+	lag_forget(entity, cpu->account_ns);
+	runq_leave(&cpu->runq, cpu->current_entity, cpu->account_ns);
+	if (!runq_join_next(&cpu->runq, entity, atomic_load_relaxed(&entity->cpu) != cpu)) {
+		runq_set_current(&cpu->runq, cpu->current_entity);
+		return false;
+	}
 	account_blocked(from);
 	account_unblocked(to);
 	mach_thread_leave(from);
 	owner_change(cpu->current_entity, OWNER_CURRENT, OWNER_NONE);
 	entity->thread = to;
 	entity->enqueued_ns = cpu->account_ns;
-	policy_place(&cpu->runq, entity, atomic_load_relaxed(&entity->cpu) != cpu);
 	owner_change(entity, OWNER_NONE, OWNER_HANDOFF);
 	set_current(cpu, entity, true);
 	return true;
@@ -95,12 +102,12 @@ static struct entity *steal(struct cpu *cpu)
 		if (!spin_trylock(&victim->runq.lock))
 			continue;
 		wake_drain_locked(victim);
-		entity = policy_steal(&victim->runq, cpu->id);
+		entity = runq_steal(&victim->runq, cpu->id);
 		if (entity != NULL)
 			owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
 		spin_unlock(&victim->runq.lock);
 		if (entity != NULL) {
-			policy_place(&cpu->runq, entity, true);
+			runq_take_over(&cpu->runq, entity, true);
 			account_of(entity)->migrations[CAPOS_MIGRATION_STEAL]++;
 			cpu->steals++;
 			if (entity->kind == ENTITY_THREAD)
@@ -118,7 +125,11 @@ bool send_away(struct cpu *cpu, struct entity *entity)
 	if (pinned == NULL || pinned == cpu)
 		return false;
 	account_of(entity)->migrations[CAPOS_MIGRATION_AFFINITY]++;
-	wake_push(cpu, pinned, entity, OWNER_HANDOFF, false);
+	spin_lock(&cpu->runq.lock);
+	runq_leave_locked(&cpu->runq, entity);
+	spin_unlock(&cpu->runq.lock);
+	entity->goes_on = true;
+	wake_push(cpu, pinned, entity, OWNER_HANDOFF);
 	return true;
 }
 
@@ -180,13 +191,16 @@ static bool preempt(struct cpu *cpu, struct entity **next)
 	bool slice_over = cpu->account_ns >= cpu->slice_end_ns;
 	bool gives_way;
 
-	*next = NULL;
 	spin_lock(&cpu->runq.lock);
 	wake_drain_locked(cpu);
-	policy_advance(&cpu->runq, entity);
-	gives_way = policy_preempts(&cpu->runq, entity, slice_over);
-	if (gives_way)
-		*next = take_best(cpu);
+	if (unlikely(params_differ(entity)))
+		runq_adopt_current(&cpu->runq, entity);
+	*next = runq_preempting(&cpu->runq, entity, slice_over);
+	gives_way = *next != NULL;
+	if (gives_way) {
+		runq_take(&cpu->runq, *next);
+		owner_change(*next, OWNER_QUEUE, OWNER_HANDOFF);
+	}
 	if (gives_way || !place_allows(cpu, entity)) {
 		if (gives_way)
 			account_of(entity)->preemptions++;
@@ -197,7 +211,7 @@ static bool preempt(struct cpu *cpu, struct entity **next)
 			mach_thread_leave(cpu->current);
 		requeue_current(cpu);
 	} else if (slice_over) {
-		cpu->slice_end_ns = cpu->account_ns + policy_slice_ns(&cpu->runq, entity);
+		cpu->slice_end_ns = cpu->account_ns + request_left_ns(entity);
 	}
 	spin_unlock(&cpu->runq.lock);
 	return gives_way;
@@ -211,7 +225,7 @@ static struct entity *take_handoff(struct cpu *cpu)
 	cpu->handoff = NULL;
 	if (likely(cpu->account_ns < cpu->slice_end_ns || atomic_load_relaxed(&cpu->runq.count) == 0))
 		return entity;
-	wake_push(cpu, cpu, entity, OWNER_HANDOFF, true);
+	wake_push(cpu, cpu, entity, OWNER_HANDOFF);
 	return NULL;
 }
 
@@ -281,8 +295,12 @@ static void window(struct cpu *cpu)
 	reclaim_kernel_exit(cpu);
 	bits = mach_irq_window(cpu);
 	reclaim_kernel_enter(cpu);
-	if (bits != 0 || cpu->resched)
-		(void)sched_irq(cpu, bits, mach_clock());
+	if (bits != 0 || cpu->resched) {
+		struct instant now = mach_clock();
+
+		sched_charge(cpu, now);
+		(void)sched_irq(cpu, bits, now);
+	}
 }
 
 /* The current thread has something to do before it may return to user mode. */
@@ -306,12 +324,14 @@ static void run_activity(struct cpu *cpu)
 		break;
 	case ACTIVITY_SLEEP:
 		sched_charge(cpu, mach_clock());
+		runq_leave(&cpu->runq, entity, cpu->account_ns);
 		owner_change(entity, OWNER_CURRENT, OWNER_NONE);
 		cpu->current_entity = NULL;
 		activity_sleep(cpu, activity);
 		break;
 	case ACTIVITY_DONE:
 		sched_charge(cpu, mach_clock()); /* its memory stays until the next window */
+		runq_no_current(&cpu->runq);
 		cpu->current_entity = NULL;
 		break;
 	}
@@ -403,12 +423,21 @@ void sched_set_pinned(struct cpu *cpu, struct thread *thread, u32 pinned_cpu)
 		sched_request(cpu, where, REQUEST_RESCHEDULE);
 }
 
+void sched_set_policy(enum sched_policy policy)
+{
+	for (u32 i = 0; i < cpu_count(); i++)
+		runq_init(&cpu_get(i)->runq, policy);
+}
+
 void sched_verify(struct cpu *cpu)
 {
 	spin_lock(&cpu->runq.lock);
-	policy_verify(&cpu->runq);
+	runq_verify(&cpu->runq);
 	spin_unlock(&cpu->runq.lock);
+	KVERIFY(atomic_load_relaxed(&cpu->runq.current_weight) ==
+		(cpu->current_entity != NULL ? cpu->current_entity->weight : 0));
 	if (cpu->current_entity != NULL) {
+		KVERIFY(atomic_load_relaxed(&cpu->runq.vruntime) == cpu->current_entity->vruntime);
 		KVERIFY(atomic_load_relaxed(&cpu->current_entity->owner) == OWNER_CURRENT);
 		KVERIFY(atomic_load_relaxed(&cpu->current_entity->cpu) == cpu);
 	}

@@ -26,7 +26,7 @@ struct thread *kernel_fault(struct cpu *cpu, const struct fault *fault)
 }
 
 /*
- * Reclamation, the queue's virtual time, and the other half of stealing: a CPU steals when it goes idle, and may then have come
+ * Reclamation, and the other half of stealing: a CPU steals when it goes idle, and may then have come
  * a moment before the entity did, or have found the lock taken. While entities wait here, an idle CPU is told to look again.
  */
 static void tick(struct cpu *cpu, struct instant now)
@@ -40,10 +40,8 @@ static void tick(struct cpu *cpu, struct instant now)
 		space_poll(cpu->loaded_space);
 	spin_lock(&cpu->runq.lock);
 	wake_drain_locked(cpu);
-	if (cpu->current_entity != NULL)
-		policy_advance(&cpu->runq, cpu->current_entity);
-	may_move = atomic_load_relaxed(&cpu->runq.count) > 0 && cpu->current_entity != NULL &&
-		   policy_may_move(&cpu->runq);
+	may_move =
+		atomic_load_relaxed(&cpu->runq.count) > 0 && cpu->current_entity != NULL && runq_may_move(&cpu->runq);
 	spin_unlock(&cpu->runq.lock);
 	if (may_move) {
 		struct cpu *idle = place_take_idle(cpu);
@@ -58,6 +56,7 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 	bool worked = (bits & ~IRQ_TIMER) != 0;
 
 	no_alloc_begin(cpu);
+	cpu->in_interrupt = true;
 	TRACE(cpu, IRQ, cpu->current ? cpu->current->object.id : 0, bits, 0);
 	if (bits & IRQ_TIMER) {
 		cpu->armed_ns = INSTANT_NEVER.ns;
@@ -88,13 +87,14 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 		worked = true;
 		spin_lock(&cpu->runq.lock);
 		wake_drain_locked(cpu);
-		if (cpu->current_entity != NULL && policy_preempts(&cpu->runq, cpu->current_entity, false))
+		if (cpu->current_entity != NULL && runq_preempts(&cpu->runq, cpu->current_entity))
 			cpu->resched = true;
 		spin_unlock(&cpu->runq.lock);
 	}
 	/* Else a slice that is over would be armed for, and expire once more: sched_exit chooses, and arms. */
 	if (!cpu->resched)
 		dispatch_arm(cpu);
+	cpu->in_interrupt = false;
 	no_alloc_end(cpu);
 	return worked;
 }
@@ -116,9 +116,6 @@ static inline void quiet_tick(struct cpu *cpu, struct instant now)
 	TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
 	cpu->ticks++;
 	cpu->tick_ns = now.ns + TICK_NS;
-	spin_lock(&cpu->runq.lock);
-	policy_advance(&cpu->runq, cpu->current_entity);
-	spin_unlock(&cpu->runq.lock);
 	first_ns = atomic_load_relaxed(&cpu->timers.first_ns); /* once: others cancel timers meanwhile */
 	cpu->armed_ns = MIN(cpu->tick_ns, first_ns);
 	mach_timer_arm((struct instant){ cpu->armed_ns });

@@ -110,19 +110,23 @@ void sched_drop_entity(struct thread *thread)
 		reclaim_defer(&entity->reclaim, entity_free);
 }
 
-/* What sched_set_pinned stored at the old entity is copied: before, or, if it came between, after `own` is seen to be new. */
+/* What sched_set_pinned and sched_set_params stored at the old entity is copied: before, or, if it came between, after `own` is seen
+ * to be new. */
 static void take_spare(struct thread *thread)
 {
 	struct entity *old = thread->own, *spare = thread->spare;
 	u32 pinned = shared_load_relaxed(&old->pinned_cpu);
+	u64 wanted = atomic_load_relaxed(&old->wanted);
 
-	spare->weight = old->weight;
+	atomic_store_relaxed(&spare->wanted, wanted);
 	shared_store_relaxed(&spare->pinned_cpu, pinned);
 	shared_store_relaxed(&thread->own, spare);
 	thread->spare = NULL;
 	atomic_fence();
 	if (shared_load_relaxed(&old->pinned_cpu) != pinned)
 		shared_store_relaxed(&spare->pinned_cpu, shared_load_relaxed(&old->pinned_cpu));
+	if (atomic_load_relaxed(&old->wanted) != wanted)
+		atomic_store_relaxed(&spare->wanted, atomic_load_relaxed(&old->wanted));
 }
 
 /* The thread's call ended while its own entity may be lent: it goes on with its spare. */

@@ -10,11 +10,13 @@
 #include <kernel/thread.h>
 #include <kernel/trace.h>
 
+#include "runq.h"
+
 #define TICK_NS 10000000ull
 
 /* wake.c */
 /* Put a runnable entity (owner `from`) into the queue of `target`: directly when it is this CPU, else by its inbox. */
-void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum dispatch_owner from, bool woken);
+void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum dispatch_owner from);
 static inline bool wake_inbox_is_empty(struct cpu *cpu)
 {
 	return atomic_load_acquire(&cpu->inbox) == NULL; /* pairs with the compare-and-swap in inbox_push */

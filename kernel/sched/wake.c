@@ -18,7 +18,8 @@
 
 void entity_init(struct entity *entity, enum entity_kind kind, u32 pinned_cpu)
 {
-	*entity = (struct entity){ .kind = (u8)kind, .weight = WEIGHT_DEFAULT, .pinned_cpu = pinned_cpu };
+	*entity = (struct entity){ .kind = (u8)kind, .pinned_cpu = pinned_cpu };
+	params_init(entity);
 }
 
 static void inbox_push(struct cpu *target, struct entity *entity)
@@ -45,9 +46,6 @@ void wake_take_inbox_locked(struct cpu *owner)
 	struct entity *entity = atomic_xchg(&owner->inbox, NULL); /* acquire: pairs with inbox_push */
 	struct entity *ordered = NULL;
 
-	/* Only the owner knows its current. */
-	if (owner == mach_this_cpu() && owner->current_entity != NULL)
-		policy_advance(&owner->runq, owner->current_entity);
 	while (entity != NULL) {
 		struct entity *next = entity->inbox_next;
 
@@ -59,13 +57,13 @@ void wake_take_inbox_locked(struct cpu *owner)
 		struct entity *next = ordered->inbox_next;
 
 		owner_change(ordered, OWNER_INBOX, OWNER_QUEUE);
-		policy_enqueue(&owner->runq, ordered, true, ordered->moved);
+		runq_join(&owner->runq, ordered, ordered->moved);
 		ordered = next;
 	}
 }
 
 static inline __attribute__((always_inline)) void push_here(struct cpu *cpu, struct entity *entity,
-							    enum dispatch_owner from, bool woken)
+							    enum dispatch_owner from)
 {
 	bool moved = atomic_load_relaxed(&entity->cpu) != cpu;
 	struct entity *current = cpu->current_entity;
@@ -74,17 +72,9 @@ static inline __attribute__((always_inline)) void push_here(struct cpu *cpu, str
 		atomic_store_relaxed(&entity->cpu, cpu);
 	spin_lock_on(cpu, &cpu->runq.lock);
 	owner_change(entity, from, OWNER_QUEUE);
-	if (likely(current != NULL && woken)) {
-		if (policy_wake(&cpu->runq, entity, moved, current))
-			cpu->resched = true;
-	} else if (current != NULL) {
-		policy_advance(&cpu->runq, current);
-		policy_enqueue(&cpu->runq, entity, woken, moved);
-		if (policy_preempts(&cpu->runq, current, false))
-			cpu->resched = true;
-	} else {
-		policy_enqueue(&cpu->runq, entity, woken, moved);
-	}
+	runq_join(&cpu->runq, entity, moved);
+	if (likely(current != NULL) && runq_woken_preempts(&cpu->runq, entity, current))
+		cpu->resched = true;
 	spin_unlock_on(cpu, &cpu->runq.lock);
 	dispatch_arm(cpu);
 }
@@ -98,10 +88,10 @@ static inline void push_there(struct cpu *cpu, struct cpu *target, struct entity
 	send_ipi(cpu, target, REQUEST_RESCHEDULE);
 }
 
-void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum dispatch_owner from, bool woken)
+void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum dispatch_owner from)
 {
 	if (target == cpu)
-		push_here(cpu, entity, from, woken);
+		push_here(cpu, entity, from);
 	else
 		push_there(cpu, target, entity, from);
 }
@@ -111,8 +101,11 @@ void sched_wake(struct cpu *cpu, struct entity *entity)
 	struct cpu *previous = atomic_load_relaxed(&entity->cpu);
 	struct cpu *target = shared_load_relaxed(&entity->pinned_cpu) == cpu->id ? cpu : place_woken(cpu, entity);
 
+	struct instant now = mach_clock();
+
 	no_alloc_begin(cpu);
-	entity->enqueued_ns = mach_clock().ns;
+	lag_forget(entity, now.ns);
+	entity->enqueued_ns = now.ns;
 	if (likely(entity->thread != NULL)) {
 		TRACE(cpu, WAKE, entity->thread->object.id, target->id, cpu->current ? cpu->current->object.id : 0);
 		if (previous != NULL && previous != target) {
@@ -120,10 +113,14 @@ void sched_wake(struct cpu *cpu, struct entity *entity)
 			TRACE(cpu, MIGRATE, entity->thread->object.id, previous->id, target->id);
 		}
 	}
-	if (likely(target == cpu))
-		push_here(cpu, entity, OWNER_NONE, true);
-	else
+	if (likely(target == cpu)) {
+		/* Virtual time as of now; at an interrupt current is charged already, and its time is not current's. */
+		if (cpu->current_entity != NULL && !cpu->in_interrupt)
+			account_current(cpu, cpu->current_entity, now);
+		push_here(cpu, entity, OWNER_NONE);
+	} else {
 		push_there(cpu, target, entity, OWNER_NONE);
+	}
 	no_alloc_end(cpu);
 }
 

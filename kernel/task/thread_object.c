@@ -228,7 +228,7 @@ void thread_fill_info(struct thread *thread, struct capos_thread_info *out)
 	for (u32 kind = 0; kind < CAPOS_MIGRATION_KINDS; kind++)
 		out->migrations += thread->account.migrations[kind];
 	out->runnable_ns = thread->account.runnable_ns;
-	out->weight = thread->own->weight;
+	out->weight = sched_get_params(thread).weight;
 	out->flags = thread->passive ? CAPOS_THREAD_PASSIVE : 0;
 }
 

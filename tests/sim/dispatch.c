@@ -44,7 +44,7 @@ static u32 in_tree(const struct entity *root, const struct entity *entity)
 {
 	if (root == NULL)
 		return 0;
-	return (root == entity) + in_tree(RB_LEFT(root, node), entity) + in_tree(RB_RIGHT(root, node), entity);
+	return (root == entity) + in_tree(root->node.child[0], entity) + in_tree(root->node.child[1], entity);
 }
 
 static u32 in_inbox(const struct cpu *cpu, const struct entity *entity)
@@ -76,12 +76,12 @@ static u32 check_tree(const struct cpu *cpu, const struct entity *root)
 	if (root == NULL)
 		return 0;
 	check_entity(cpu, root, OWNER_QUEUE);
-	return 1 + check_tree(cpu, RB_LEFT(root, node)) + check_tree(cpu, RB_RIGHT(root, node));
+	return 1 + check_tree(cpu, root->node.child[0]) + check_tree(cpu, root->node.child[1]);
 }
 
 static void check_cpu(const struct cpu *cpu)
 {
-	u32 queued = check_tree(cpu, RB_ROOT(&cpu->runq.tree));
+	u32 queued = check_tree(cpu, cpu->runq.tree.root);
 	u32 waiting = queued;
 
 	for (const struct entity *at = cpu->inbox.value_; at != NULL; at = at->inbox_next, waiting++)
@@ -120,7 +120,7 @@ static void check_thread(struct thread *thread)
 			FAIL("thread %llu is current on no CPU", id);
 		break;
 	case OWNER_QUEUE:
-		if (in_tree(RB_ROOT(&cpu->runq.tree), entity) != 1)
+		if (in_tree(cpu->runq.tree.root, entity) != 1)
 			FAIL("thread %llu is not once in the queue of CPU %u", id, cpu->id);
 		break;
 	case OWNER_INBOX:

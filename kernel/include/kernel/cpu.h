@@ -28,6 +28,7 @@ struct CACHELINE cpu {
 		*previous_space; /* loaded before it, and still in its loaded-set (SD5); NULL when loaded_space is */
 	struct waiter *armed_waiter; /* armed in this kernel entry: its thread may have been killed just before */
 	bool resched;		     /* pick anew before leaving the kernel */
+	bool in_interrupt;	     /* in sched_irq: current is charged up to its begin */
 	u64 slice_end_ns, tick_ns, armed_ns;
 
 	/* (a) cross-CPU */

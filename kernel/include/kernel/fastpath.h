@@ -183,6 +183,47 @@ static inline struct cpu_account *account_of(struct entity *entity)
 	return likely(entity->kind == ENTITY_THREAD) ? &entity->thread->account : &entity->activity->account;
 }
 
+/* `entity` (current) had delta_ns of service; by its CPU, without the queue's lock. What does not make a whole unit of vruntime is
+ * carried over (vremainder), so that nothing adds up: docs/SCHEDULING.md. */
+static inline void runq_charge(struct runq *runq, struct entity *entity, u64 delta_ns)
+{
+	u64 scaled;
+
+	delta_ns = MIN(delta_ns, CHARGE_MAX_NS);
+	if (likely(entity->weight == WEIGHT_DEFAULT)) {
+		entity->vruntime += delta_ns * (VIRTUAL_PER_NS / WEIGHT_DEFAULT); /* leaves the remainder alone */
+	} else {
+		scaled = delta_ns * VIRTUAL_PER_NS + entity->vremainder;
+		entity->vruntime += scaled / entity->weight;
+		entity->vremainder = (u32)(scaled % entity->weight);
+	}
+	atomic_store_relaxed(&runq->vruntime, entity->vruntime);
+}
+
+/* By the CPU, which need not hold the lock: `entity` becomes current; it competes already or has just been placed. */
+static inline void runq_set_current(struct runq *runq, const struct entity *entity)
+{
+	atomic_store_relaxed(&runq->vruntime, entity->vruntime);
+	atomic_store_relaxed(&runq->current_weight, entity->weight);
+}
+/* The current one competes no more, or in the queue. */
+static inline void runq_no_current(struct runq *runq)
+{
+	atomic_store_relaxed(&runq->current_weight, 0u);
+}
+
+void runq_leave_slowly(struct runq *runq, struct entity *entity);
+/* By the CPU, without the lock: the current one blocks, at `left_ns`. */
+static inline void runq_leave(struct runq *runq, struct entity *entity, u64 left_ns)
+{
+	entity->enqueued_ns = left_ns;
+	entity->goes_on = false;
+	entity->lag = 0; /* alone */
+	if (unlikely(atomic_load_relaxed(&runq->count) != 0))
+		runq_leave_slowly(runq, entity);
+	runq_no_current(runq);
+}
+
 /* sched_charge where there is a current entity. */
 static inline void account_current(struct cpu *cpu, struct entity *entity, struct instant now)
 {
@@ -193,7 +234,7 @@ static inline void account_current(struct cpu *cpu, struct entity *entity, struc
 	account_of(entity)->runtime_ns += delta_ns;
 	atomic_order(); /* AC5 */
 	cpu->busy_ns += delta_ns;
-	policy_charge(&cpu->runq, entity, delta_ns + entity->uncharged_ns);
+	runq_charge(&cpu->runq, entity, delta_ns + entity->uncharged_ns);
 	entity->uncharged_ns = 0;
 }
 
@@ -219,6 +260,7 @@ static inline __attribute__((always_inline)) void sched_detach_inline(struct cpu
 
 	KASSERT(thread != NULL && entity->thread == thread && thread->entity == entity);
 	account_current(cpu, entity, mach_clock());
+	runq_leave(&cpu->runq, entity, cpu->account_ns);
 	account_blocked(thread);
 	owner_change(entity, OWNER_CURRENT, OWNER_NONE);
 	cpu->current = NULL;

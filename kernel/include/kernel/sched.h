@@ -20,8 +20,6 @@
 #ifndef KERNEL_SCHED_H
 #define KERNEL_SCHED_H
 
-#include <bsd/sys/tree.h>
-
 #include <capos/interface.h>
 #include <kernel/lock.h>
 #include <kernel/object.h>
@@ -37,14 +35,48 @@ struct entity;
 enum dispatch_owner { OWNER_NONE, OWNER_INBOX, OWNER_QUEUE, OWNER_HANDOFF, OWNER_CURRENT };
 enum entity_kind { ENTITY_THREAD, ENTITY_ACTIVITY };
 
-#define WEIGHT_DEFAULT 1024u
+/*
+ * Virtual time (docs/SCHEDULING.md): one unit is a nanosecond of service at weight 65,536. A charge of s ns adds
+ * s * VIRTUAL_PER_NS / weight to vruntime. Virtual times wrap: only signed differences mean anything.
+ */
+#define VIRTUAL_SHIFT 16u
+#define VIRTUAL_PER_NS (1u << VIRTUAL_SHIFT)
 
-/* What competes for CPU time. The order fields belong to the policy (kernel/sched/policy_*.c). */
+#define WEIGHT_DEFAULT 1024u
+#define WEIGHT_MAX 65536u
+#define REQUEST_MIN_NS 100000ull
+#define REQUEST_MAX_NS 100000000ull
+/* A longer charge counts as this one: nobody who waits catches up a machine that stood still. */
+#define CHARGE_MAX_NS (1ull << 40)
+/* A longer sleep forgets what was owed, by either side. */
+#define LAG_KEEP_NS 1000000000ull
+
+/* Their default requests and deadlines: kernel/sched/classes.c. */
+enum latency_class { LATENCY_INTERACTIVE, LATENCY_NORMAL, LATENCY_BATCH, LATENCY_CLASSES };
+
+enum sched_policy { SCHED_EEVDF, SCHED_WFQ, SCHED_POLICIES };
+
+struct sched_params {
+	u32 weight;	   /* 1 .. WEIGHT_MAX */
+	u32 latency_class; /* enum latency_class */
+	u64 request_ns;	   /* REQUEST_MIN_NS .. REQUEST_MAX_NS; 0: the class's default */
+};
+
+/* kernel/sched/fair_tree.h */
+struct fair_node {
+	struct entity *child[2], *parent;
+	u64 min_vruntime; /* of the subtree */
+	bool red;
+};
+
+/* What competes for CPU time. */
 struct entity {
 	u8 kind;		  /* (c) */
 	bool moved;		  /* (o: pusher, then drainer) in an inbox: it comes from another CPU */
+	bool goes_on;		  /* (o) moved in the middle of its request, which goes along */
+	u8 latency_class;	  /* (q) enum latency_class */
 	ATOMIC(u32) owner;	  /* (a) enum dispatch_owner */
-	u32 weight;		  /* (l:runq or owner CPU) */
+	u32 weight;		  /* (q) */
 	u32 pinned_cpu;		  /* (l:runq or owner CPU) CPU index or CAPOS_CPU_ANY */
 	ATOMIC(struct cpu *) cpu; /* (a) queue, inbox or current slot that owns it; last one when none does */
 	struct thread *thread;	  /* (o) the thread that runs on it now; NULL for activities */
@@ -52,13 +84,25 @@ struct entity {
 	struct entity *inbox_next;
 	ATOMIC(u32) loan; /* (a) LOAN_*: see kernel/sched/lend.c */
 	struct reclaim_node reclaim;
-	u64 enqueued_ns;  /* when it became runnable: waiting starts at the push */
-	u64 uncharged_ns; /* (o) ran with other threads since the policy was last told */
-	/* policy */
-	RB_ENTRY(entity) node; /* (l:runq) */
-	u64 vruntime;	       /* weighted ns, in the virtual time of the queue it was on last */
-	u64 lead;	       /* by how much it was ahead of that queue */
-	u64 sequence;	       /* order among equals: runs replay */
+	u64 enqueued_ns;  /* when it became runnable: waiting starts at the push; while blocked: when it left */
+	u64 uncharged_ns; /* (o) ran with other threads since the queue was last told */
+	/* Parameters that are asked for, by anyone, and those in effect (params_pack): where they differ, whoever has the entity next
+	 * adopts what is asked for (sched_set_params). */
+	ATOMIC(u64) wanted; /* (a) */
+	u64 adopted;	    /* (q) */
+	/*
+	 * (q) The fair order: of the queue's lock while queued, of the CPU while current or about to be, of who made it leave or join
+	 * otherwise.
+	 */
+	struct fair_node node;
+	u64 vruntime;	     /* v; of one that does not compete: where it left */
+	u64 deadline;	     /* d */
+	u64 request_end;     /* e: v when the request is used up */
+	u64 request_virtual; /* a whole request in virtual time: K * request_ns / weight */
+	u64 request_ns;
+	i64 lag;	/* V - v when it left, at most one request; virtual time */
+	u32 vremainder; /* of vruntime: in units of 1 / weight */
+	u64 sequence;	/* order of arrival in the tree */
 };
 
 /* What a thread or an activity used: rises only; written by who owns the entity, read by anyone (AC3 to AC5 in account.c). */
@@ -92,48 +136,53 @@ void activity_start(struct cpu *cpu, struct activity *activity);
 
 /* --- the queue: one per CPU ------------------------------------------------------------------------------------------ */
 
-RB_HEAD(entity_tree, entity);
-
-struct runq {
-	struct spinlock lock;	 /* RANK_RUNQ, order = CPU */
-	struct entity_tree tree; /* (l:lock) */
-	ATOMIC(u32) count;	 /* (a) queued, without current; stored under lock */
-	u64 min_vruntime;	 /* (l:lock, stored by the owner only) virtual time: never falls */
-	u64 sequence;		 /* (l:lock) */
+struct fair_tree {
+	struct entity *root, *first;
 };
 
-/* The policy seam: WFQ and EEVDF plug in here. All under runq->lock, except those that say otherwise. */
-void policy_init(struct runq *runq);
-/* The queue's virtual time goes on with `current`, which runs on its CPU. By that CPU. */
-void policy_advance(struct runq *runq, const struct entity *current);
-/* entity was blocked, or comes from another queue (moved): its place in this queue's virtual time. By the queue's CPU without the
- * lock, for one that runs next without being queued. */
-void policy_place(struct runq *runq, struct entity *entity, bool moved);
-/* woken: it was blocked (else: preempted, or moved from another queue). */
-void policy_enqueue(struct runq *runq, struct entity *entity, bool woken, bool moved);
-void policy_dequeue(struct runq *runq, struct entity *entity);
-/* Removed from the queue; NULL when empty. */
-struct entity *policy_pick(struct runq *runq);
-/* One that may run on CPU `thief`, removed; NULL when there is none among the first few. */
-struct entity *policy_steal(struct runq *runq, u32 thief);
-/* Is there one among the first few that may run on any CPU? */
-bool policy_may_move(const struct runq *runq);
-/* entity (current) ran for delta_ns. By the queue's CPU; needs no lock. */
-void policy_charge(struct runq *runq, struct entity *entity, u64 delta_ns);
-/* Should the queue's best run before `current` goes on? At the end of a slice it needs no gain to do so. */
-bool policy_preempts(const struct runq *runq, const struct entity *current, bool slice_over);
-/* policy_advance, policy_enqueue of one that was blocked, policy_preempts: should it, or who else is the best, run before `current`
- * goes on? */
-bool policy_wake(struct runq *runq, struct entity *entity, bool moved, const struct entity *current);
-/* entity (current) gives way: it is queued after the queue's best, which is removed and returned. The queue is not empty. */
-struct entity *policy_yield(struct runq *runq, struct entity *entity);
-/* Longest time the picked entity may run before the queue is looked at again, while others wait. */
-u64 policy_slice_ns(const struct runq *runq, const struct entity *entity);
-void policy_verify(const struct runq *runq);
+/*
+ * The entities that compete on a CPU are those in the tree and the current one, which is in no sum: to charge it touches nothing
+ * shared. For those who come with the lock from outside (thieves, snapshots) its vruntime and weight are published, late by the
+ * time since the last charge at most.
+ */
+struct runq {
+	struct spinlock lock;  /* RANK_RUNQ, order = CPU */
+	struct fair_tree tree; /* (l:lock) */
+	ATOMIC(u32) count;     /* (a) queued, without current; stored under lock */
+	u32 policy;	       /* (c) since boot: enum sched_policy */
+	ATOMIC(u64) weight;    /* (a) W_q: sum of the queued ones' weights; stored under lock */
+	__int128 sum;	       /* (l:lock) S_q: sum of weight * (vruntime - base) */
+	u64 base;	       /* (l:lock) near all of them */
+	u64 sequence;	       /* (l:lock) */
+	/* (os) of the current one */
+	ATOMIC(u64)
+	vruntime; /* its own; when there is none, of who left last: the virtual time while nobody competes */
+	ATOMIC(u32) current_weight; /* 0: there is none */
+};
+
+/* V, the virtual time: the weighted mean of vruntime, rounded down. Under the lock. */
+u64 runq_virtual_time(const struct runq *runq);
+/* Service owed (> 0) to a competitor, or had in advance (< 0), ns. Under the lock. */
+i64 runq_lag_ns(const struct runq *runq, const struct entity *entity);
+/* How long the first of the queue is past its deadline, as service of its own; negative: not yet. The queue is not empty. Under the
+ * lock. */
+i64 runq_overdue_ns(const struct runq *runq);
+/* The load: weights of all that compete. Anyone. */
+static inline u64 runq_load(const struct runq *runq)
+{
+	return atomic_load_relaxed(&runq->weight) + atomic_load_relaxed(&runq->current_weight);
+}
+
+/* One that may run on CPU `thief`, removed, with its lag; NULL when there is none among the first few. Under the lock. */
+struct entity *runq_steal(struct runq *runq, u32 thief);
+/* Is there one among the first few that may run on any CPU? Under the lock. */
+bool runq_may_move(const struct runq *runq);
 
 /* --- what other rooms call ------------------------------------------------------------------------------------------- */
 
 void sched_init_cpu(struct cpu *cpu);
+/* At boot, before anything is runnable: which policy all queues follow. */
+void sched_set_policy(enum sched_policy policy);
 void entity_init(struct entity *entity, enum entity_kind kind, u32 pinned_cpu);
 /* Make an entity runnable somewhere: pinned; previous CPU when idle; an idle one; else previous. Pushes or enqueues, sends
  * at most one IPI. Owner must be NONE. Any CPU, any lock below RANK_RUNQ may be held. */
@@ -184,6 +233,12 @@ void sched_request(struct cpu *cpu, struct cpu *target, u32 request);
 void sched_charge(struct cpu *cpu, struct instant now);
 /* Change where a thread may run; takes effect at its next wake or dispatch. Any CPU. */
 void sched_set_pinned(struct cpu *cpu, struct thread *thread, u32 pinned_cpu);
+/* Change weight, class and request of the thread's own entity, wherever it is, lent out too; in effect at once when it is queued,
+ * after an IPI when it runs, else when it next competes. Any CPU, no lock held. The parameters are within bounds. */
+void sched_set_params(struct cpu *cpu, struct thread *thread, const struct sched_params *params);
+/* What was asked for last. */
+struct sched_params sched_get_params(const struct thread *thread);
+bool sched_params_are_valid(const struct sched_params *params);
 void sched_verify(struct cpu *cpu);
 
 #define REQUEST_RESCHEDULE 1u /* look at inbox and attention of current */

@@ -62,10 +62,10 @@ struct thread *sched_exit_yield(struct cpu *c, struct thread *from)
 	(void)c, (void)from;
 	return NULL;
 }
-void policy_charge(struct runq *runq, struct entity *entity, u64 delta_ns)
+void runq_leave_slowly(struct runq *runq, struct entity *entity)
 {
-	(void)runq;
-	entity->vruntime += delta_ns;
+	(void)runq, (void)entity;
+	fail_msg("somebody waits");
 }
 bool space_copy_in(struct space *space, void *to, struct uaddr from, size_t n)
 {
@@ -243,7 +243,7 @@ u64 call_start_operation(struct call *call,
 }
 void entity_init(struct entity *entity, enum entity_kind kind, u32 pinned_cpu)
 {
-	*entity = (struct entity){ .kind = (u8)kind, .pinned_cpu = pinned_cpu };
+	*entity = (struct entity){ .kind = (u8)kind, .weight = WEIGHT_DEFAULT, .pinned_cpu = pinned_cpu };
 }
 void sched_charge(struct cpu *c, struct instant now)
 {

@@ -4,6 +4,7 @@
 /* Before the fakes, whose names it has for parameters. */
 #include <kernel/fastpath.h>
 
+#include "kernel/sched/runq.h"
 #include "tests/unit/sched/fakes.h"
 
 #define SLICE (4 * MS)
@@ -165,16 +166,19 @@ static void an_early_expiry_arms_again(void **state)
 /* The end of a slice in which it still is behind the others is no switch. */
 static void the_best_goes_on_after_its_slice(void **state)
 {
-	struct thread *a = pinned_on(0), *b = pinned_on(0);
+	struct thread *a = thread_new(false), *b = pinned_on(0);
+	const struct sched_params heavy = { .weight = 4 * WEIGHT_DEFAULT, .latency_class = LATENCY_NORMAL };
 
 	(void)state;
-	assert_ptr_equal(exits(0), a);
-	b->own->vruntime = 0;
-	policy_dequeue(&cpus[0]->runq, b->own);
-	b->own->vruntime = 100 * MS;
-	policy_enqueue(&cpus[0]->runq, b->own, false, false);
+	sched_set_params(on(0), a, &heavy);
+	a->own->pinned_cpu = 0;
+	thread_ready(on(0), a);
+	assert_ptr_equal(exits(0), a); /* the same request is a quarter of the virtual time */
+	assert_ptr_equal(fires(0), b);
 	assert_ptr_equal(fires(0), a);
-	assert_int_equal(a->account.switches, 1);
+	assert_ptr_equal(fires(0), a); /* a tick */
+	assert_ptr_equal(fires(0), a);
+	assert_int_equal(a->account.switches, 2);
 	assert_int_equal(cpus[0]->slice_end_ns, now_ns + SLICE);
 }
 
@@ -260,7 +264,7 @@ static void a_better_one_comes_right_after_the_call(void **state)
 	assert_ptr_equal(exits(0), b);
 	blocks(b, CAPOS_WAIT_PARK, INSTANT_NEVER);
 	assert_ptr_equal(exits(0), a);
-	now_ns += 3 * MS;
+	now_ns += 4 * MS; /* its request is used up */
 	sched_charge(cpus[0], (struct instant){ now_ns });
 	assert_true(wakes(0, b));
 	sched_look_soon(on(0));
@@ -279,7 +283,7 @@ static void handoff_skips_the_queue_within_the_slice(void **state)
 	thread_ready(on(1), b);
 	assert_ptr_equal(exits(1), b);
 	blocks(b, CAPOS_WAIT_RECV, INSTANT_NEVER);
-	b->entity->vruntime = 5000 * MS;
+	b->entity->vruntime = 5000ull * MS << 32;
 	assert_null(exits(1));
 	assert_ptr_equal(exits(0), a);
 	c = pinned_on(0);
@@ -293,8 +297,8 @@ static void handoff_skips_the_queue_within_the_slice(void **state)
 	assert_int_equal(owner_of(b->entity), OWNER_HANDOFF);
 	assert_false(sched_handoff(cpus[0], c)); /* the place is taken */
 	assert_ptr_equal(exits(0), b);
-	assert_true(b->entity->vruntime <= 4 * MS);		    /* this queue's time */
-	assert_int_equal(cpus[0]->slice_end_ns, 1000 * MS + SLICE); /* a's slice */
+	assert_in_range(b->entity->vruntime, 0, 4 * MS * VIRTUAL_PER_NS / WEIGHT_DEFAULT); /* this queue's time */
+	assert_int_equal(cpus[0]->slice_end_ns, 1000 * MS + SLICE);			   /* a's slice */
 	assert_ptr_equal(fires(0), c);
 }
 
@@ -340,8 +344,8 @@ static void a_long_sleep_handed_off_is_no_monopoly(void **state)
 	waiter_deliver(cpus[0], &a->wait, STATUS(OK), NULL, 0);
 	blocks(b, CAPOS_WAIT_REPLY, INSTANT_NEVER);
 	assert_true(sched_handoff(cpus[0], a));
-	assert_true(a->entity->vruntime + SLICE >= cpus[0]->runq.min_vruntime);
 	assert_ptr_equal(exits(0), a);
+	assert_int_equal(a->entity->vruntime, b->entity->vruntime);
 }
 
 /* --- kill, pinning -------------------------------------------------------------------------------------------------------------- */
@@ -385,7 +389,9 @@ static void pinning_races_with_a_thief(void **state)
 	atomic_store_relaxed(&b->own->cpu, cpus[0]);
 	b->own->pinned_cpu = 0;
 	thread_ready(on(0), b);
-	policy_dequeue(&cpus[0]->runq, b->own);
+	assert_true(spin_trylock(&cpus[0]->runq.lock));
+	runq_dequeue(&cpus[0]->runq, b->own);
+	spin_unlock(&cpus[0]->runq.lock);
 	atomic_store_relaxed(&b->own->owner, (u32)OWNER_NONE);
 	b->own->pinned_cpu = CAPOS_CPU_ANY;
 	b->entity = b->own;

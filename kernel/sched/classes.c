@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Latency classes and parameters of entities.
+ *
+ *   class         request   deadline               for
+ *   interactive   1 ms      start of the request   short work that must begin at once
+ *   normal        4 ms      end of the request     everything else
+ *   batch         16 ms     end of the request     throughput: fewer switches, later turns
+ *
+ * Parameters travel in one word (entity.wanted), so that they are stored and read at once.
+ */
+#include <kernel/thread.h>
+
+#include "runq.h"
+
+#define WEIGHT_BITS 17u
+#define CLASS_BITS 3u
+_Static_assert(WEIGHT_MAX < 1u << WEIGHT_BITS && LATENCY_CLASSES <= 1u << CLASS_BITS &&
+		       REQUEST_MAX_NS < 1ull << (64 - WEIGHT_BITS - CLASS_BITS),
+	       "they fit one word");
+
+static const u64 class_request_ns[LATENCY_CLASSES] = {
+	[LATENCY_INTERACTIVE] = 1000000,
+	[LATENCY_NORMAL] = 4000000,
+	[LATENCY_BATCH] = 16000000,
+};
+
+bool sched_params_are_valid(const struct sched_params *params)
+{
+	return params->weight >= 1 && params->weight <= WEIGHT_MAX && params->latency_class < LATENCY_CLASSES &&
+	       (params->request_ns == 0 ||
+		(params->request_ns >= REQUEST_MIN_NS && params->request_ns <= REQUEST_MAX_NS));
+}
+
+u64 params_pack(const struct sched_params *params)
+{
+	u64 request_ns = params->request_ns != 0 ? params->request_ns : class_request_ns[params->latency_class];
+
+	return params->weight | (u64)params->latency_class << WEIGHT_BITS | request_ns << (WEIGHT_BITS + CLASS_BITS);
+}
+
+struct sched_params params_unpack(u64 word)
+{
+	return (struct sched_params){
+		.weight = (u32)word & ((1u << WEIGHT_BITS) - 1),
+		.latency_class = (u32)(word >> WEIGHT_BITS) & ((1u << CLASS_BITS) - 1),
+		.request_ns = word >> (WEIGHT_BITS + CLASS_BITS),
+	};
+}
+
+void params_init(struct entity *entity)
+{
+	const struct sched_params params = { .weight = WEIGHT_DEFAULT, .latency_class = LATENCY_NORMAL };
+
+	entity->adopted = params_pack(&params);
+	atomic_store_relaxed(&entity->wanted, entity->adopted);
+	params_adopt(entity);
+}
+
+void params_adopt(struct entity *entity)
+{
+	u64 word = atomic_load_relaxed(&entity->wanted);
+	struct sched_params params = params_unpack(word);
+
+	entity->adopted = word;
+	entity->weight = params.weight;
+	entity->latency_class = (u8)params.latency_class;
+	entity->request_ns = params.request_ns;
+	entity->request_virtual = params.request_ns * VIRTUAL_PER_NS / params.weight;
+	entity->vremainder = 0;
+}
+
+struct sched_params sched_get_params(const struct thread *thread)
+{
+	return params_unpack(atomic_load_relaxed(&shared_load_relaxed(&thread->own)->wanted));
+}
+
+void sched_set_params(struct cpu *cpu, struct thread *thread, const struct sched_params *params)
+{
+	u64 word = params_pack(params);
+	struct entity *own;
+	struct cpu *where;
+	bool queued;
+
+	KASSERT(sched_params_are_valid(params));
+	/* As in sched_set_pinned: either who lets it join, or makes it current, sees what is wanted, or that is seen here; either who
+	 * replaces `own` copies it, or the new one is seen here. */
+	do {
+		own = shared_load_relaxed(&thread->own);
+		atomic_store_relaxed(&own->wanted, word);
+		atomic_fence();
+		where = atomic_load_relaxed(&own->cpu);
+	} while (own != shared_load_relaxed(&thread->own));
+	if (where == NULL)
+		return;
+	spin_lock(&where->runq.lock);
+	queued = fair_tree_has(&where->runq.tree, own);
+	if (queued && params_differ(own))
+		runq_adopt_queued(&where->runq, own);
+	spin_unlock(&where->runq.lock);
+	if (!queued)
+		sched_request(cpu, where, REQUEST_RESCHEDULE);
+}

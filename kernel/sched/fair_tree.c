@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Red-black tree with a minimum (fair_tree.h).
+ *
+ *   RB1  The root is black; a red node has no red child.
+ *   RB2  Each way from a node down to a missing child has the same number of black nodes.
+ *   RQ2  node.min_vruntime = the minimum of vruntime in the node's subtree; the order is (deadline, arrival).
+ *
+ * child[0] is left, child[1] right; `side` says which, so that mirror images are written once. The minimum is made right from
+ * the changed place upward until it does not change any more; rotations keep it, since a subtree has the same members after.
+ */
+#include "fair_tree.h"
+
+#include <kernel/debug.h>
+
+static inline struct entity *min_from(struct entity *entity)
+{
+	struct fair_node *node = &entity->node;
+	u64 min = entity->vruntime;
+
+	if (node->child[0] != NULL && virtual_before(node->child[0]->node.min_vruntime, min))
+		min = node->child[0]->node.min_vruntime;
+	if (node->child[1] != NULL && virtual_before(node->child[1]->node.min_vruntime, min))
+		min = node->child[1]->node.min_vruntime;
+	node->min_vruntime = min;
+	return entity;
+}
+
+static inline bool is_red(const struct entity *entity)
+{
+	return entity != NULL && entity->node.red;
+}
+
+/* Which child of `parent` is it? */
+static inline u32 side_of(const struct entity *parent, const struct entity *entity)
+{
+	return parent->node.child[1] == entity;
+}
+
+static inline void replace_child(struct fair_tree *tree, struct entity *parent, struct entity *old,
+				 struct entity *new)
+{
+	if (parent == NULL)
+		tree->root = new;
+	else
+		parent->node.child[side_of(parent, old)] = new;
+}
+
+/*
+ * The child on the other side comes up, `down` goes to `side`.
+ *
+ *      down               up
+ *      /  \              /  \        (side 0)
+ *     a    up    ->   down   c
+ *         /  \        /  \
+ *        b    c      a    b
+ */
+static inline void rotate(struct fair_tree *tree, struct entity *down, u32 side)
+{
+	struct entity *up = down->node.child[!side], *between = up->node.child[side];
+
+	down->node.child[!side] = between;
+	if (between != NULL)
+		between->node.parent = down;
+	up->node.parent = down->node.parent;
+	replace_child(tree, down->node.parent, down, up);
+	up->node.child[side] = down;
+	down->node.parent = up;
+	up->node.min_vruntime = down->node.min_vruntime;
+	min_from(down);
+}
+
+/* `entity` is new and red: RB1 is restored. */
+static void balance_inserted(struct fair_tree *tree, struct entity *entity)
+{
+	struct entity *parent, *grand, *uncle;
+
+	while ((parent = entity->node.parent) != NULL && parent->node.red) {
+		u32 side;
+
+		grand = parent->node.parent; /* there: the root is black */
+		side = side_of(grand, parent);
+		uncle = grand->node.child[!side];
+		if (is_red(uncle)) {
+			parent->node.red = uncle->node.red = false;
+			grand->node.red = true;
+			entity = grand;
+			continue;
+		}
+		if (side_of(parent, entity) != side) {
+			rotate(tree, parent, side);
+			parent = entity;
+		}
+		parent->node.red = false;
+		grand->node.red = true;
+		rotate(tree, grand, !side);
+		break;
+	}
+	tree->root->node.red = false;
+}
+
+void fair_tree_insert_general(struct fair_tree *tree, struct entity *entity)
+{
+	const u64 deadline = entity->deadline, vruntime = entity->vruntime;
+	struct entity *at = tree->root, *parent;
+	u32 side;
+
+	do {
+		parent = at;
+		side = !virtual_before(deadline, at->deadline); /* equals in the order of arrival */
+		at = at->node.child[side];
+	} while (at != NULL);
+	entity->node = (struct fair_node){ .parent = parent, .min_vruntime = vruntime, .red = true };
+	parent->node.child[side] = entity;
+	if (side == 0 && parent == tree->first)
+		tree->first = entity;
+	for (at = parent; at != NULL && virtual_before(vruntime, at->node.min_vruntime); at = at->node.parent)
+		at->node.min_vruntime = vruntime;
+	if (parent->node.red)
+		balance_inserted(tree, entity);
+}
+
+/* A black node went from `side` of `parent`: its ways down have one black node less than they should. */
+static void balance_removed(struct fair_tree *tree, struct entity *parent, u32 side)
+{
+	for (;;) {
+		struct entity *sibling = parent->node.child[!side], *entity;
+
+		if (sibling->node.red) {
+			sibling->node.red = false;
+			parent->node.red = true;
+			rotate(tree, parent, side);
+			sibling = parent->node.child[!side];
+		}
+		if (is_red(sibling->node.child[0]) || is_red(sibling->node.child[1])) {
+			if (!is_red(sibling->node.child[!side])) {
+				sibling->node.child[side]->node.red = false;
+				sibling->node.red = true;
+				rotate(tree, sibling, !side);
+				sibling = parent->node.child[!side];
+			}
+			sibling->node.red = parent->node.red;
+			parent->node.red = false;
+			sibling->node.child[!side]->node.red = false;
+			rotate(tree, parent, side);
+			return;
+		}
+		sibling->node.red = true;
+		entity = parent;
+		if (entity->node.red || entity == tree->root) {
+			entity->node.red = false;
+			return;
+		}
+		parent = entity->node.parent;
+		side = side_of(parent, entity);
+	}
+}
+
+/* Minima from `at` up, where `gone` was below: up to one that had another minimum, but at least up to `top` (NULL: no such). */
+static void repair_minima(struct entity *at, u64 gone, const struct entity *top)
+{
+	for (; at != NULL; at = at->node.parent) {
+		if (at == top)
+			top = NULL;
+		else if (top == NULL && at->node.min_vruntime != gone)
+			return;
+		min_from(at);
+	}
+}
+
+static inline struct entity *leftmost(struct entity *entity)
+{
+	while (entity->node.child[0] != NULL)
+		entity = entity->node.child[0];
+	return entity;
+}
+
+/* The next one, which has no left child, takes the place of `entity`, which has two. */
+static void remove_inner(struct fair_tree *tree, struct entity *entity)
+{
+	struct entity *next = leftmost(entity->node.child[1]), *parent = next->node.parent;
+	struct entity *orphan = next->node.child[1];
+	bool black = !next->node.red;
+	u32 side = side_of(parent, next);
+
+	parent->node.child[side] = orphan;
+	if (orphan != NULL)
+		orphan->node.parent = parent;
+	if (parent == entity)
+		parent = next;
+	next->node = entity->node;
+	next->node.child[0]->node.parent = next;
+	if (next->node.child[1] != NULL)
+		next->node.child[1]->node.parent = next;
+	replace_child(tree, entity->node.parent, entity, next);
+	/* `next` left where it was: what is between there and here may have had its minimum. */
+	for (struct entity *at = parent; at != next; at = at->node.parent)
+		min_from(at);
+	repair_minima(next, entity->vruntime, next);
+	if (!black)
+		return;
+	if (orphan != NULL)
+		orphan->node.red = false; /* it is red: RB2 */
+	else
+		balance_removed(tree, parent, side);
+}
+
+void fair_tree_remove_general(struct fair_tree *tree, struct entity *entity)
+{
+	struct entity *parent = entity->node.parent, *child;
+	u32 side;
+
+	if (tree->first == entity)
+		tree->first = fair_tree_next(entity);
+	if (entity->node.child[0] != NULL && entity->node.child[1] != NULL) {
+		remove_inner(tree, entity);
+		return;
+	}
+	child = entity->node.child[0] != NULL ? entity->node.child[0] : entity->node.child[1];
+	if (parent == NULL) {
+		/* The root with one child, which is red (RB2). */
+		tree->root = child;
+		child->node.parent = NULL;
+		child->node.red = false;
+		return;
+	}
+	side = side_of(parent, entity);
+	parent->node.child[side] = child;
+	repair_minima(parent, entity->vruntime, NULL);
+	if (child != NULL) {
+		child->node.parent = parent;
+		child->node.red = false;
+	} else if (!entity->node.red) {
+		balance_removed(tree, parent, side);
+	}
+}
+
+struct entity *fair_tree_next(const struct entity *entity)
+{
+	struct entity *parent;
+
+	if (entity->node.child[1] != NULL)
+		return leftmost(entity->node.child[1]);
+	for (parent = entity->node.parent; parent != NULL && parent->node.child[1] == entity;
+	     parent = parent->node.parent)
+		entity = parent;
+	return parent;
+}
+
+struct entity *fair_tree_first_until(const struct fair_tree *tree, u64 limit)
+{
+	struct entity *at = tree->first;
+
+	if (at == NULL || likely(!virtual_before(limit, at->vruntime)))
+		return at;
+	at = tree->root;
+	if (virtual_before(limit, at->node.min_vruntime))
+		return NULL;
+	/* There is one in the subtree of `at`. */
+	for (;;) {
+		struct entity *left = at->node.child[0];
+
+		if (left != NULL && !virtual_before(limit, left->node.min_vruntime))
+			at = left;
+		else if (!virtual_before(limit, at->vruntime))
+			return at;
+		else
+			at = at->node.child[1];
+	}
+}
+
+/* If it is in here, its place in the order does not change and is found; else it may change, and nothing is. */
+bool fair_tree_has(const struct fair_tree *tree, const struct entity *entity)
+{
+	u64 deadline = shared_load_relaxed(&entity->deadline), sequence = shared_load_relaxed(&entity->sequence);
+	const struct entity *at = tree->root;
+
+	while (at != NULL && at != entity) {
+		bool before = deadline == at->deadline ? virtual_before(sequence, at->sequence)
+						       : virtual_before(deadline, at->deadline);
+
+		at = at->node.child[!before];
+	}
+	return at != NULL;
+}
+
+/* --- verification ---------------------------------------------------------------------------------------------------------- */
+
+static struct entity *child_of(const struct entity *entity, u32 side)
+{
+	return entity->node.child[side];
+}
+
+/* Black nodes from here down, itself included. */
+static u32 black_height(const struct entity *entity)
+{
+	u32 height = 0;
+
+	for (; entity != NULL; entity = child_of(entity, 0))
+		height += !entity->node.red;
+	return height;
+}
+
+static void verify_node(const struct entity *entity)
+{
+	u64 min = entity->vruntime;
+
+	for (u32 side = 0; side < 2; side++) {
+		const struct entity *child = child_of(entity, side);
+
+		if (child == NULL)
+			continue;
+		KVERIFY(child->node.parent == entity);
+		KVERIFY(!(entity->node.red && child->node.red)); /* RB1 */
+		if (virtual_before(child->node.min_vruntime, min))
+			min = child->node.min_vruntime;
+	}
+	KVERIFY(black_height(child_of(entity, 0)) == black_height(child_of(entity, 1))); /* RB2 */
+	KVERIFY(entity->node.min_vruntime == min);					 /* RQ2 */
+}
+
+/* A walk in order, without recursion: the depth is the caller's stack's. */
+u32 fair_tree_verify(const struct fair_tree *tree)
+{
+	const struct entity *entity = tree->root, *previous = NULL;
+	u32 count = 0;
+
+	KVERIFY((tree->root == NULL) == (tree->first == NULL));
+	if (entity == NULL)
+		return 0;
+	KVERIFY(entity->node.parent == NULL && !entity->node.red);
+	KVERIFY(leftmost(tree->root) == tree->first);
+	for (entity = tree->first; entity != NULL; entity = fair_tree_next(entity)) {
+		verify_node(entity);
+		KVERIFY(previous == NULL || !virtual_before(entity->deadline, previous->deadline));
+		KVERIFY(previous == NULL || entity->deadline != previous->deadline ||
+			virtual_before(previous->sequence, entity->sequence));
+		previous = entity;
+		count++;
+	}
+	return count;
+}

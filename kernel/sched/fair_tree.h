@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The fair queue's tree: entities in the order of (deadline, arrival), each knowing the minimum of virtual runtime of its subtree.
+ * No policy. A red-black tree, intrusive; everything is O(log n), the first one O(1). Under the queue's lock.
+ *
+ * An entity's deadline and vruntime do not change while it is in the tree. All comparisons of virtual times are of signed
+ * differences, so that they may wrap.
+ */
+#ifndef SCHED_FAIR_TREE_H
+#define SCHED_FAIR_TREE_H
+
+#include <kernel/sched.h>
+
+static inline bool virtual_before(u64 a, u64 b)
+{
+	return (i64)(a - b) < 0;
+}
+
+void fair_tree_insert_general(struct fair_tree *tree, struct entity *entity);
+void fair_tree_remove_general(struct fair_tree *tree, struct entity *entity);
+/* The one after it, or NULL. */
+struct entity *fair_tree_next(const struct entity *entity);
+/* The first in order whose vruntime is not after `limit`, or NULL. */
+struct entity *fair_tree_first_until(const struct fair_tree *tree, u64 limit);
+/* Is it in this tree? It may be in another one, whose lock is not held. */
+bool fair_tree_has(const struct fair_tree *tree, const struct entity *entity);
+/* RQ2, and that it is a red-black tree; the number of entities. */
+u32 fair_tree_verify(const struct fair_tree *tree);
+
+static inline struct entity *fair_tree_first(const struct fair_tree *tree)
+{
+	return tree->first;
+}
+
+/* A tree of one needs no search and no balance. */
+static inline void fair_tree_insert(struct fair_tree *tree, struct entity *entity)
+{
+	if (tree->root != NULL) {
+		fair_tree_insert_general(tree, entity);
+		return;
+	}
+	entity->node = (struct fair_node){ .min_vruntime = entity->vruntime };
+	tree->root = tree->first = entity;
+}
+
+static inline void fair_tree_remove(struct fair_tree *tree, struct entity *entity)
+{
+	if (tree->root == entity && entity->node.child[0] == NULL && entity->node.child[1] == NULL)
+		tree->root = tree->first = NULL;
+	else
+		fair_tree_remove_general(tree, entity);
+}
+
+#endif

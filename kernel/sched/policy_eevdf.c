@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * EEVDF: earliest eligible virtual deadline first (Stoica and Abdel-Wahab, 1995).
+ *
+ * Eligible is who is not ahead of its share: v <= V. Of those the one with the earliest deadline runs, until its request is used up
+ * or one wakes that is eligible and has an earlier one. Of those that compete one is always eligible, since not all can be
+ * above their mean. What a sleeper was owed (its lag) it is owed when it comes back.
+ */
+#include "runq.h"
+
+struct entity *eevdf_best(const struct runq *runq)
+{
+	struct entity *first = fair_tree_first(&runq->tree);
+
+	/* One that competes alone is its own mean. */
+	if (atomic_load_relaxed(&runq->count) <= 1 && atomic_load_relaxed(&runq->current_weight) == 0)
+		return first;
+	return fair_tree_first_until(&runq->tree, runq_virtual_time(runq));
+}
+
+i64 eevdf_lag_kept(i64 lag)
+{
+	return lag;
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The fair queue of a CPU: what the policies have in common. Derivations and bit budgets: docs/SCHEDULING.md.
+ *
+ *   w := entity.weight, v := entity.vruntime, d := entity.deadline, e := entity.request_end, l := entity.lag
+ *   W_q := runq.weight, S_q := runq.sum = sum of w * (v - base), over the queued ones
+ *   W := W_q + w of current, V := runq_virtual_time = base + (S_q + w * (v - base) of current) / W, rounded down
+ *
+ * RQ1  Sum of w * (V - v) over the competitors is 0: V is their mean by definition, so it holds if RQ3 does.
+ * RQ3  W_q and S_q are the sums over the tree.
+ * RQ5  Who joins has the lag that it left with (decayed, forgotten), who changes its weight the service it was owed; rounded
+ *      down by less than one unit for each step.
+ */
+#include "runq.h"
+
+#include <capos/abi.h>
+#include <kernel/fastpath.h>
+#include <lib/div128.h>
+
+#define STEAL_SCAN_MAX 8
+/* Sums stay in 64 bits as long as nobody is further from the base than that (1 s at the default weight). */
+#define BASE_SLACK (1ull << 36)
+
+void runq_init(struct runq *runq, enum sched_policy policy)
+{
+	runq->policy = policy;
+}
+
+/* --- virtual time -------------------------------------------------------------------------------------------------------- */
+
+static inline __int128 weighted(u64 weight, u64 distance)
+{
+	return (__int128)(i64)weight * (i64)distance;
+}
+
+/* W */
+static inline u64 competing_weight(const struct runq *runq)
+{
+	return atomic_load_relaxed(&runq->weight) + atomic_load_relaxed(&runq->current_weight);
+}
+
+u64 runq_virtual_time(const struct runq *runq)
+{
+	u64 queued = atomic_load_relaxed(&runq->weight), vruntime = atomic_load_relaxed(&runq->vruntime);
+	u32 current = atomic_load_relaxed(&runq->current_weight);
+
+	if (queued == 0)
+		return vruntime;
+	return runq->base + (u64)div128_floor(runq->sum + weighted(current, vruntime - runq->base), queued + current);
+}
+
+static inline i64 service_ns(i64 distance, u32 weight)
+{
+	return (i64)(weighted(weight, (u64)distance) >> VIRTUAL_SHIFT);
+}
+
+i64 runq_lag_ns(const struct runq *runq, const struct entity *entity)
+{
+	return service_ns((i64)(runq_virtual_time(runq) - entity->vruntime), entity->weight);
+}
+
+i64 runq_overdue_ns(const struct runq *runq)
+{
+	const struct entity *first = fair_tree_first(&runq->tree);
+
+	return service_ns((i64)(runq_virtual_time(runq) - first->deadline), first->weight);
+}
+
+/* --- sums and tree ------------------------------------------------------------------------------------------------------- */
+
+static inline struct entity *best(const struct runq *runq)
+{
+	return likely(runq->policy == SCHED_EEVDF) ? eevdf_best(runq) : wfq_best(runq);
+}
+
+static void move_base(struct runq *runq, u64 base)
+{
+	runq->sum -= weighted(atomic_load_relaxed(&runq->weight), base - runq->base);
+	runq->base = base;
+}
+
+static inline void insert(struct runq *runq, struct entity *entity)
+{
+	u32 count = atomic_load_relaxed(&runq->count);
+	u64 weight = atomic_load_relaxed(&runq->weight);
+
+	entity->sequence = runq->sequence++;
+	if (likely(count == 0)) {
+		runq->base = entity->vruntime; /* and the sum is 0 */
+	} else {
+		if (unlikely(entity->vruntime - runq->base + BASE_SLACK > 2 * BASE_SLACK))
+			move_base(runq, entity->vruntime);
+		runq->sum += weighted(entity->weight, entity->vruntime - runq->base);
+	}
+	fair_tree_insert(&runq->tree, entity);
+	atomic_store_relaxed(&runq->weight, weight + entity->weight);
+	atomic_store_relaxed(&runq->count, count + 1);
+}
+
+static inline void remove(struct runq *runq, struct entity *entity)
+{
+	fair_tree_remove(&runq->tree, entity);
+	runq->sum -= weighted(entity->weight, entity->vruntime - runq->base);
+	atomic_store_relaxed(&runq->weight, atomic_load_relaxed(&runq->weight) - entity->weight);
+	atomic_store_relaxed(&runq->count, atomic_load_relaxed(&runq->count) - 1);
+}
+
+/* --- parameters ------------------------------------------------------------------------------------------------------------ */
+
+/*
+ * The service that it is owed stays: with `mean`, against which that counts, l' = l * w / w'; so with what its request has left. Of
+ * distances to v: (mean - v), (e - v), (d - v).
+ */
+static void adopt(struct entity *entity, u64 mean)
+{
+	u32 old = entity->weight;
+	i64 lag = (i64)(mean - entity->vruntime), left = (i64)(entity->request_end - entity->vruntime),
+	    due = (i64)(entity->deadline - entity->vruntime);
+
+	params_adopt(entity);
+	entity->vruntime = mean - (u64)div128_floor(weighted(old, (u64)lag), entity->weight);
+	entity->request_end = entity->vruntime + (u64)div128_floor(weighted(old, (u64)left), entity->weight);
+	entity->deadline = entity->vruntime + (u64)div128_floor(weighted(old, (u64)due), entity->weight);
+	entity->lag = div128_floor(weighted(old, (u64)entity->lag), entity->weight);
+}
+
+void runq_adopt_current(struct runq *runq, struct entity *current)
+{
+	adopt(current, runq_virtual_time(runq));
+	runq_set_current(runq, current);
+}
+
+void runq_adopt_queued(struct runq *runq, struct entity *entity)
+{
+	u64 now = runq_virtual_time(runq);
+
+	remove(runq, entity);
+	adopt(entity, now);
+	insert(runq, entity);
+}
+
+/* --- joining --------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Its lag, as it is when it joins at V = `now`. A debt is paid as V passes, on the queue where it was made; it does not grow when V
+ * falls behind, because others leave or join.
+ */
+static inline i64 lag_of_joining(const struct runq *runq, const struct entity *entity, u64 now, bool moved)
+{
+	i64 lag = entity->lag, ahead;
+
+	if (likely(lag == 0))
+		return 0;
+	if (lag < 0 && !moved) {
+		ahead = MIN((i64)(now - entity->vruntime), 0);
+		lag = MAX(lag, ahead);
+	}
+	return runq->policy == SCHED_EEVDF ? eevdf_lag_kept(lag) : wfq_lag_kept(lag);
+}
+
+/*
+ * Among competitors of weight W whose mean is V, one that joins at v moves the mean to V' = V - w * (V - v) / (W + w), and has the
+ * lag V' - v = (V - v) * W / (W + w). For it to be l: v = V - l - l * w / W. Rounded up.
+ */
+static void place(struct entity *entity, u64 now, u64 competing, i64 lag)
+{
+	u64 from = entity->vruntime, to = now;
+
+	if (unlikely(lag != 0 && competing != 0))
+		to = now - (u64)lag - (u64)div128_floor(weighted(entity->weight, (u64)lag), competing);
+	entity->vruntime = to;
+	entity->lag = lag;
+	if (likely(!entity->goes_on)) {
+		request_begin(entity);
+		return;
+	}
+	entity->goes_on = false;
+	entity->request_end += to - from;
+	entity->deadline += to - from;
+}
+
+static inline void adopt_apart(struct entity *entity)
+{
+	if (unlikely(params_differ(entity)))
+		adopt(entity, entity->vruntime + (u64)entity->lag);
+}
+
+void runq_join(struct runq *runq, struct entity *entity, bool moved)
+{
+	u64 now = runq_virtual_time(runq);
+
+	adopt_apart(entity);
+	place(entity, now, competing_weight(runq), lag_of_joining(runq, entity, now, moved));
+	insert(runq, entity);
+}
+
+void runq_requeue(struct runq *runq, struct entity *entity)
+{
+	insert(runq, entity);
+}
+
+static bool join_next(struct runq *runq, struct entity *entity, bool moved, bool in_turn)
+{
+	u64 now, competing;
+	i64 lag;
+
+	if (likely(atomic_load_relaxed(&runq->count) == 0)) {
+		adopt_apart(entity);
+		place(entity, atomic_load_relaxed(&runq->vruntime), 0, entity->lag);
+		return true;
+	}
+	spin_lock(&runq->lock);
+	now = runq_virtual_time(runq);
+	competing = competing_weight(runq);
+	lag = lag_of_joining(runq, entity, now, moved);
+	if (!in_turn || lag >= 0 || competing == 0) {
+		adopt_apart(entity);
+		lag = lag_of_joining(runq, entity, now, moved);
+		place(entity, now, competing, lag);
+		in_turn = false;
+	}
+	spin_unlock(&runq->lock);
+	return !in_turn;
+}
+
+bool runq_join_next(struct runq *runq, struct entity *entity, bool moved)
+{
+	return join_next(runq, entity, moved, true);
+}
+
+void runq_take_over(struct runq *runq, struct entity *entity, bool moved)
+{
+	(void)join_next(runq, entity, moved, false);
+}
+
+/* --- leaving --------------------------------------------------------------------------------------------------------------- */
+
+/* At most one request is owed: who waits long does not come back with more than a turn. */
+static inline void note_lag(struct entity *entity, u64 now)
+{
+	i64 lag = (i64)(now - entity->vruntime);
+
+	entity->lag = MIN(lag, (i64)entity->request_virtual);
+}
+
+void runq_leave_locked(struct runq *runq, struct entity *entity)
+{
+	/* In no sum, and perhaps not current: as if it were. */
+	runq_set_current(runq, entity);
+	note_lag(entity, runq_virtual_time(runq));
+	runq_no_current(runq);
+}
+
+void runq_leave_slowly(struct runq *runq, struct entity *entity)
+{
+	spin_lock(&runq->lock);
+	runq_leave_locked(runq, entity);
+	spin_unlock(&runq->lock);
+}
+
+void runq_dequeue(struct runq *runq, struct entity *entity)
+{
+	note_lag(entity, runq_virtual_time(runq));
+	entity->goes_on = true;
+	remove(runq, entity);
+}
+
+/* --- choosing -------------------------------------------------------------------------------------------------------------- */
+
+struct entity *runq_pick(struct runq *runq)
+{
+	struct entity *entity = best(runq);
+
+	if (entity != NULL)
+		remove(runq, entity);
+	return entity;
+}
+
+void runq_take(struct runq *runq, struct entity *entity)
+{
+	remove(runq, entity);
+}
+
+/*
+ * Who gives way to one that is ahead of it gives up what it was owed beyond that one: else two of very different weights, of which
+ * one yields all the time, would drift apart without bound.
+ */
+struct entity *runq_yield(struct runq *runq, struct entity *current)
+{
+	struct entity *next;
+
+	runq_no_current(runq);
+	next = best(runq);
+	remove(runq, next);
+	if (virtual_before(current->vruntime, next->vruntime))
+		current->vruntime = next->vruntime;
+	request_begin(current);
+	insert(runq, current);
+	return next;
+}
+
+static inline bool is_eligible(const struct runq *runq, const struct entity *entity)
+{
+	return runq->policy == SCHED_WFQ || !virtual_before(runq_virtual_time(runq), entity->vruntime);
+}
+
+struct entity *runq_preempting(struct runq *runq, struct entity *current, bool slice_over)
+{
+	struct entity *entity = best(runq);
+
+	if (!slice_over && !request_is_over(current))
+		return entity != NULL && virtual_before(entity->deadline, current->deadline) ? entity : NULL;
+	request_begin(current);
+	/* Among all, those of equal deadlines in the order in which they began to wait. */
+	if (entity != NULL && virtual_before(current->deadline, entity->deadline) && is_eligible(runq, current))
+		return NULL;
+	return entity;
+}
+
+bool runq_preempts(const struct runq *runq, const struct entity *current)
+{
+	const struct entity *entity;
+
+	if (atomic_load_relaxed(&runq->count) == 0)
+		return false;
+	if (request_is_over(current))
+		return true;
+	entity = best(runq);
+	return entity != NULL && virtual_before(entity->deadline, current->deadline);
+}
+
+/* --- stealing -------------------------------------------------------------------------------------------------------------- */
+
+/* The first of the first few that may run on `cpu`, or, with CAPOS_CPU_ANY, on any. */
+static struct entity *first_for(const struct runq *runq, u32 cpu)
+{
+	struct entity *entity = fair_tree_first(&runq->tree);
+
+	for (int i = 0; entity != NULL && i < STEAL_SCAN_MAX; i++) {
+		u32 pinned = shared_load_relaxed(&entity->pinned_cpu);
+
+		if (pinned == CAPOS_CPU_ANY || pinned == cpu)
+			return entity;
+		entity = fair_tree_next(entity);
+	}
+	return NULL;
+}
+
+struct entity *runq_steal(struct runq *runq, u32 thief)
+{
+	struct entity *entity = first_for(runq, thief);
+
+	if (entity != NULL)
+		runq_dequeue(runq, entity);
+	return entity;
+}
+
+bool runq_may_move(const struct runq *runq)
+{
+	return first_for(runq, CAPOS_CPU_ANY) != NULL;
+}
+
+/* --- verification ---------------------------------------------------------------------------------------------------------- */
+
+void runq_verify(const struct runq *runq)
+{
+	u32 count = fair_tree_verify(&runq->tree);
+	__int128 sum = 0;
+	u64 weight = 0;
+
+	for (const struct entity *e = fair_tree_first(&runq->tree); e != NULL; e = fair_tree_next(e)) {
+		KVERIFY(atomic_load_relaxed(&e->owner) == OWNER_QUEUE);
+		KVERIFY(e->weight >= 1 && e->weight <= WEIGHT_MAX);
+		KVERIFY(!request_is_over(e));
+		weight += e->weight;
+		sum += weighted(e->weight, e->vruntime - runq->base);
+	}
+	KVERIFY(count == atomic_load_relaxed(&runq->count));
+	KVERIFY(weight == atomic_load_relaxed(&runq->weight)); /* RQ3 */
+	KVERIFY(sum == runq->sum);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A CPU's queue, inside the room (docs/SCHEDULING.md; the fields: kernel/sched.h). What both policies have in common is here and in
+ * runq.c: virtual time, joining and leaving with lag, requests, weight changes. All under runq->lock, except those that say
+ * otherwise.
+ */
+#ifndef SCHED_RUNQ_H
+#define SCHED_RUNQ_H
+
+#include <kernel/cpu.h>
+#include <kernel/debug.h>
+#include <kernel/fastpath.h>
+#include <kernel/sched.h>
+
+#include "fair_tree.h"
+
+/* --- classes.c --------------------------------------------------------------------------------------------------------- */
+
+u64 params_pack(const struct sched_params *params);
+struct sched_params params_unpack(u64 word);
+/* The defaults, in effect. */
+void params_init(struct entity *entity);
+/* What is wanted is in effect: weight, class, size of requests. Virtual times are the caller's to scale. */
+void params_adopt(struct entity *entity);
+static inline bool params_differ(const struct entity *entity)
+{
+	return atomic_load_relaxed(&entity->wanted) != entity->adopted;
+}
+
+/* --- policies ------------------------------------------------------------------------------------------------------------ */
+
+/* The best of the queue; the current one, if there is any, competes. NULL: none may go before that. */
+struct entity *eevdf_best(const struct runq *runq);
+struct entity *wfq_best(const struct runq *runq);
+/* What is left of the lag of one that joins. */
+i64 eevdf_lag_kept(i64 lag);
+i64 wfq_lag_kept(i64 lag);
+
+/* --- requests -------------------------------------------------------------------------------------------------------------- */
+
+static inline void request_begin(struct entity *entity)
+{
+	entity->request_end = entity->vruntime + entity->request_virtual;
+	entity->deadline = entity->latency_class == LATENCY_INTERACTIVE ? entity->vruntime : entity->request_end;
+}
+
+static inline bool request_is_over(const struct entity *entity)
+{
+	return !virtual_before(entity->vruntime, entity->request_end);
+}
+
+/* The shortest charge after which it is over: the least s with (K * s + remainder) / w >= e - v. */
+static inline u64 request_left_ns(const struct entity *entity)
+{
+	u64 left = entity->request_end - entity->vruntime;
+
+	if (unlikely((i64)left <= 0))
+		return 0;
+	return (left * entity->weight - entity->vremainder + VIRTUAL_PER_NS - 1) >> VIRTUAL_SHIFT;
+}
+
+/* --- the queue --------------------------------------------------------------------------------------------------------------- */
+
+void runq_init(struct runq *runq, enum sched_policy policy);
+void runq_verify(const struct runq *runq);
+/* One that does not compete is placed by its lag and queued. moved: it left another queue. */
+void runq_join(struct runq *runq, struct entity *entity, bool moved);
+/* One that was picked, or is current no more, goes back. */
+void runq_requeue(struct runq *runq, struct entity *entity);
+/* The best leaves the queue, and competes: it becomes current, or is put away by runq_leave. NULL when empty. No current. */
+struct entity *runq_pick(struct runq *runq);
+/* This one leaves the queue as by runq_pick. */
+void runq_take(struct runq *runq, struct entity *entity);
+/* A queued one leaves in the middle of its request. */
+void runq_dequeue(struct runq *runq, struct entity *entity);
+/* One that is in no sum leaves (it was current, or picked): its lag is noted. */
+void runq_leave_locked(struct runq *runq, struct entity *entity);
+/* The current one gives way: it is queued, and the best of the others returned, as by runq_pick. The queue is not empty. */
+struct entity *runq_yield(struct runq *runq, struct entity *current);
+/* Who should run before `current` goes on, still queued; NULL: it goes on. When its request or its slice is over it begins another
+ * one. */
+struct entity *runq_preempting(struct runq *runq, struct entity *current, bool slice_over);
+/* Should the CPU choose anew: some have joined. */
+bool runq_preempts(const struct runq *runq, const struct entity *current);
+/* The same when just `woken` has joined. */
+static inline bool runq_woken_preempts(const struct runq *runq, const struct entity *woken,
+				       const struct entity *current)
+{
+	return request_is_over(current) ||
+	       (virtual_before(woken->deadline, current->deadline) && (woken->lag >= 0 || runq->policy == SCHED_WFQ));
+}
+/* What is wanted of a competitor comes into effect. */
+void runq_adopt_current(struct runq *runq, struct entity *current);
+void runq_adopt_queued(struct runq *runq, struct entity *entity);
+
+/* By the CPU, without the lock: a blocked one is placed, to run next without being queued. False: others wait and are before it;
+ * nothing changed. No current. */
+MUST_CHECK bool runq_join_next(struct runq *runq, struct entity *entity, bool moved);
+/* The same, whoever waits. */
+void runq_take_over(struct runq *runq, struct entity *entity, bool moved);
+
+/* One that was blocked is to join, at `now_ns`. */
+static inline void lag_forget(struct entity *entity, u64 now_ns)
+{
+	if ((i64)(now_ns - entity->enqueued_ns) > (i64)LAG_KEEP_NS)
+		entity->lag = 0;
+}
+
+#endif
