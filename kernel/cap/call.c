@@ -351,7 +351,7 @@ static inline __attribute__((always_inline)) bool fast_find(struct thread *threa
 {
 	struct grant *grant;
 
-	return cap_find_inline(thread->process, handle, &method->need, object, &grant, NULL) &&
+	return cap_find_within(thread->process, handle, &method->need, object, &grant, NULL, true) &&
 	       object_is_alive(*object);
 }
 
@@ -361,7 +361,7 @@ bool call_prepare(struct thread *thread, u64 handle, u64 call_word, struct call_
 
 	if (method->call_word != call_word || call_word == 0)
 		return false;
-	if (!cap_find_inline(thread->process, &handle, &method->need, &ready->object, &ready->grant, NULL) ||
+	if (!cap_find_within(thread->process, &handle, &method->need, &ready->object, &ready->grant, NULL, true) ||
 	    !object_is_alive(ready->object))
 		return false;
 	ready->generation = CAPOS_HANDLE_GENERATION(handle);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The synchronous fast path: a call by words alone to a server that waits, and its reply-and-receive. With a passive server the
- * caller's entity goes with the call and comes back with the reply; an active one goes on with its own, in the caller's slice:
- * no queue operation, no timer write, no allocation. Whatever is not exactly this case returns NULL before anything is changed.
+ * The synchronous fast path: a call without capabilities to a server that waits, and its reply-and-receive. With a passive
+ * server the caller's entity goes with the call and comes back with the reply; an active one goes on with its own, in the
+ * caller's slice: no queue operation, no timer write, no allocation. Whatever is not exactly this case returns NULL before
+ * anything is changed.
  *
  * The machine calls this straight from its entry, with the registers of the user saved: the compiler need not preserve any
  * here (Makefile). So nothing else may call it.
@@ -26,13 +27,23 @@ static __attribute__((noinline)) struct thread *switch_slowly(struct cpu *cpu, s
 	return sched_exit(cpu);
 }
 
-INLINE struct thread *call(struct cpu *cpu, struct thread *caller, u64 call_word, unsigned words)
+/* Bytes that go along with `message` (a constant) set; out of range, which the general path tells, false. */
+INLINE bool bytes_to_send(const struct thread *thread, bool message, u32 *bytes)
+{
+	*bytes = message ? shared_load_relaxed(&thread->page->send_bytes) : 0;
+	return !message || (*bytes != 0 && *bytes <= CAPOS_MESSAGE_BYTES);
+}
+
+INLINE struct thread *call(struct cpu *cpu, struct thread *caller, u64 call_word, unsigned words, bool message)
 {
 	struct endpoint *endpoint;
 	struct thread *server;
 	struct cap cap;
 	bool switched = true;
+	u32 bytes;
 
+	if (!bytes_to_send(caller, message, &bytes))
+		return NULL;
 	if (!cap_find_inline(caller->process, &caller->mach.frame.handle, &need_call, &cap.object, &cap.grant,
 			     &cap.badge))
 		return NULL;
@@ -41,7 +52,7 @@ INLINE struct thread *call(struct cpu *cpu, struct thread *caller, u64 call_word
 		return NULL;
 	spin_lock_on(cpu, &endpoint->object.lock);
 	server = hand_call_over(cpu, caller, &cap, CAPOS_CALL_METHOD(call_word), caller->mach.frame.word, words,
-				CAPOS_WAIT_REPLY, &switched);
+				bytes, CAPOS_WAIT_REPLY, &switched);
 	if (unlikely(!switched))
 		return switch_slowly(cpu, endpoint, caller, server);
 	spin_unlock_on(cpu, &endpoint->object.lock);
@@ -78,8 +89,8 @@ static __attribute__((noinline)) struct thread *reply_not(struct cpu *cpu, struc
 /* The reply to a call in service at the endpoint, whose lock is held. The last two are constants: the entity goes back with it;
  * the caller is in a system call. */
 INLINE struct thread *reply_to(struct cpu *cpu, struct thread *server, struct waiter *call, struct endpoint *endpoint,
-			       struct grant *grant, u64 result, unsigned words, u32 completed, bool give_back,
-			       bool by_syscall) NO_TSA
+			       struct grant *grant, u64 result, unsigned words, u32 bytes, u32 completed,
+			       bool give_back, bool by_syscall) NO_TSA
 {
 	struct thread *caller = call->thread;
 
@@ -93,6 +104,8 @@ INLINE struct thread *reply_to(struct cpu *cpu, struct thread *server, struct wa
 	call->key[1] = 0;
 	shared_store_relaxed(&server->serving, NULL);
 	deliver(&caller->mach.frame, result, server->mach.frame.word, words);
+	if (bytes != 0)
+		deliver_bytes(caller, server, bytes);
 
 	server->recv_handle = server->mach.frame.handle;
 	server->wait.object = &endpoint->object;
@@ -118,19 +131,23 @@ static __attribute__((noinline)) struct thread *reply_to_fault(struct cpu *cpu, 
 	if (call->wait != CAPOS_WAIT_FAULT || server->mach.frame.word[0] != CAPOS_FAULT_RESUME)
 		return reply_not(cpu, endpoint);
 	if (thread->entity == NULL)
-		return reply_to(cpu, server, call, endpoint, grant, result, 0, completed, true, false);
-	return reply_to(cpu, server, call, endpoint, grant, result, 0, completed, false, false);
+		return reply_to(cpu, server, call, endpoint, grant, result, 0, 0, completed, true, false);
+	return reply_to(cpu, server, call, endpoint, grant, result, 0, 0, completed, false, false);
 }
 
-INLINE struct thread *reply(struct cpu *cpu, struct thread *server, u64 reply_word, unsigned words) NO_TSA
+INLINE struct thread *reply(struct cpu *cpu, struct thread *server, u64 reply_word, unsigned words,
+			    bool message) NO_TSA
 {
-	u32 completed = shared_load_relaxed(&server->ring_cq_tail);
-	u64 result = CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CALL_IFACE(reply_word), 0);
+	u32 completed = shared_load_relaxed(&server->ring_cq_tail), bytes;
+	u64 result;
 	struct endpoint *endpoint;
 	struct object *object;
 	struct grant *grant;
 	struct waiter *call;
 
+	if (!bytes_to_send(server, message, &bytes))
+		return NULL;
+	result = CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CALL_IFACE(reply_word), CAPOS_RECV_DETAIL(0, 0, bytes));
 	if (!cap_find_inline(server->process, &server->mach.frame.handle, &need_recv, &object, &grant, NULL))
 		return NULL;
 	endpoint = endpoint_of(object);
@@ -143,32 +160,54 @@ INLINE struct thread *reply(struct cpu *cpu, struct thread *server, u64 reply_wo
 		     !may_wait(object, grant)))
 		return reply_not(cpu, endpoint);
 	if (unlikely(call->wait != CAPOS_WAIT_REPLY))
-		return words != 0 ? reply_to_fault(cpu, server, call, endpoint, grant, completed)
-				  : reply_not(cpu, endpoint);
+		return words != 0 && !message ? reply_to_fault(cpu, server, call, endpoint, grant, completed)
+					      : reply_not(cpu, endpoint);
 	if (likely(call->thread->entity == NULL))
-		return reply_to(cpu, server, call, endpoint, grant, result, words, completed, true, true);
-	return reply_to(cpu, server, call, endpoint, grant, result, words, completed, false, true);
+		return reply_to(cpu, server, call, endpoint, grant, result, words, bytes, completed, true, true);
+	return reply_to(cpu, server, call, endpoint, grant, result, words, bytes, completed, false, true);
 }
 
 /* Most messages have no words: a copy of the paths for them. */
 static struct thread *call_0(struct cpu *cpu, struct thread *caller, u64 call_word)
 {
-	return call(cpu, caller, call_word, 0);
+	return call(cpu, caller, call_word, 0, false);
 }
 
 static struct thread *call_words(struct cpu *cpu, struct thread *caller, u64 call_word)
 {
-	return call(cpu, caller, call_word, (unsigned)(call_word >> 52)); /* there are no flags */
+	return call(cpu, caller, call_word, (unsigned)(call_word >> 52), false); /* there are no flags */
 }
 
 static struct thread *reply_0(struct cpu *cpu, struct thread *server, u64 reply_word)
 {
-	return reply(cpu, server, reply_word, 0);
+	return reply(cpu, server, reply_word, 0, false);
 }
 
 static struct thread *reply_words(struct cpu *cpu, struct thread *server, u64 reply_word)
 {
-	return reply(cpu, server, reply_word, (unsigned)(reply_word >> 52));
+	return reply(cpu, server, reply_word, (unsigned)(reply_word >> 52), false);
+}
+
+/* For call_verify_return. */
+static void note_asked(struct thread *thread, u64 call_word)
+{
+	thread->asked = (struct asked){ call_word, true, CAPOS_CALL_OP(call_word) == CAPOS_OP_CALL };
+}
+
+/* With message bytes as well: apart from the table, whose ways are shorter for it. */
+static __attribute__((noinline)) struct thread *with_message(struct cpu *cpu, struct thread *thread, u64 call_word)
+{
+	unsigned words = CAPOS_CALL_WORD_COUNT(call_word);
+
+	if (words > CAPOS_WORDS || CAPOS_CALL_FLAGS(call_word) != CAPOS_CALL_MESSAGE)
+		return NULL;
+	if (CAPOS_DEBUG)
+		note_asked(thread, call_word);
+	if (CAPOS_CALL_OP(call_word) == CAPOS_OP_CALL)
+		return call(cpu, thread, call_word, words, true);
+	if (CAPOS_CALL_OP(call_word) == CAPOS_OP_REPLY_RECV)
+		return reply(cpu, thread, call_word, words, true);
+	return NULL;
 }
 
 static struct thread *other(struct cpu *cpu, struct thread *thread, u64 call_word)
@@ -199,8 +238,8 @@ struct thread *kernel_syscall_ipc(struct cpu *cpu, struct thread *thread, u64 ca
 									     1u << CAPOS_TRACE_SWITCH)))
 		return NULL;
 	if (unlikely(kind >= KINDS))
-		return NULL;
+		return with_message(cpu, thread, call_word);
 	if (CAPOS_DEBUG && ways[kind] != other)
-		thread->asked = (struct asked){ call_word, true, CAPOS_CALL_OP(call_word) == CAPOS_OP_CALL };
+		note_asked(thread, call_word);
 	return ways[kind](cpu, thread, call_word);
 }

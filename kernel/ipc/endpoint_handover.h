@@ -9,6 +9,14 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* The bytes of a message, at least one, from the page of the current thread to that of a thread that is claimed. */
+INLINE void deliver_bytes(struct thread *to, const struct thread *from, u32 bytes)
+{
+	to->page->recv_bytes = bytes;
+	to->page->recv_caps = 0;
+	__builtin_memcpy(to->page->message, from->page->message, bytes);
+}
+
 /* Result and words of a message to a thread that is claimed: straight. count: up to CAPOS_WORDS. */
 INLINE void deliver(struct mach_frame *to, u64 result, const u64 *words, unsigned count)
 {
@@ -52,7 +60,7 @@ INLINE MUST_CHECK bool take_for(struct waiter *waiter, struct grant *grant)
 
 /* hand_call_over, to a server that was looked at; `lend` (LE1: one that waits without an entity is passive) is a constant. */
 INLINE struct thread *hand_call_to(struct cpu *cpu, struct thread *caller, struct waiter *receiver,
-				   const struct cap *cap, u64 result, const u64 *words, unsigned count,
+				   const struct cap *cap, u64 result, const u64 *words, unsigned count, u32 bytes,
 				   enum capos_wait wait, bool *switched, bool lend)
 {
 	struct endpoint *endpoint = endpoint_of(cap->object);
@@ -80,6 +88,8 @@ INLINE struct thread *hand_call_to(struct cpu *cpu, struct thread *caller, struc
 	page = server->page;
 	page->recv_token = token;
 	page->recv_badge = cap->badge;
+	if (bytes != 0)
+		deliver_bytes(server, caller, bytes);
 
 	caller->wait.object = cap->object;
 	caller->wait.grant = cap->grant;
@@ -104,19 +114,20 @@ INLINE struct thread *hand_call_to(struct cpu *cpu, struct thread *caller, struc
  * current, but is claimed and has its message; the caller has left the CPU.
  */
 INLINE struct thread *hand_call_over(struct cpu *cpu, struct thread *caller, const struct cap *cap, u16 method,
-				     const u64 *words, unsigned count, enum capos_wait wait, bool *switched)
+				     const u64 *words, unsigned count, u32 bytes, enum capos_wait wait,
+				     bool *switched)
 {
 	struct endpoint *endpoint = endpoint_of(cap->object);
 	struct list_node *node = endpoint->receivers.head.next;
 	struct waiter *receiver = LIST_ENTRY(node, struct waiter, link);
-	u64 result = CAPOS_RESULT(CAPOS_STATUS_OK, method, 0);
+	u64 result = CAPOS_RESULT(CAPOS_STATUS_OK, method, CAPOS_RECV_DETAIL(0, 0, bytes));
 
 	if (unlikely(node == &endpoint->receivers.head || receiver->kind != WAITER_THREAD ||
 		     receiver->timer.deadline_ns != INSTANT_NEVER.ns || !may_wait(cap->object, cap->grant)))
 		return NULL;
 	if (likely(receiver->thread->entity == NULL))
-		return hand_call_to(cpu, caller, receiver, cap, result, words, count, wait, switched, true);
-	return hand_call_to(cpu, caller, receiver, cap, result, words, count, wait, switched, false);
+		return hand_call_to(cpu, caller, receiver, cap, result, words, count, bytes, wait, switched, true);
+	return hand_call_to(cpu, caller, receiver, cap, result, words, count, bytes, wait, switched, false);
 }
 
 #endif

@@ -27,7 +27,7 @@ static bool fault_fast(struct cpu *cpu, struct thread *thread, const struct cap 
 	/* Before it is armed; and no harm when it is not. */
 	mach_thread_leave(thread);
 	spin_lock_on(cpu, &endpoint->object.lock);
-	server = hand_call_over(cpu, thread, cap, 0, thread->send.fault_word, CAPOS_WORDS, CAPOS_WAIT_FAULT,
+	server = hand_call_over(cpu, thread, cap, 0, thread->send.fault_word, CAPOS_WORDS, 0, CAPOS_WAIT_FAULT,
 				&switched);
 	if (server != NULL) {
 		cpu->armed_waiter = &thread->wait;

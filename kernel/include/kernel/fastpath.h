@@ -92,21 +92,27 @@ static inline __attribute__((always_inline)) u16 cap_lookup_inline(struct proces
 }
 
 /*
- * The same for a handle that is likely to fit: a slot of the first page that holds what is needed. The object is not asked whether
- * it lives, rights are not told, and the badge (NULL) need not be. False: it does not fit, or there is more to look at.
+ * The same for a handle that is likely to fit: a slot of the first page that holds what is needed; one of another page only with
+ * `first_page`, a constant, false. The object is not asked whether it lives, rights are not told, and the badge (NULL) need not be.
+ * False: it does not fit, or there is more to look at.
  */
-static inline __attribute__((always_inline)) bool cap_find_inline(struct process *process, const u64 *handle,
+static inline __attribute__((always_inline)) bool cap_find_within(struct process *process, const u64 *handle,
 								  const struct slot_need *need,
 								  struct object **object, struct grant **grant,
-								  u64 *badge)
+								  u64 *badge, bool first_page)
 {
 	const u32 *half = (const u32 *)handle; /* CAPOS_HANDLE_SLOT, CAPOS_HANDLE_GENERATION */
 	u32 index = half[0], generation = half[1];
 	struct slot *slot;
 
-	if (unlikely(index >= SLOTS_PER_PAGE || (generation & 1u) == 0))
+	if (unlikely((generation & 1u) == 0))
 		return false;
-	slot = &atomic_load_acquire(&process->table.first)[index]; /* pairs with the release in set_first */
+	if (likely(index < SLOTS_PER_PAGE))
+		slot = &atomic_load_acquire(&process->table.first)[index]; /* pairs with the release in set_first */
+	else if (!first_page && index < atomic_load_acquire(&process->table.slot_count)) /* as in cap_lookup_inline */
+		slot = slot_at(&process->table, index);
+	else
+		return false;
 	/* Pairs with the release at the end of cap_insert. */
 	if (unlikely(!atomic_equals_acquire(&slot->generation, generation) ||
 		     ((atomic_load_acquire(&slot->type_rights) ^ need->meaning) & need->mask) != 0))
@@ -118,6 +124,14 @@ static inline __attribute__((always_inline)) bool cap_find_inline(struct process
 	if (unlikely(!atomic_equals_relaxed(&slot->generation, generation)))
 		return false;
 	return !grant_is_dead(*grant);
+}
+
+static inline __attribute__((always_inline)) bool cap_find_inline(struct process *process, const u64 *handle,
+								  const struct slot_need *need,
+								  struct object **object, struct grant **grant,
+								  u64 *badge)
+{
+	return cap_find_within(process, handle, need, object, grant, badge, false);
 }
 
 static inline __attribute__((always_inline)) bool grant_get_inline(struct grant *grant)

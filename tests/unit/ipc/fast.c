@@ -6,20 +6,27 @@
 #define FAST_CALL(words) CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, CAPOS_OP_CALL, (words), 0)
 #define FAST_REPLY(words) CAPOS_CALL_WORD(3, 0, CAPOS_OP_REPLY_RECV, (words), 0)
 
-static struct slot slots[SLOTS_PER_PAGE];
+#define WITH_MESSAGE ((u64)CAPOS_CALL_MESSAGE << 56)
 
-/* Both processes have this table: slot 1 is a handle of everybody, with badge 77, slot 2 is one through another grant. */
+static struct slot slots[2 * SLOTS_PER_PAGE];
+
+/* Both processes have this table, of two pages: slot 1 is a handle of everybody, with badge 77, slot 2 is one through another
+ * grant, slot 129 as slot 1. */
 static u64 fast_handle(u32 index, u32 rights)
 {
+	static struct slot *pages[2] = { &slots[0], &slots[SLOTS_PER_PAGE] };
 	struct slot *slot = &slots[index];
 
 	atomic_store_relaxed(&slot->generation, 3u);
 	atomic_store_relaxed(&slot->type_rights, SLOT_MEANING(CAPOS_IFACE_endpoint, rights));
 	atomic_store_relaxed(&slot->object, &endpoint->object);
-	atomic_store_relaxed(&slot->grant, &grants[index - 1]);
+	atomic_store_relaxed(&slot->grant, &grants[index % SLOTS_PER_PAGE - 1]);
 	atomic_store_relaxed(&slot->badge, 77ull);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		atomic_store_relaxed(&process[i]->table.first, &slots[0]);
+		atomic_store_relaxed(&process[i]->table.index, pages);
+		atomic_store_relaxed(&process[i]->table.slot_count, 2 * SLOTS_PER_PAGE);
+	}
 	return CAPOS_HANDLE(index, 3u);
 }
 
@@ -93,6 +100,46 @@ static void fast_round_trips(void **state)
 	assert_int_equal(entity->uncharged_ns, 900 + 90 + 1000);
 }
 
+/* The page of `thread`: a message of so many bytes to send; and what it got, with nothing behind it touched. */
+static void put_message(struct thread *thread, u32 bytes, u8 first)
+{
+	thread->page->send_bytes = bytes;
+	for (u32 i = 0; i < bytes; i++)
+		thread->page->message[i] = (u8)(first + i);
+}
+
+static void check_message(const struct thread *thread, u32 bytes, u8 first)
+{
+	assert_int_equal(thread->page->recv_bytes, bytes);
+	assert_int_equal(thread->page->recv_caps, 0);
+	for (u32 i = 0; i < CAPOS_MESSAGE_BYTES; i++)
+		assert_int_equal(thread->page->message[i], i < bytes ? (u8)(first + i) : 0xee);
+}
+
+static void fast_messages(void **state)
+{
+	u64 handle = fast_handle(1 + SLOTS_PER_PAGE, CAPOS_RIGHTS_ALL);
+	u32 size[] = { 1, 100, CAPOS_MESSAGE_BYTES };
+
+	(void)state;
+	fast_world(true);
+	for (unsigned i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
+		put_message(client, size[i], 3);
+		memset(server->page->message, 0xee, CAPOS_MESSAGE_BYTES);
+		server->page->recv_caps = client->page->recv_caps = 9;
+		assert_ptr_equal(fast(client, handle, FAST_CALL(2) | WITH_MESSAGE), server);
+		assert_int_equal(server->mach.frame.call,
+				 CAPOS_RESULT(CAPOS_STATUS_OK, 5, CAPOS_RECV_DETAIL(2, 0, size[i])));
+		check_message(server, size[i], 3);
+		put_message(server, size[i], 80);
+		memset(client->page->message, 0xee, CAPOS_MESSAGE_BYTES);
+		assert_ptr_equal(fast(server, handle, FAST_REPLY(1) | WITH_MESSAGE), client);
+		assert_int_equal(client->mach.frame.call,
+				 CAPOS_RESULT(CAPOS_STATUS_OK, 3, CAPOS_RECV_DETAIL(1, 0, size[i])));
+		check_message(client, size[i], 80);
+	}
+}
+
 /* Nothing happened: what the call might have touched is as it was. */
 static void fast_refuses(struct thread *thread, u64 handle, u64 call_word)
 {
@@ -133,11 +180,21 @@ static void fast_leaves_the_rest(void **state)
 		fast_refuses(client, handle, CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, op, 0, 0));
 	for (unsigned words = CAPOS_WORDS + 1; words < 16; words++)
 		fast_refuses(client, handle, FAST_CALL(words));
+	client->page->send_bytes = 1;
+	for (unsigned flag = 2; flag < 256; flag <<= 1)
+		fast_refuses(client, handle, CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, CAPOS_OP_CALL, 0, 1 | flag));
+	fast_refuses(client, handle, FAST_CALL(9) | WITH_MESSAGE);
+	fast_refuses(client, handle, CAPOS_CALL_WORD(CAPOS_IFACE_USER, 5, CAPOS_OP_RECV, 0, CAPOS_CALL_MESSAGE));
+	client->page->send_bytes = CAPOS_MESSAGE_BYTES + 1;
+	fast_refuses(client, handle, FAST_CALL(0) | WITH_MESSAGE);
+	client->page->send_bytes = ~0u;
+	fast_refuses(client, handle, FAST_CALL(0) | WITH_MESSAGE);
 	fast_refuses(client, 0, FAST_CALL(0));
 	fast_refuses(client, CAPOS_HANDLE(1, 2), FAST_CALL(0));
 	fast_refuses(client, CAPOS_HANDLE(1, 5), FAST_CALL(0));
 	fast_refuses(client, CAPOS_HANDLE(2, 3), FAST_CALL(0));
 	fast_refuses(client, CAPOS_HANDLE(SLOTS_PER_PAGE, 3), FAST_CALL(0));
+	fast_refuses(client, CAPOS_HANDLE(2 * SLOTS_PER_PAGE, 3), FAST_CALL(0));
 	fast_refuses(client, CAPOS_HANDLE(~0u, 3), FAST_CALL(0));
 	(void)fast_handle(1, CAPOS_RIGHTS_ALL & ~(u32)CAPOS_RIGHT_CALL);
 	fast_refuses(client, handle, FAST_CALL(0));
@@ -176,6 +233,8 @@ static void fast_leaves_the_rest(void **state)
 	assert_ptr_equal(fast(client, handle, FAST_CALL(0)), server);
 	fast_refuses(server, handle, CAPOS_CALL_WORD(3, 0, CAPOS_OP_REPLY_RECV, 0, CAPOS_CALL_TOKEN));
 	fast_refuses(server, handle, FAST_REPLY(9));
+	server->page->send_bytes = CAPOS_MESSAGE_BYTES + 1;
+	fast_refuses(server, handle, FAST_REPLY(0) | WITH_MESSAGE);
 	(void)fast_handle(1, CAPOS_RIGHTS_ALL & ~(u32)CAPOS_RIGHT_RECV);
 	fast_refuses(server, handle, FAST_REPLY(0));
 	(void)fast_handle(1, CAPOS_RIGHTS_ALL);
@@ -267,6 +326,8 @@ static void fast_faults(void **state)
 	fast_refuses(server, handle, FAST_REPLY(1));
 	server->mach.frame.word[0] = CAPOS_FAULT_RESUME;
 	fast_refuses(server, handle, FAST_REPLY(0));
+	server->page->send_bytes = 1;
+	fast_refuses(server, handle, FAST_REPLY(1) | WITH_MESSAGE);
 	assert_ptr_equal(fast(server, handle, FAST_REPLY(1)), client);
 	assert_int_equal(client->mach.frame.call, 1234);
 	for (unsigned i = 0; i < CAPOS_WORDS; i++)
@@ -277,8 +338,8 @@ static void fast_faults(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(fast_round_trips),	     TEST(fast_leaves_the_rest), TEST(fast_and_kills),
-		TEST(fast_exchanges_grants), TEST(fast_active),		 TEST(fast_faults),
+		TEST(fast_round_trips),	     TEST(fast_messages), TEST(fast_leaves_the_rest), TEST(fast_and_kills),
+		TEST(fast_exchanges_grants), TEST(fast_active),	  TEST(fast_faults),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

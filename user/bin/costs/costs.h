@@ -18,6 +18,7 @@
 	X(ipc_rt_0, 1)                                                                                               \
 	X(ipc_rt_4, 1)                                                                                               \
 	X(ipc_rt_8, 1)                                                                                               \
+	X(ipc_rt_100, 1)                                                                                             \
 	X(ipc_rt_active, 1)                                                                                          \
 	X(stale_call, 1)                                                                                             \
 	X(wrong_type_call, 1)                                                                                        \
