@@ -10,7 +10,7 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
-from capos import scale  # noqa: E402
+from capos import records, scale  # noqa: E402
 
 
 def script(name):
@@ -146,4 +146,4 @@ def test_instructions_by_whose_they_are():
 
 
 def test_cpu_lists():
-    assert scale.cpu_list("0-2,5") == [0, 1, 2, 5] and scale.cpu_list("") == []
+    assert records.cpu_list("0-2,5") == [0, 1, 2, 5] and records.cpu_list("") == []

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The thread-scale workload (user/bin/thread-scale): its cases, the sum it must find, guests that run it on request, statistics."""
-import csv
 import functools
-import json
 import os
-import platform
 import random
 import re
 import selectors
@@ -14,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from . import bench, make, path, qemu
+from .records import cpu_list, read
 
 BLOCKS, BLOCKS_LARGE, WORK_ROUNDS = 262144, 1048576, 64
 BLOCK_BYTES, BLOCK_WORDS = 64, 8
@@ -265,58 +263,7 @@ def amdahl(one, many, workers):
     return (serial / one, one / serial) if serial > 0 else (0.0, None)
 
 
-# --- what a folder of results says of where it comes from ------------------------------------------------------------------
-
-def first_line(*command):
-    try:
-        return subprocess.run(command, cwd=path(), capture_output=True, text=True, check=False).stdout.split("\n")[0].strip()
-    except OSError:
-        return "?"
-
-
-def read(file):
-    try:
-        with open(file, encoding="utf-8", errors="replace") as f:
-            return f.read().strip()
-    except OSError:
-        return ""
-
-
-def topology(cpus):
-    """One line on the host CPUs named ("0,1"): physical cores or SMT siblings."""
-    cores = [(read(f"/sys/devices/system/cpu/cpu{c}/topology/physical_package_id"),
-              read(f"/sys/devices/system/cpu/cpu{c}/topology/core_id")) for c in cpus]
-    kind = "one per physical core" if len(set(cores)) == len(cores) else "with SMT siblings"
-    return f"{len(cores)} CPUs on {len(set(cores))} cores, {kind}"
-
-
-def cpu_list(text):
-    """[0, 1, 4] of "0-1,4"."""
-    out = []
-    for part in filter(None, text.split(",")):
-        low, _, high = part.partition("-")
-        out += range(int(low), int(high or low) + 1)
-    return out
-
-
-def host(host_cpus, **more):
-    """Ordered facts about the host and the tools, for a summary."""
-    model = re.search(r"^model name\s*:\s*(.*)$", read("/proc/cpuinfo"), re.M)
-    dirty = " with changes" if first_line("git", "status", "--porcelain", "--untracked-files=no") else ""
-    return {
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "commit": first_line("git", "rev-parse", "HEAD") + dirty,
-        "host cpu": model[1] if model else platform.processor(),
-        "host cpus": topology(cpu_list(read("/sys/devices/system/cpu/online"))),
-        "host kernel": platform.release(),
-        "load before": read("/proc/loadavg"),
-        "qemu taskset cpus": f"{host_cpus} ({topology(cpu_list(host_cpus))})" if host_cpus else "none",
-        "qemu": first_line("qemu-system-x86_64", "--version"),
-        "accelerator": "kvm" if qemu.has_kvm() else "tcg",
-        "compiler": first_line("gcc", "--version"),
-        **more,
-    }
-
+# --- runs of one system, and their table ------------------------------------------------------------------------------------
 
 def folder(kind, stamp=""):
     """target/KIND/TIMESTAMP, made."""
@@ -324,21 +271,6 @@ def folder(kind, stamp=""):
     os.makedirs(out, exist_ok=True)
     return out
 
-
-def write_csv(file, rows):
-    with open(file, "w", encoding="ascii", newline="") as f:
-        out = csv.DictWriter(f, list(rows[0]))
-        out.writeheader()
-        out.writerows(rows)
-
-
-def write_json(file, value):
-    with open(file, "w", encoding="ascii") as f:
-        json.dump(value, f, indent=1)
-        f.write("\n")
-
-
-# --- runs of one system, and their table ------------------------------------------------------------------------------------
 
 def cases_of(workers, larger=True):
     """Padded and compact at the usual size; padded at the larger one."""
