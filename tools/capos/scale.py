@@ -10,7 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from . import bench, make, path, qemu
+from . import bench, make, path, qemu, records
 from .records import cpu_list, read
 
 BLOCKS, BLOCKS_LARGE, WORK_ROUNDS = 262144, 1048576, 64
@@ -263,7 +263,7 @@ def amdahl(one, many, workers):
     return (serial / one, one / serial) if serial > 0 else (0.0, None)
 
 
-# --- runs of one system, and their table ------------------------------------------------------------------------------------
+# --- folders of results -------------------------------------------------------------------------------------------------
 
 def folder(kind, stamp=""):
     """target/KIND/TIMESTAMP, made."""
@@ -271,6 +271,15 @@ def folder(kind, stamp=""):
     os.makedirs(out, exist_ok=True)
     return out
 
+
+def write_results(out, kind, facts, rows):
+    """results.json of the folder; the newest of a kind is build/bench/KIND.json too, where `make report` finds it."""
+    os.makedirs(bench.OUT, exist_ok=True)
+    for file in (os.path.join(out, "results.json"), os.path.join(bench.OUT, f"{kind}.json")):
+        records.write_json(file, {"kind": kind, "host": facts, "results": rows})
+
+
+# --- runs of one system, and their table ------------------------------------------------------------------------------------
 
 def cases_of(workers, larger=True):
     """Padded and compact at the usual size; padded at the larger one."""
