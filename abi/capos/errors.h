@@ -91,7 +91,8 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 #define CAPOS_ERRORS_process_spawner(E, R)                                                                           \
 	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(program), BOTH, "the name is not terminated")     \
 	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(image), BOTH, "both a name and an image")         \
-	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(cpu), BOTH, "no such CPU")                        \
+	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(cpu), BOTH,                                       \
+	  "no such CPU, or a process that stays on one, and not which")                                              \
 	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(flags), BOTH, "flags that do not exist")          \
 	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(grant_count), BOTH, "more grants than fit")       \
 	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(args), BOTH,                                      \
@@ -126,13 +127,18 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	CAPOS_ERRORS_WAIT_(E, thread, join)                                                                          \
 	CAPOS_ERRORS_TYPED_(E, thread, set_fault_endpoint, BOTH)                                                     \
 	E(thread, set_fault_endpoint, DYING, 0, BOTH, "the thread has ended")                                        \
-	R(thread, set_cpu, CAPOS_THREAD_BAD_CPU, 0, BOTH, "no such CPU")
+	R(thread, set_cpu, CAPOS_THREAD_BAD_CPU, 0, BOTH, "no such CPU")                                             \
+	R(thread, set_affinity, CAPOS_THREAD_BAD_SET, 0, BOTH,                                                       \
+	  "not canonical: the count is not that of the bytes, or the last one is 0")                                 \
+	R(thread, set_affinity, CAPOS_THREAD_BAD_CPU, 0, BOTH, "no CPU of the set is online")                        \
+	R(thread, set_affinity, CAPOS_THREAD_ONE_CPU, 0, BOTH, "its process stays on one CPU: not just that")        \
+	R(thread, set_cpu, CAPOS_THREAD_ONE_CPU, 0, BOTH, "its process stays on another one")
 
 #define CAPOS_ERRORS_thread_spawner(E, R)                                                                            \
 	E(thread_spawner, create, BAD_ARGUMENT, 0, CALL, "the entry is not an address of the program")               \
 	E(thread_spawner, create, BAD_ARGUMENT, 1, CALL,                                                             \
 	  "without stack bytes: the stack pointer is not, or not a multiple of 8")                                   \
-	E(thread_spawner, create, BAD_ARGUMENT, 3, CALL, "no such CPU")                                              \
+	E(thread_spawner, create, BAD_ARGUMENT, 3, CALL, "no such CPU, or not the one that the process stays on")    \
 	E(thread_spawner, create, BAD_ARGUMENT, 4, CALL, "flags that do not exist")                                  \
 	E(thread_spawner, create, BAD_ARGUMENT, 5, CALL, "stack bytes are not whole pages, or too many")             \
 	CAPOS_ERRORS_MEMORY_(E, thread_spawner, create, CALL)                                                        \

@@ -71,14 +71,18 @@
 	M(process_spawner, programs, 1, R_(READ), 1, 0, 1, 64)
 
 /* exit (the caller itself, handle of itself): code. join: deadline -> exit code, cause. terminate.
- * info -> struct capos_thread_info. set_fault_endpoint: endpoint handle or 0. set_cpu: CPU index or CAPOS_CPU_ANY. */
+ * info -> struct capos_thread_info. set_fault_endpoint: endpoint handle or 0. set_cpu: CPU index or CAPOS_CPU_ANY.
+ * set_affinity: struct capos_cpu_set, of which CPUs that are not online count for nothing. affinity -> bytes; struct
+ * capos_cpu_set: those that are online. Either takes effect at once, on a thread that runs elsewhere an interrupt later. */
 #define CAPOS_METHODS_thread(M)                                                                                      \
 	M(thread, exit, 0, R_(CONTROL), 1, 0, 0, 0)                                                                  \
 	M(thread, join, 1, R_(WAIT), 1, 0, 2, 0)                                                                     \
 	M(thread, terminate, 2, R_(CONTROL), 0, 0, 0, 0)                                                             \
 	M(thread, info, 3, R_(READ), 0, 0, 1, 512)                                                                   \
 	M(thread, set_fault_endpoint, 4, R_(CONTROL), 1, 0, 0, 0)                                                    \
-	M(thread, set_cpu, 5, R_(CONTROL), 1, 0, 0, 0)
+	M(thread, set_cpu, 5, R_(CONTROL), 1, 0, 0, 0)                                                               \
+	M(thread, set_affinity, 6, R_(CONTROL), 0, 512, 0, 0)                                                        \
+	M(thread, affinity, 7, R_(READ), 0, 0, 1, 512)
 
 /* create: entry address, stack pointer, argument, CPU or CAPOS_CPU_ANY, flags (CAPOS_THREAD_PASSIVE), stack bytes
  * -> thread handle, thread id, address of its thread page. With stack bytes (whole pages, at most CAPOS_STACK_BYTES_MAX) the

@@ -24,7 +24,7 @@ enum capos_map_result {
 };
 enum capos_console_result { CAPOS_CONSOLE_NOT_OWNER = 1, CAPOS_CONSOLE_OWNED = 2 };
 enum capos_session_result { CAPOS_SESSION_ENDED = 1, CAPOS_SESSION_UNKNOWN_ACCOUNT = 2 };
-enum capos_thread_result { CAPOS_THREAD_NOT_SELF = 1, CAPOS_THREAD_BAD_CPU = 2 };
+enum capos_thread_result { CAPOS_THREAD_NOT_SELF = 1, CAPOS_THREAD_BAD_CPU = 2, CAPOS_THREAD_BAD_SET = 3, CAPOS_THREAD_ONE_CPU = 4 };
 /* cap_table: the transport statuses cover the named handle too: detail 1 = the handle in word[0], 0 = the table. */
 
 #define CAPOS_MAP_WRITE 1u
@@ -34,9 +34,21 @@ enum capos_thread_result { CAPOS_THREAD_NOT_SELF = 1, CAPOS_THREAD_BAD_CPU = 2 }
 #define CAPOS_STACK_BYTES_MAX 1048576u
 #define CAPOS_THREAD_PASSIVE 1u /* has no scheduling entity of its own: runs only on those of its callers */
 
+/*
+ * A set of CPUs: CPU n is bit n % 8 of byte n / 8. As a message it is the count and that many bytes. It is canonical: the last byte
+ * is not 0; no CPU at all is the count 0. A message has room for CPUs 0 to 4,079.
+ */
+#define CAPOS_CPU_SET_BYTES 510u
+struct capos_cpu_set {
+	uint16_t byte_count;
+	uint8_t byte[CAPOS_CPU_SET_BYTES];
+};
+_Static_assert(sizeof(struct capos_cpu_set) == CAPOS_MESSAGE_BYTES, "a set of CPUs fits a message");
+
 /* --- spawn -------------------------------------------------------------------------------------------------------- */
 
 #define CAPOS_SPAWN_GRANTS 10u
+#define CAPOS_SPAWN_ONE_CPU 1u /* all threads of the process stay on `cpu` */
 
 struct capos_grant {
 	char name[CAPOS_NAME_BYTES];
@@ -55,7 +67,7 @@ struct capos_spawn {
 	uint32_t processes;		/* child quota */
 	uint32_t cpu;			/* CPU of the first thread, or CAPOS_CPU_ANY */
 	uint64_t session;		/* user session handle, or 0: the caller's */
-	uint32_t flags;			/* 0 */
+	uint32_t flags;			/* CAPOS_SPAWN_ONE_CPU */
 	uint32_t grant_count;
 	char args[96]; /* command line, 0-terminated */
 	struct capos_grant grants[CAPOS_SPAWN_GRANTS];

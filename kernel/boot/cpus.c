@@ -20,6 +20,7 @@ void boot_make_cpus(const struct boot_info *info)
 		mach_cpu_init(cpu, frames_boot_alloc(mach_cpu_bytes()));
 	}
 	kernel_state.cpu_count = info->cpu_count;
+	topology_init();
 	for (u32 i = 0; i < info->cpu_count; i++) {
 		sched_init_cpu(kernel_state.cpus[i]);
 		trace_init_cpu(kernel_state.cpus[i]);
@@ -42,40 +43,22 @@ void boot_start_cpus(void)
 	}
 }
 
-/* Is CPU `i` the first with its value of what `same` compares? */
-static bool is_first(u32 i, bool (*same)(const struct cpu_desc *, const struct cpu_desc *))
+/* How many neighbourhoods of a level there are. */
+static u32 count_level(enum cpu_level level)
 {
-	for (u32 k = 0; k < i; k++)
-		if (same(&kernel_state.cpus[k]->desc, &kernel_state.cpus[i]->desc))
-			return false;
-	return true;
-}
+	u32 count = 0;
 
-static bool same_package(const struct cpu_desc *a, const struct cpu_desc *b)
-{
-	return a->package == b->package;
-}
-
-static bool same_cache(const struct cpu_desc *a, const struct cpu_desc *b)
-{
-	return same_package(a, b) && a->llc == b->llc;
-}
-
-static bool same_core(const struct cpu_desc *a, const struct cpu_desc *b)
-{
-	return same_package(a, b) && a->core == b->core;
+	for (u32 i = 0; i < kernel_state.cpu_count; i++)
+		count += kernel_state.cpus[i]->near[level].first == i;
+	return count;
 }
 
 void boot_print_topology(void)
 {
-	u32 packages = 0, caches = 0, cores = 0, online = 0;
+	u32 online = 0;
 
-	for (u32 i = 0; i < kernel_state.cpu_count; i++) {
-		packages += is_first(i, same_package);
-		caches += is_first(i, same_cache);
-		cores += is_first(i, same_core);
+	for (u32 i = 0; i < kernel_state.cpu_count; i++)
 		online += atomic_load_acquire(&kernel_state.cpus[i]->online) != 0; /* pairs with kernel_cpu_boot */
-	}
-	klog(LOG_INFO, "topology: packages=%u caches=%u cores=%u threads=%u online=%u", packages, caches, cores,
-	     kernel_state.cpu_count, online);
+	klog(LOG_INFO, "topology: packages=%u caches=%u cores=%u threads=%u online=%u", count_level(LEVEL_PACKAGE),
+	     count_level(LEVEL_CACHE), count_level(LEVEL_CORE), kernel_state.cpu_count, online);
 }

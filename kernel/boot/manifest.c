@@ -77,6 +77,7 @@ static const struct property_rule property_rules[] = {
 	{ NODE_PROCESS, "threads", TYPE_U32, false, 1, 65536, PROCESS(threads), 0 },
 	{ NODE_PROCESS, "processes", TYPE_U32, false, 0, 65536, PROCESS(processes), 0 },
 	{ NODE_PROCESS, "cpu", TYPE_U32, false, 0, ~0u, PROCESS(cpu), 0 },
+	{ NODE_PROCESS, "one-cpu", TYPE_FLAG, false, 0, 0, PROCESS(one_cpu), 0 },
 	{ NODE_PROCESS, "optional", TYPE_FLAG, false, 0, 0, PROCESS(optional), 0 },
 	{ NODE_PROCESS, "caps", TYPE_CAPS, false, 0, 0, 0, 0 },
 	{ NODE_PROCESS, "exports", TYPE_EXPORTS, false, 0, 0, 0, 0 },
@@ -593,6 +594,8 @@ static bool check_process(struct parser *parser, u32 index, u64 *memory_kib)
 	fmt_buf(path, MANIFEST_TEXT_BYTES, "/processes/%s/cpu", process->name);
 	if (process->cpu != CAPOS_CPU_ANY && process->cpu >= machine->cpu_count)
 		REFUSE(parser, "the machine has no CPU %u", process->cpu);
+	if (process->cpu == CAPOS_CPU_ANY && process->one_cpu != 0)
+		REFUSE(parser, "one-cpu, but not which");
 	fmt_buf(path, MANIFEST_TEXT_BYTES, "/processes/%s/memory-kib", process->name);
 	*memory_kib += process->memory_kib;
 	if (*memory_kib > machine->memory_bytes / 1024)

@@ -61,6 +61,7 @@ static struct spawn_request *begin_process(struct cpu *cpu, const struct manifes
 	request->limits[CAPOS_QUOTA_THREADS] = process->threads;
 	request->limits[CAPOS_QUOTA_PROCESSES] = process->processes;
 	request->cpu = process->cpu;
+	request->one_cpu = process->one_cpu != 0;
 	request->essential = process->optional == 0;
 	request->file = archive_find(process->program);
 	request->hold = true;

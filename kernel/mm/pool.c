@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include <kernel/affinity.h>
 #include <kernel/ipc.h>
 #include <kernel/process.h>
 #include <kernel/spawn.h>
@@ -40,7 +41,7 @@ static bool pool_clear(enum pool_id pool)
 /* Bytes of an object; 0: found in pools_init. */
 static const u16 pool_bytes[POOL_COUNT] = {
 	[POOL_PROCESS] = sizeof(struct process),
-	[POOL_THREAD] = sizeof(struct thread),
+	[POOL_THREAD] = 0,
 	[POOL_ENTITY] = sizeof(struct entity),
 	[POOL_GRANT] = sizeof(struct grant),
 	[POOL_ENDPOINT] = sizeof(struct endpoint),
@@ -69,7 +70,10 @@ void pools_init(void)
 {
 	for (u32 i = 0; i < POOL_COUNT; i++) {
 		struct pool *pool = &kernel_state.mm.pools[i];
-		size_t bytes = i == POOL_SHOOTDOWN ? shootdown_bytes(kernel_state.mm.cpu_count) : pool_bytes[i];
+		u32 cpu_count = kernel_state.mm.cpu_count;
+		size_t bytes = i == POOL_SHOOTDOWN ? shootdown_bytes(cpu_count)
+			       : i == POOL_THREAD  ? sizeof(struct thread) + affinity_mask_bytes(cpu_count)
+						   : pool_bytes[i];
 
 		spinlock_init(&pool->lock, RANK_POOL, i);
 		bool packed = bytes < CLEAR_BYTES_MIN && i != POOL_ENTITY;

@@ -8,7 +8,7 @@ void activity_init(struct activity *activity, const char *name, struct process *
 		   enum activity_result (*step)(struct cpu *, struct activity *))
 {
 	*activity = (struct activity){ .name = name, .process = process, .step = step };
-	entity_init(&activity->entity, ENTITY_ACTIVITY, CAPOS_CPU_ANY);
+	entity_init(&activity->entity, ENTITY_ACTIVITY, AFFINITY_ANY);
 	activity->entity.activity = activity;
 }
 

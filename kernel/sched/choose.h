@@ -34,8 +34,8 @@ static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, s
 	u32 owner;
 
 	atomic_store_relaxed(&entity->cpu, cpu);
-	/* Full barrier: orders this before the looks at `attention` in sched_exit, and at pinning and parameters below; pairs with
-	 * thread_kill, sched_set_pinned and sched_set_params. */
+	/* Full barrier: orders this before the looks at `attention` in sched_exit, and at affinity and parameters below; pairs with
+	 * thread_kill, sched_set_affinity and sched_set_params. */
 	owner = atomic_xchg(&entity->owner, (u32)OWNER_CURRENT);
 	KASSERT(owner == OWNER_HANDOFF);
 	cpu->current_entity = entity;
@@ -68,13 +68,14 @@ static inline struct entity *take_best(struct cpu *cpu) REQUIRES(cpu->runq.lock)
 	return entity;
 }
 
-/* What was taken from the queue and may not run here (its pinning changed) is sent where it may: true. */
-bool send_away(struct cpu *cpu, struct entity *entity);
+/* What was taken from the queue and may not run here (its affinity changed) is sent where it may: true. */
+void send_away(struct cpu *cpu, struct entity *entity);
 static inline bool sent_away(struct cpu *cpu, struct entity *entity)
 {
-	u32 id = shared_load_relaxed(&entity->pinned_cpu);
-
-	return unlikely(id != CAPOS_CPU_ANY && id != cpu->id) && send_away(cpu, entity);
+	if (likely(place_allows(cpu, entity)))
+		return false;
+	send_away(cpu, entity);
+	return true;
 }
 
 /* The current thread, whose registers are saved, gives way to the queue's best; where that is not to run here, to nobody:

@@ -83,7 +83,7 @@ void sched_set_params(struct cpu *cpu, struct thread *thread, const struct sched
 	bool queued;
 
 	KASSERT(sched_params_are_valid(params));
-	/* As in sched_set_pinned: either who lets it join, or makes it current, sees what is wanted, or that is seen here; either who
+	/* As in sched_set_affinity: either who lets it join, or makes it current, sees what is wanted, or that is seen here; either who
 	 * replaces `own` copies it, or the new one is seen here. */
 	do {
 		own = shared_load_relaxed(&thread->own);

@@ -27,10 +27,9 @@ void sched_init_cpu(struct cpu *cpu)
 	cpu->armed_ns = INSTANT_NEVER.ns;
 	cpu->slice_end_ns = INSTANT_NEVER.ns;
 	cpu->tick_ns = INSTANT_NEVER.ns;
-	if (kernel_state.sched.idle_mask == NULL) {
-		kernel_state.sched.idle_words = (kernel_state.cpu_count + 63) / 64;
-		kernel_state.sched.idle_mask = frames_boot_alloc(kernel_state.sched.idle_words * sizeof(u64));
-	}
+	cpu->affinity_bit = kernel_state.cpu_count <= AFFINITY_INLINE_CPUS ? 1ull << cpu->id : 0;
+	if (kernel_state.sched.idle.word == NULL)
+		place_init(kernel_state.cpu_count);
 }
 
 /* --- leaving --------------------------------------------------------------------------------------------------------- */
@@ -102,14 +101,13 @@ static struct entity *steal(struct cpu *cpu)
 		if (!spin_trylock(&victim->runq.lock))
 			continue;
 		wake_drain_locked(victim);
-		entity = runq_steal(&victim->runq, cpu->id);
+		entity = runq_steal(&victim->runq, cpu);
 		if (entity != NULL)
 			owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
 		spin_unlock(&victim->runq.lock);
 		if (entity != NULL) {
 			runq_take_over(&cpu->runq, entity, true);
-			account_of(entity)->migrations[CAPOS_MIGRATION_STEAL]++;
-			cpu->steals++;
+			account_move(cpu, entity, CAPOS_MIGRATION_STEAL);
 			if (entity->kind == ENTITY_THREAD)
 				TRACE(cpu, MIGRATE, entity->thread->object.id, victim->id, cpu->id);
 			return entity;
@@ -118,19 +116,13 @@ static struct entity *steal(struct cpu *cpu)
 	return NULL;
 }
 
-bool send_away(struct cpu *cpu, struct entity *entity)
+void send_away(struct cpu *cpu, struct entity *entity)
 {
-	struct cpu *pinned = place_pinned(entity);
-
-	if (pinned == NULL || pinned == cpu)
-		return false;
-	account_of(entity)->migrations[CAPOS_MIGRATION_AFFINITY]++;
 	spin_lock(&cpu->runq.lock);
 	runq_leave_locked(&cpu->runq, entity);
 	spin_unlock(&cpu->runq.lock);
 	entity->goes_on = true;
-	wake_push(cpu, pinned, entity, OWNER_HANDOFF);
-	return true;
+	place_elsewhere(cpu, entity);
 }
 
 static inline struct entity *pick(struct cpu *cpu)
@@ -404,23 +396,6 @@ struct thread *sched_exit(struct cpu *cpu)
 	if (unlikely(armed != NULL || cpu->resched || thread == NULL || atomic_load_relaxed(&thread->attention) != 0))
 		return exit_general(cpu);
 	return leave_kernel(cpu, thread);
-}
-
-void sched_set_pinned(struct cpu *cpu, struct thread *thread, u32 pinned_cpu)
-{
-	struct cpu *where;
-	struct entity *own;
-
-	/* Either the CPU that makes it current sees the pinning (set_current), or that CPU is seen here; either who replaces `own`
-	 * copies the pinning (settle_loan), or the new one is seen here. */
-	do {
-		own = shared_load_relaxed(&thread->own);
-		shared_store_relaxed(&own->pinned_cpu, pinned_cpu);
-		atomic_fence();
-		where = atomic_load_relaxed(&own->cpu);
-	} while (own != shared_load_relaxed(&thread->own));
-	if (where != NULL)
-		sched_request(cpu, where, REQUEST_RESCHEDULE);
 }
 
 void sched_set_policy(enum sched_policy policy)

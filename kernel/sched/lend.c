@@ -42,7 +42,7 @@ u16 sched_lend_reserve(struct thread *caller)
 	if (status != CAPOS_STATUS_OK)
 		return status;
 	caller->spare = entity;
-	entity_init(caller->spare, ENTITY_THREAD, caller->own->pinned_cpu);
+	entity_init(caller->spare, ENTITY_THREAD, shared_load_relaxed(&caller->own->affinity));
 	caller->spare->thread = caller;
 	return CAPOS_STATUS_OK;
 }
@@ -110,23 +110,26 @@ void sched_drop_entity(struct thread *thread)
 		reclaim_defer(&entity->reclaim, entity_free);
 }
 
-/* What sched_set_pinned and sched_set_params stored at the old entity is copied: before, or, if it came between, after `own` is seen
+/* What sched_set_affinity and sched_set_params stored at the old entity is copied: before, or, if it came between, after `own` is seen
  * to be new. */
 static void take_spare(struct thread *thread)
 {
 	struct entity *old = thread->own, *spare = thread->spare;
-	u32 pinned = shared_load_relaxed(&old->pinned_cpu);
+	u64 affinity = shared_load_relaxed(&old->affinity);
 	u64 wanted = atomic_load_relaxed(&old->wanted);
 
+	atomic_store_relaxed(&spare->cpu, atomic_load_relaxed(&old->cpu)); /* not a new thread */
 	atomic_store_relaxed(&spare->wanted, wanted);
-	shared_store_relaxed(&spare->pinned_cpu, pinned);
+	shared_store_relaxed(&spare->affinity, affinity);
 	shared_store_relaxed(&thread->own, spare);
 	thread->spare = NULL;
 	atomic_fence();
-	if (shared_load_relaxed(&old->pinned_cpu) != pinned)
-		shared_store_relaxed(&spare->pinned_cpu, shared_load_relaxed(&old->pinned_cpu));
+	if (shared_load_relaxed(&old->affinity) != affinity)
+		shared_store_relaxed(&spare->affinity, shared_load_relaxed(&old->affinity));
 	if (atomic_load_relaxed(&old->wanted) != wanted)
 		atomic_store_relaxed(&spare->wanted, atomic_load_relaxed(&old->wanted));
+	/* Who has it now may run anywhere, and does not hold on to the thread's words (AF2). */
+	shared_store_relaxed(&old->affinity, AFFINITY_ANY);
 }
 
 /* The thread's call ended while its own entity may be lent: it goes on with its spare. */

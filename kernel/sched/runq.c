@@ -13,7 +13,7 @@
  */
 #include "runq.h"
 
-#include <capos/abi.h>
+#include <kernel/affinity.h>
 #include <kernel/fastpath.h>
 #include <lib/div128.h>
 
@@ -331,22 +331,22 @@ bool runq_preempts(const struct runq *runq, const struct entity *current)
 
 /* --- stealing -------------------------------------------------------------------------------------------------------------- */
 
-/* The first of the first few that may run on `cpu`, or, with CAPOS_CPU_ANY, on any. */
-static struct entity *first_for(const struct runq *runq, u32 cpu)
+/* The first of the first few that may run on `cpu`, or, with NULL, on any. */
+static struct entity *first_for(const struct runq *runq, const struct cpu *cpu)
 {
 	struct entity *entity = fair_tree_first(&runq->tree);
 
 	for (int i = 0; entity != NULL && i < STEAL_SCAN_MAX; i++) {
-		u32 pinned = shared_load_relaxed(&entity->pinned_cpu);
+		u64 affinity = shared_load_relaxed(&entity->affinity);
 
-		if (pinned == CAPOS_CPU_ANY || pinned == cpu)
+		if (cpu != NULL ? affinity_allows(affinity, cpu) : affinity == AFFINITY_ANY)
 			return entity;
 		entity = fair_tree_next(entity);
 	}
 	return NULL;
 }
 
-struct entity *runq_steal(struct runq *runq, u32 thief)
+struct entity *runq_steal(struct runq *runq, const struct cpu *thief)
 {
 	struct entity *entity = first_for(runq, thief);
 
@@ -357,7 +357,7 @@ struct entity *runq_steal(struct runq *runq, u32 thief)
 
 bool runq_may_move(const struct runq *runq)
 {
-	return first_for(runq, CAPOS_CPU_ANY) != NULL;
+	return first_for(runq, NULL) != NULL;
 }
 
 /* --- verification ---------------------------------------------------------------------------------------------------------- */

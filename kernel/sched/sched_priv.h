@@ -3,6 +3,7 @@
 #ifndef SCHED_PRIV_H
 #define SCHED_PRIV_H
 
+#include <kernel/affinity.h>
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <kernel/fastpath.h>
@@ -36,23 +37,24 @@ static inline bool runq_looks_empty(struct cpu *cpu)
 }
 
 /* place.c */
+/* Makes the maps, before the CPUs. */
+void place_init(u32 cpu_count);
 struct cpu *place_woken(struct cpu *cpu, struct entity *entity);
+/* Owner HANDOFF: it may not run where it was, and is sent where it may. */
+void place_elsewhere(struct cpu *cpu, struct entity *entity);
 void place_set_idle(struct cpu *cpu);
 void place_clear_idle(struct cpu *cpu);
 /* An idle CPU, which nobody else is given until it goes idle again; NULL: none. */
 struct cpu *place_take_idle(struct cpu *cpu);
-/* The CPU that it is pinned to and that is online, or NULL. */
-struct cpu *place_pinned(const struct entity *entity);
-/* Is this CPU one that its pinning allows? A pinning to a CPU that is not online binds nowhere. */
 static inline bool place_allows(const struct cpu *cpu, const struct entity *entity)
 {
-	u32 id = shared_load_relaxed(&entity->pinned_cpu);
-	const struct cpu *pinned;
-
-	if (likely(id == CAPOS_CPU_ANY || id == cpu->id))
-		return true;
-	pinned = place_pinned(entity);
-	return pinned == NULL || pinned == cpu;
+	return affinity_allows(shared_load_relaxed(&entity->affinity), cpu);
+}
+/* `cpu` moves an entity that it owns. */
+static inline void account_move(struct cpu *cpu, struct entity *entity, enum capos_migration kind)
+{
+	cpu->placed.moves[kind]++;
+	account_of(entity)->migrations[kind]++;
 }
 
 /* dispatch.c */

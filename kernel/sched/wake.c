@@ -16,9 +16,9 @@
 
 #include "sched_priv.h"
 
-void entity_init(struct entity *entity, enum entity_kind kind, u32 pinned_cpu)
+void entity_init(struct entity *entity, enum entity_kind kind, u64 affinity)
 {
-	*entity = (struct entity){ .kind = (u8)kind, .pinned_cpu = pinned_cpu };
+	*entity = (struct entity){ .kind = (u8)kind, .affinity = affinity };
 	params_init(entity);
 }
 
@@ -26,6 +26,7 @@ static void inbox_push(struct cpu *target, struct entity *entity)
 {
 	struct entity *head;
 
+	(void)atomic_fetch_add(&target->inbox_weight, entity->weight);
 	do {
 		head = atomic_load_relaxed(&target->inbox);
 		entity->inbox_next = head;
@@ -34,8 +35,10 @@ static void inbox_push(struct cpu *target, struct entity *entity)
 
 static void send_ipi(struct cpu *cpu, struct cpu *target, u32 reason)
 {
-	if (atomic_xchg(&target->ipi_pending, 1u) != 0)
+	if (atomic_xchg(&target->ipi_pending, 1u) != 0) {
+		cpu->ipis_suppressed++;
 		return;
+	}
 	cpu->ipis_sent++;
 	TRACE(cpu, IPI, cpu->current ? cpu->current->object.id : 0, target->id, reason);
 	mach_ipi_send(target);
@@ -45,6 +48,7 @@ void wake_take_inbox_locked(struct cpu *owner)
 {
 	struct entity *entity = atomic_xchg(&owner->inbox, NULL); /* acquire: pairs with inbox_push */
 	struct entity *ordered = NULL;
+	u32 weight = 0;
 
 	while (entity != NULL) {
 		struct entity *next = entity->inbox_next;
@@ -56,10 +60,12 @@ void wake_take_inbox_locked(struct cpu *owner)
 	while (ordered != NULL) {
 		struct entity *next = ordered->inbox_next;
 
+		weight += ordered->weight;
 		owner_change(ordered, OWNER_INBOX, OWNER_QUEUE);
 		runq_join(&owner->runq, ordered, ordered->moved);
 		ordered = next;
 	}
+	(void)atomic_fetch_sub(&owner->inbox_weight, weight);
 }
 
 static inline __attribute__((always_inline)) void push_here(struct cpu *cpu, struct entity *entity,
@@ -99,7 +105,7 @@ void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum 
 void sched_wake(struct cpu *cpu, struct entity *entity)
 {
 	struct cpu *previous = atomic_load_relaxed(&entity->cpu);
-	struct cpu *target = shared_load_relaxed(&entity->pinned_cpu) == cpu->id ? cpu : place_woken(cpu, entity);
+	struct cpu *target = place_woken(cpu, entity);
 
 	struct instant now = mach_clock();
 
@@ -108,17 +114,22 @@ void sched_wake(struct cpu *cpu, struct entity *entity)
 	entity->enqueued_ns = now.ns;
 	if (likely(entity->thread != NULL)) {
 		TRACE(cpu, WAKE, entity->thread->object.id, target->id, cpu->current ? cpu->current->object.id : 0);
-		if (previous != NULL && previous != target) {
-			entity->thread->account.migrations[CAPOS_MIGRATION_WAKE]++;
-			TRACE(cpu, MIGRATE, entity->thread->object.id, previous->id, target->id);
+		if (unlikely(previous != target && (previous != NULL || target != cpu))) {
+			account_move(cpu, entity, previous != NULL ? CAPOS_MIGRATION_WAKE : CAPOS_MIGRATION_NEW);
+			TRACE(cpu, MIGRATE, entity->thread->object.id, previous != NULL ? previous->id : cpu->id,
+			      target->id);
 		}
 	}
 	if (likely(target == cpu)) {
+		cpu->placed.local++;
 		/* Virtual time as of now; at an interrupt current is charged already, and its time is not current's. */
 		if (cpu->current_entity != NULL && !cpu->in_interrupt)
 			account_current(cpu, cpu->current_entity, now);
 		push_here(cpu, entity, OWNER_NONE);
 	} else {
+		cpu->placed.remote++;
+		if (target->id - cpu->near[LEVEL_CORE].first < cpu->near[LEVEL_CORE].end - cpu->near[LEVEL_CORE].first)
+			cpu->placed.sibling++;
 		push_there(cpu, target, entity, OWNER_NONE);
 	}
 	no_alloc_end(cpu);

@@ -164,6 +164,8 @@ static void step_process(struct spawn_request *request)
 	}
 	request->process = process;
 	request->base = process->space.mach.user_base;
+	process->one_cpu = request->one_cpu;
+	process->cpu = request->cpu;
 	process->essential = request->essential;
 	process->session = request->session; /* and its reference */
 	process->image_base = request->base + SPAWN_IMAGE_OFFSET;

@@ -122,9 +122,9 @@ static u64 check_fields(const struct call *call, const struct capos_spawn *spawn
 		return BAD_FIELD(program);
 	if (!is_terminated(spawn->args, sizeof(spawn->args)))
 		return BAD_FIELD(args);
-	if (spawn->flags != 0)
+	if ((spawn->flags & ~CAPOS_SPAWN_ONE_CPU) != 0)
 		return BAD_FIELD(flags);
-	if (!cpu_is_usable(spawn->cpu))
+	if (!cpu_is_usable(spawn->cpu) || (spawn->flags != 0 && spawn->cpu == CAPOS_CPU_ANY))
 		return BAD_FIELD(cpu);
 	return STATUS(OK);
 }
@@ -146,6 +146,7 @@ static u64 decode(struct call *call, const struct capos_spawn *spawn, struct spa
 	request->limits[CAPOS_QUOTA_THREADS] = spawn->threads;
 	request->limits[CAPOS_QUOTA_PROCESSES] = spawn->processes;
 	request->cpu = spawn->cpu;
+	request->one_cpu = (spawn->flags & CAPOS_SPAWN_ONE_CPU) != 0;
 	return result;
 }
 

@@ -2,6 +2,7 @@
 /* Threads: birth, kill, death. See thread.h for the invariants TH1..TH3. */
 #include <kernel/thread.h>
 
+#include <kernel/affinity.h>
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <kernel/ipc.h>
@@ -18,7 +19,7 @@ static u16 thread_entity_create(struct process *process, struct thread *thread, 
 	if (status != CAPOS_STATUS_OK)
 		return status;
 	thread->own = entity;
-	entity_init(thread->own, ENTITY_THREAD, cpu);
+	entity_init(thread->own, ENTITY_THREAD, affinity_of_cpu(cpu));
 	thread->own->thread = thread;
 	return CAPOS_STATUS_OK;
 }
@@ -36,7 +37,7 @@ u64 thread_create(struct process *process, const struct thread_plan *plan, struc
 	if (status != CAPOS_STATUS_OK)
 		goto no_thread;
 	thread = memory;
-	status = thread_entity_create(process, thread, plan->cpu);
+	status = thread_entity_create(process, thread, process->one_cpu ? process->cpu : plan->cpu);
 	if (status != CAPOS_STATUS_OK)
 		goto no_entity;
 	*map = (struct map_request){ .space = &process->space,

@@ -7,6 +7,7 @@
  */
 #include "task_priv.h"
 
+#include <kernel/affinity.h>
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <kernel/ipc.h>
@@ -220,7 +221,7 @@ void thread_fill_info(struct thread *thread, struct capos_thread_info *out)
 	out->wait = out->state == CAPOS_THREAD_BLOCKED || out->state == CAPOS_THREAD_FAULTED ? thread->wait.wait
 											     : (u32)CAPOS_WAIT_NONE;
 	out->last_cpu = last != NULL ? last->id : 0;
-	out->pinned_cpu = thread->own->pinned_cpu;
+	out->pinned_cpu = affinity_only(shared_load_relaxed(&thread->own->affinity));
 	out->runtime_ns = thread->account.runtime_ns;
 	out->context_switches = thread->account.switches;
 	out->preemptions = thread->account.preemptions;
@@ -289,11 +290,60 @@ bool cpu_is_usable(u64 id)
 	return cpu != NULL && atomic_load_acquire(&cpu->online) != 0; /* pairs with kernel_cpu_boot */
 }
 
+/* Only its own, for one that stays on a CPU. */
+static bool process_allows_cpu(const struct process *process, u32 cpu)
+{
+	return !process->one_cpu || cpu == process->cpu;
+}
+
 u64 method_thread_set_cpu(struct call *call)
 {
+	struct thread *thread = thread_of(call);
+
 	if (!cpu_is_usable(call->word[0]))
 		return IRESULT(CAPOS_THREAD_BAD_CPU);
-	sched_set_pinned(call->cpu, thread_of(call), (u32)call->word[0]);
+	if (!process_allows_cpu(thread->process, (u32)call->word[0]))
+		return IRESULT(CAPOS_THREAD_ONE_CPU);
+	spin_lock(&thread->object.lock);
+	sched_set_affinity(call->cpu, thread, affinity_of_cpu((u32)call->word[0]));
+	spin_unlock(&thread->object.lock);
+	return STATUS(OK);
+}
+
+/* The message is exactly the count and so many bytes, of which the last is not 0. */
+static bool is_canonical(const struct capos_cpu_set *set, u32 message_bytes)
+{
+	return message_bytes >= sizeof(set->byte_count) &&
+	       message_bytes - sizeof(set->byte_count) == set->byte_count &&
+	       (set->byte_count == 0 || set->byte[set->byte_count - 1] != 0);
+}
+
+u64 method_thread_set_affinity(struct call *call)
+{
+	const struct capos_cpu_set *set = (const struct capos_cpu_set *)call->in;
+	struct thread *thread = thread_of(call);
+	u32 count, last;
+
+	if (!is_canonical(set, call->in_bytes))
+		return IRESULT(CAPOS_THREAD_BAD_SET);
+	count = affinity_count(set, &last);
+	if (count == 0)
+		return IRESULT(CAPOS_THREAD_BAD_CPU);
+	if (!process_allows_cpu(thread->process, count == 1 ? last : CAPOS_CPU_ANY))
+		return IRESULT(CAPOS_THREAD_ONE_CPU);
+	spin_lock(&thread->object.lock);
+	sched_set_affinity(call->cpu, thread, affinity_of_set(thread, set));
+	spin_unlock(&thread->object.lock);
+	return STATUS(OK);
+}
+
+u64 method_thread_affinity(struct call *call)
+{
+	struct capos_cpu_set *set = (struct capos_cpu_set *)call->out;
+
+	affinity_to_set(shared_load_relaxed(&thread_of(call)->own->affinity), set);
+	call->out_bytes = (u32)sizeof(set->byte_count) + set->byte_count;
+	call->word[0] = call->out_bytes;
 	return STATUS(OK);
 }
 
@@ -370,7 +420,8 @@ static int bad_create_word(const struct process *process, const u64 word[6])
 	/* The stack grows down from it: it may be the first address above. */
 	if (word[5] == 0 && (!is_user_address(process, word[1] - 1) || word[1] % 8 != 0))
 		return 1;
-	if (!cpu_is_usable(word[3]))
+	/* Anywhere is where the process stays. */
+	if (!cpu_is_usable(word[3]) || (word[3] != CAPOS_CPU_ANY && !process_allows_cpu(process, (u32)word[3])))
 		return 3;
 	if ((word[4] & ~(u64)CAPOS_THREAD_PASSIVE) != 0)
 		return 4;

@@ -130,6 +130,21 @@ void mach_cpu_init(struct cpu *cpu, void *memory)
 	cpu_activate(m);
 }
 
+struct cpuid cpuid_leaf(u32 leaf, u32 subleaf)
+{
+	struct cpuid c = { 0, 0, 0, 0 };
+	u32 highest, unused_b, unused_c, unused_d;
+
+	__asm__ volatile("cpuid"
+			 : "=a"(highest), "=b"(unused_b), "=c"(unused_c), "=d"(unused_d)
+			 : "a"(leaf & 0x80000000u), "c"(0));
+	if (leaf <= highest)
+		__asm__ volatile("cpuid"
+				 : "=a"(c.eax), "=b"(c.ebx), "=c"(c.ecx), "=d"(c.edx)
+				 : "a"(leaf), "c"(subleaf));
+	return c;
+}
+
 static void features_enable(void)
 {
 	u64 cr4 = CR4_BASE;

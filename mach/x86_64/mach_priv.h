@@ -9,6 +9,8 @@
 
 #include <kernel/cpu.h>
 
+#include "topology.h"
+
 /* --- instructions -------------------------------------------------------------------------------------------------- */
 
 #define MSR_APIC_BASE 0x1bu
@@ -28,10 +30,6 @@
 #define CR4_UMIP (1ull << 11)
 #define CR4_SMEP (1ull << 20)
 #define CR4_SMAP (1ull << 21)
-
-struct cpuid {
-	u32 eax, ebx, ecx, edx;
-};
 
 static inline u64 rdmsr(u32 msr)
 {
@@ -124,9 +122,6 @@ static inline void write_cr4(u64 value)
 	__asm__ volatile("movq %0, %%cr4" ::"r"(value) : "memory");
 }
 
-/* Zeroes for a leaf that the CPU does not have. */
-struct cpuid cpuid_leaf(u32 leaf, u32 subleaf);
-
 /* --- what the loader gave (bootinfo.c) ----------------------------------------------------------------------------- */
 
 #define LOADER_RANGES_MAX 512u
@@ -191,10 +186,6 @@ extern struct acpi acpi; /* (c) after acpi_init */
 
 /* Reads the tables through the early map. Without usable tables: one CPU. */
 void acpi_init(const struct loader *loader, u32 boot_apic_id);
-
-/* --- topology (topology.c) ----------------------------------------------------------------------------------------- */
-
-void topology_fill(struct cpu_desc *desc, u32 apic_id);
 
 /* --- paging (paging.c) --------------------------------------------------------------------------------------------- */
 

@@ -13,8 +13,7 @@ static void find_cpus(void)
 {
 	struct cpu_desc *cpus = phys_to_virt(boot_alloc(sizeof(*cpus) * acpi.cpu_count));
 
-	for (u32 i = 0; i < acpi.cpu_count; i++)
-		topology_fill(&cpus[i], acpi.apic_ids[i]);
+	topology_find(cpus, acpi.apic_ids, acpi.cpu_count);
 	mach_cpus = cpus;
 }
 

@@ -3,28 +3,13 @@
  * Where a CPU sits, from its APIC id and the boot CPU's CPUID: ids are bit fields, and all CPUs of a machine share
  * their widths. `core` and `llc` are unique over the machine.
  */
-#include "mach_priv.h"
+#include "topology.h"
 
 struct shifts {
 	u32 core;    /* id >> core: a core */
 	u32 llc;     /* id >> llc: a last-level cache */
 	u32 package; /* id >> package */
 };
-
-struct cpuid cpuid_leaf(u32 leaf, u32 subleaf)
-{
-	struct cpuid c = { 0, 0, 0, 0 };
-	u32 highest, unused_b, unused_c, unused_d;
-
-	__asm__ volatile("cpuid"
-			 : "=a"(highest), "=b"(unused_b), "=c"(unused_c), "=d"(unused_d)
-			 : "a"(leaf & 0x80000000u), "c"(0));
-	if (leaf <= highest)
-		__asm__ volatile("cpuid"
-				 : "=a"(c.eax), "=b"(c.ebx), "=c"(c.ecx), "=d"(c.edx)
-				 : "a"(leaf), "c"(subleaf));
-	return c;
-}
 
 static u32 log2_up(u32 n)
 {
@@ -86,18 +71,51 @@ static void shifts_of_cache(u32 leaf, struct shifts *s)
 		s->llc = s->package;
 }
 
-void topology_fill(struct cpu_desc *desc, u32 apic_id)
+static void find_shifts(struct shifts *s)
+{
+	if (!shifts_by_levels(0x1f, s) && !shifts_by_levels(0xb, s))
+		shifts_by_counts(s);
+	shifts_of_cache((cpuid_leaf(0x80000001u, 0).ecx & 1u << 22) != 0 ? 0x8000001du : 4, s);
+	s->core = MIN(s->core, s->package);
+	s->llc = MIN(MAX(s->llc, s->core), s->package);
+}
+
+/* What is shared with the boot CPU comes first, so that this has id 0; else in the order of APIC ids. */
+static bool goes_before(const struct cpu_desc *a, const struct cpu_desc *b, const struct cpu_desc *boot)
+{
+	const u32 left[] = { a->package != boot->package, a->package, a->llc != boot->llc, a->llc,
+			     a->core != boot->core, a->core, a->apic_id != boot->apic_id, a->smt };
+	const u32 right[] = { b->package != boot->package, b->package, b->llc != boot->llc, b->llc,
+			      b->core != boot->core, b->core, b->apic_id != boot->apic_id, b->smt };
+
+	for (u32 i = 0; i < ARRAY_COUNT(left); i++)
+		if (left[i] != right[i])
+			return left[i] < right[i];
+	return false;
+}
+
+void topology_find(struct cpu_desc *cpus, const u32 *apic_ids, u32 count)
 {
 	struct shifts s = { 0, 0, 0 };
+	struct cpu_desc boot;
 
-	if (!shifts_by_levels(0x1f, &s) && !shifts_by_levels(0xb, &s))
-		shifts_by_counts(&s);
-	shifts_of_cache((cpuid_leaf(0x80000001u, 0).ecx & 1u << 22) != 0 ? 0x8000001du : 4, &s);
-	s.core = MIN(s.core, s.package);
-	s.llc = MIN(MAX(s.llc, s.core), s.package);
-	desc->apic_id = apic_id;
-	desc->package = apic_id >> s.package;
-	desc->llc = apic_id >> s.llc;
-	desc->core = apic_id >> s.core;
-	desc->smt = apic_id & ((1u << s.core) - 1);
+	find_shifts(&s);
+	for (u32 i = 0; i < count; i++)
+		cpus[i] = (struct cpu_desc){
+			.apic_id = apic_ids[i],
+			.package = apic_ids[i] >> s.package,
+			.llc = apic_ids[i] >> s.llc,
+			.core = apic_ids[i] >> s.core,
+			.smt = apic_ids[i] & ((1u << s.core) - 1),
+		};
+	boot = cpus[0];
+	/* By insertion: firmware tells them about in order. */
+	for (u32 i = 1; i < count; i++) {
+		struct cpu_desc desc = cpus[i];
+		u32 at = i;
+
+		for (; at > 0 && goes_before(&desc, &cpus[at - 1], &boot); at--)
+			cpus[at] = cpus[at - 1];
+		cpus[at] = desc;
+	}
 }

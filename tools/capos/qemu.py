@@ -62,6 +62,7 @@ class Machine:
     icount: bool = False
     rng: bool = False
     cpu_model: str = ""
+    topology: str = ""          # "2x4x2": packages x cores x threads
     extra: list = field(default_factory=list)
     gdb_socket: str = ""
 
@@ -80,6 +81,11 @@ class Machine:
             return [os.path.relpath(p, path()) for p in (self.kernel_path(), self.archive_path())]
         return [os.path.relpath(self.iso_path(), path())]
 
+    def smp(self):
+        if not self.topology:
+            return str(self.cpus)
+        return f"{self.cpus},sockets={{}},cores={{}},threads={{}}".format(*self.topology.split("x"))
+
     def command(self, tmp, interactive=False):
         """The command line; tmp is a directory that lives as long as the run."""
         kvm = has_kvm() and not self.icount
@@ -91,7 +97,7 @@ class Machine:
         else:
             accel, cpu = "tcg,thread=multi", "max"
         command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", "-accel", accel,
-                   "-cpu", self.cpu_model or cpu, "-smp", str(self.cpus), "-m", self.mem, "-display", "none",
+                   "-cpu", self.cpu_model or cpu, "-smp", self.smp(), "-m", self.mem, "-display", "none",
                    "-no-reboot", "-nic", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
         if interactive:
             command += ["-serial", "mon:stdio"]

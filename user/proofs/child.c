@@ -48,6 +48,15 @@ static int child_sleep(int argc, char **argv)
 	return CODE_BROKEN;
 }
 
+/* Gives a capability to itself to the server at "port", and stays. */
+static int child_self(int argc, char **argv)
+{
+	struct message message = { .caps = 1, .cap = { known.self } };
+
+	(void)endpoint_call_message(cap_need("port"), PROOF_IFACE, PROOF_KEEP, &message, 0);
+	return child_sleep(argc, argv);
+}
+
 static int child_spin(int argc, char **argv)
 {
 	volatile uint64_t rounds = 0;
@@ -373,6 +382,7 @@ int main(int argc, char **argv)
 		{ "serve", child_serve },   { "call", child_call },	    { "bell", child_bell },
 		{ "lock", child_lock },	    { "pingpong", child_pingpong }, { "nest", child_nest },
 		{ "family", child_family }, { "ring", child_ring },	    { "own", child_own },
+		{ "self", child_self },
 	};
 	const struct mode *mode = mode_asked(modes, COUNT_OF(modes), argc, argv);
 

@@ -7,6 +7,7 @@
 #include <kernel/object.h>
 #include <kernel/sched.h>
 #include <kernel/timer.h>
+#include <kernel/topology.h>
 #include <mach/mach.h>
 
 struct space;
@@ -18,6 +19,8 @@ struct CACHELINE cpu {
 	u32 id;		      /* (c) dense index */
 	ATOMIC(u32) online;   /* (a) set once by kernel_cpu_boot */
 	struct cpu_desc desc; /* (c) */
+	struct cpu_range near[LEVEL_COUNT]; /* (c) those who share something with it, itself included */
+	u64 affinity_bit; /* (c) that an affinity has which allows it; 0 on machines whose affinities are masks */
 
 	/* (o) dispatch */
 	struct thread *current;	       /* whose registers this CPU holds; NULL: none */
@@ -33,6 +36,7 @@ struct CACHELINE cpu {
 
 	/* (a) cross-CPU */
 	ATOMIC(struct entity *) inbox CACHELINE; /* pushed by anyone, drained under runq.lock */
+	ATOMIC(u32) inbox_weight;		 /* of those in the inbox */
 	ATOMIC(u32) ipi_pending;		 /* an IPI is on its way and not yet handled */
 	ATOMIC(u32) requests;			 /* REQUEST_* */
 	ATOMIC(u32) idling;			 /* 1: will halt, or halts, until an interrupt */
@@ -46,7 +50,8 @@ struct CACHELINE cpu {
 	u64 activity_ns;	      /* of busy_ns */
 	u64 up_ns;		      /* (c) since then time is accounted for */
 	u64 account_ns;		      /* up to here the time is accounted for */
-	u64 switches, ipis_sent, ipis_received, shootdowns, steals, ticks;
+	u64 switches, ipis_sent, ipis_suppressed, ipis_received, shootdowns, ticks;
+	struct placed placed; /* by this CPU */
 
 	/* (o) reclaim */
 	struct reclaim_node *deferred_first, *deferred_last;

@@ -6,7 +6,7 @@
  *       options { log-level = "info"; };
  *       accounts { NAME { account-id = <5>; iterations = <10000>; salt = [..]; hash = [.. 32 ..]; shell = "shell"; }; };
  *       processes { NAME { program = "prog"; args = "..."; memory-kib = <4096>; slots = <128>; threads = <16>;
- *                          processes = <8>; cpu = <0>; optional; exports = "login";
+ *                          processes = <8>; cpu = <0>; one-cpu; optional; exports = "login";
  *                          caps = "console", "log/w", "endpoint:login/cg=auth"; }; }; };
  *
  * A capability is SOURCE[/RIGHTS][=NAME]. RIGHTS are letters of r w x c(call) v(receive) s(signal) t(wait) k(control)
@@ -41,6 +41,7 @@ struct manifest_process {
 	char args[96];
 	u32 memory_kib, slots, threads, processes, cpu;
 	u32 optional;
+	u32 one_cpu;
 	u32 cap_count;
 	struct manifest_cap caps[MANIFEST_CAPS_MAX];
 };

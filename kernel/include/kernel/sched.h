@@ -42,6 +42,8 @@ enum entity_kind { ENTITY_THREAD, ENTITY_ACTIVITY };
 #define VIRTUAL_SHIFT 16u
 #define VIRTUAL_PER_NS (1u << VIRTUAL_SHIFT)
 
+#define AFFINITY_ANY (~0ull) /* kernel/affinity.h */
+
 #define WEIGHT_DEFAULT 1024u
 #define WEIGHT_MAX 65536u
 #define REQUEST_MIN_NS 100000ull
@@ -77,7 +79,7 @@ struct entity {
 	u8 latency_class;	  /* (q) enum latency_class */
 	ATOMIC(u32) owner;	  /* (a) enum dispatch_owner */
 	u32 weight;		  /* (q) */
-	u32 pinned_cpu;		  /* (l:runq or owner CPU) CPU index or CAPOS_CPU_ANY */
+	u64 affinity;		  /* (a) where it may run: kernel/affinity.h */
 	ATOMIC(struct cpu *) cpu; /* (a) queue, inbox or current slot that owns it; last one when none does */
 	struct thread *thread;	  /* (o) the thread that runs on it now; NULL for activities */
 	struct activity *activity;
@@ -103,6 +105,15 @@ struct entity {
 	i64 lag;	/* V - v when it left, at most one request; virtual time */
 	u32 vremainder; /* of vruntime: in units of 1 / weight */
 	u64 sequence;	/* order of arrival in the tree */
+};
+
+/* Where a CPU's wake-ups went, and what it moved. Written by that CPU, read by anyone. */
+struct placed {
+	u64 moves[CAPOS_MIGRATION_KINDS];
+	u64 local;   /* woken here */
+	u64 remote;  /* woken elsewhere, of these ... */
+	u64 sibling; /* ... on an SMT sibling */
+	u64 failed;  /* an idle CPU was not chosen, since an interrupt was on its way there */
 };
 
 /* What a thread or an activity used: rises only; written by who owns the entity, read by anyone (AC3 to AC5 in account.c). */
@@ -173,8 +184,8 @@ static inline u64 runq_load(const struct runq *runq)
 	return atomic_load_relaxed(&runq->weight) + atomic_load_relaxed(&runq->current_weight);
 }
 
-/* One that may run on CPU `thief`, removed, with its lag; NULL when there is none among the first few. Under the lock. */
-struct entity *runq_steal(struct runq *runq, u32 thief);
+/* One that may run on `thief`, removed, with its lag; NULL when there is none among the first few. Under the lock. */
+struct entity *runq_steal(struct runq *runq, const struct cpu *thief);
 /* Is there one among the first few that may run on any CPU? Under the lock. */
 bool runq_may_move(const struct runq *runq);
 
@@ -183,9 +194,9 @@ bool runq_may_move(const struct runq *runq);
 void sched_init_cpu(struct cpu *cpu);
 /* At boot, before anything is runnable: which policy all queues follow. */
 void sched_set_policy(enum sched_policy policy);
-void entity_init(struct entity *entity, enum entity_kind kind, u32 pinned_cpu);
-/* Make an entity runnable somewhere: pinned; previous CPU when idle; an idle one; else previous. Pushes or enqueues, sends
- * at most one IPI. Owner must be NONE. Any CPU, any lock below RANK_RUNQ may be held. */
+void entity_init(struct entity *entity, enum entity_kind kind, u64 affinity);
+/* Make an entity runnable somewhere (place.c). Pushes or enqueues, sends at most one IPI. Owner must be NONE. Any CPU, any lock below
+ * RANK_RUNQ may be held. */
 void sched_wake(struct cpu *cpu, struct entity *entity);
 /* For a call that does not end in sched_exit and may have woken somebody: should the current one give way to it, an interrupt
  * comes right after the call. */
@@ -231,8 +242,10 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now);
 void sched_request(struct cpu *cpu, struct cpu *target, u32 request);
 /* Bring the running interval of current up to now. */
 void sched_charge(struct cpu *cpu, struct instant now);
-/* Change where a thread may run; takes effect at its next wake or dispatch. Any CPU. */
-void sched_set_pinned(struct cpu *cpu, struct thread *thread, u32 pinned_cpu);
+/* Change where a thread may run: of one that waits in a queue, when this returns; of one that runs elsewhere, an interrupt later
+ * (the caller itself: before it returns to user mode); else when it becomes runnable. Any CPU, no lock held from RANK_RUNQ on; one at a
+ * time for a thread. */
+void sched_set_affinity(struct cpu *cpu, struct thread *thread, u64 affinity);
 /* Change weight, class and request of the thread's own entity, wherever it is, lent out too; in effect at once when it is queued,
  * after an IPI when it runs, else when it next competes. Any CPU, no lock held. The parameters are within bounds. */
 void sched_set_params(struct cpu *cpu, struct thread *thread, const struct sched_params *params);

@@ -30,7 +30,8 @@ struct spawn_request {
 	char name[CAPOS_NAME_BYTES];
 	char args[96];
 	u64 limits[QUOTA_KINDS];
-	u32 cpu;
+	u32 cpu;      /* of its first thread, or CAPOS_CPU_ANY */
+	bool one_cpu; /* of all its threads */
 	bool essential;
 	const struct archive_file *file; /* NULL: image */
 	struct cap image;		 /* memory object, with a reference on its grant */

@@ -2,13 +2,12 @@
 #ifndef KERNEL_STATE_SCHED_H
 #define KERNEL_STATE_SCHED_H
 
-#include <kernel/types.h>
-#include <mach/atomic.h>
+#include <kernel/topology.h>
 
 /* The part of kernel/sched in the kernel's state. */
 struct sched_state {
-	ATOMIC(u64) * idle_mask; /* (a) one bit per CPU: idles and nobody has chosen it yet; array made at boot */
-	u32 idle_words;		 /* (c) */
+	struct cpu_map idle;	   /* (a) idles, and nobody has chosen it yet (PL1) */
+	struct cpu_map idle_cores; /* (a) first CPUs of cores with siblings, all of which idle */
 };
 
 #endif

@@ -44,6 +44,7 @@ struct ipc_send {
 	u64 fault_word[CAPOS_WORDS];
 };
 
+/* On machines of many CPUs the words of its affinity follow (affinity_mask). */
 struct thread {
 	struct mach_thread mach;	/* first: registers, FPU */
 	ATOMIC(u32) attention;		/* (a) ATTENTION_*; 0 on the fast path */
@@ -119,6 +120,8 @@ struct process {
 	u32 exit_cause, exit_code, fault_cause;
 	u64 fault_addr, fault_ip, fault_thread_id; /* the first fault's; thread id 0: none */
 	struct ledger ledger;			   /* (a) */
+	bool one_cpu;				   /* (c) all its threads stay on `cpu` (B5) */
+	u32 cpu;				   /* (c) */
 	bool essential;				   /* (c) of the manifest: its exit code counts for the machine's */
 	RB_ENTRY(process) registry_node;	   /* (l:registry) */
 	/* kernel/task/process.c, teardown.c, spawn.c */

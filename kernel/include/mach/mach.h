@@ -48,7 +48,8 @@ struct mem_range {
 	enum mem_kind kind;
 };
 
-/* What is known of one CPU before it runs. Ids are dense indices from 0; 0 is the boot CPU. */
+/* What is known of one CPU before it runs. Ids are dense indices from 0; 0 is the boot CPU. Those of one core follow each other,
+ * and so do those of a last-level cache, and of a package. */
 struct cpu_desc {
 	u32 apic_id; /* hardware id */
 	u32 package;

@@ -241,9 +241,9 @@ u64 call_start_operation(struct call *call,
 	call->thread->operation.step = step;
 	return CALL_OPERATION;
 }
-void entity_init(struct entity *entity, enum entity_kind kind, u32 pinned_cpu)
+void entity_init(struct entity *entity, enum entity_kind kind, u64 affinity)
 {
-	*entity = (struct entity){ .kind = (u8)kind, .weight = WEIGHT_DEFAULT, .pinned_cpu = pinned_cpu };
+	*entity = (struct entity){ .kind = (u8)kind, .weight = WEIGHT_DEFAULT, .affinity = affinity };
 }
 void sched_charge(struct cpu *c, struct instant now)
 {

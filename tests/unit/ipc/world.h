@@ -22,7 +22,7 @@ static inline struct thread *thread_new(struct process *of, bool passive)
 	thread->page = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
 	memset(thread->page, 0, PAGE_BYTES);
 	thread->own = calloc(1, 1024);
-	entity_init(thread->own, ENTITY_THREAD, CAPOS_CPU_ANY);
+	entity_init(thread->own, ENTITY_THREAD, AFFINITY_ANY);
 	waiter_init(&thread->wait, WAITER_THREAD, thread);
 	ring_init(thread);
 	pool_live++; /* own */

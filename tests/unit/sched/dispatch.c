@@ -15,7 +15,7 @@ static struct thread *pinned_on(u32 id)
 {
 	struct thread *thread = thread_new(false);
 
-	thread->own->pinned_cpu = id;
+	thread->own->affinity = affinity_of_cpu(id);
 	thread_ready(on(id), thread);
 	return thread;
 }
@@ -30,7 +30,7 @@ static void inbox_keeps_the_order_and_sends_one_ipi(void **state)
 	on(1);
 	for (u32 i = 0; i < 3; i++) {
 		t[i] = thread_new(false);
-		t[i]->own->pinned_cpu = 0;
+		t[i]->own->affinity = affinity_of_cpu(0);
 		thread_ready(cpus[1], t[i]);
 		assert_int_equal(owner_of(t[i]->own), OWNER_INBOX);
 		now_ns += 1000;
@@ -98,7 +98,7 @@ static void a_pinning_to_an_offline_cpu_binds_nowhere(void **state)
 
 	(void)state;
 	atomic_store_relaxed(&cpus[3]->online, 0u);
-	thread->own->pinned_cpu = 3;
+	thread->own->affinity = affinity_of_cpu(3);
 	thread_ready(on(0), thread);
 	assert_ptr_equal(exits(0), thread);
 	sched_request(on(0), cpus[0], REQUEST_RESCHEDULE);
@@ -137,7 +137,7 @@ static void an_arrival_from_afar_is_armed_for(void **state)
 
 	(void)state;
 	assert_ptr_equal(exits(0), a);
-	b->own->pinned_cpu = 0;
+	b->own->affinity = affinity_of_cpu(0);
 	thread_ready(on(1), b);
 	/* A thief drained it before the target came to look. */
 	assert_null(exits(2));
@@ -171,7 +171,7 @@ static void the_best_goes_on_after_its_slice(void **state)
 
 	(void)state;
 	sched_set_params(on(0), a, &heavy);
-	a->own->pinned_cpu = 0;
+	a->own->affinity = affinity_of_cpu(0);
 	thread_ready(on(0), a);
 	assert_ptr_equal(exits(0), a); /* the same request is a quarter of the virtual time */
 	assert_ptr_equal(fires(0), b);
@@ -235,7 +235,7 @@ static void fast_ways_out(void **state)
 	assert_ptr_equal(sched_exit_yield(on(0), a), a);
 	/* One that may not run here any more is sent where it may. */
 	c = pinned_on(0);
-	c->own->pinned_cpu = 1;
+	c->own->affinity = affinity_of_cpu(1);
 	a->mach.frame.call = YIELD_WORD;
 	assert_ptr_equal(sched_exit_yield(on(0), a), a);
 	assert_ptr_equal(atomic_load_relaxed(&c->own->cpu), cpus[1]);
@@ -371,12 +371,14 @@ static void pinning_moves_who_runs_and_who_waits(void **state)
 	thread_ready(on(0), a);
 	assert_ptr_equal(exits(0), a);
 	thread_ready(on(0), b);
-	sched_set_pinned(on(1), a, 2);
+	sched_set_affinity(on(1), a, affinity_of_cpu(2));
 	assert_int_equal(ipis[0], 1);
-	sched_set_pinned(on(1), b, 3);
+	sched_set_affinity(on(1), b, affinity_of_cpu(3));
+	assert_ptr_equal(interrupted(3, IRQ_IPI), b); /* at once: CPU 0 was not needed */
 	assert_null(interrupted(0, IRQ_IPI));
 	assert_ptr_equal(interrupted(2, IRQ_IPI), a);
-	assert_ptr_equal(interrupted(3, IRQ_IPI), b);
+	assert_int_equal(a->account.migrations[CAPOS_MIGRATION_AFFINITY], 1);
+	assert_int_equal(b->account.migrations[CAPOS_MIGRATION_AFFINITY], 1);
 }
 
 /* The pinning came after the thief looked and before its CPU shows the entity: nobody asks the thief, so it looks itself. */
@@ -387,16 +389,16 @@ static void pinning_races_with_a_thief(void **state)
 	(void)state;
 	assert_ptr_equal(exits(0), a);
 	atomic_store_relaxed(&b->own->cpu, cpus[0]);
-	b->own->pinned_cpu = 0;
+	b->own->affinity = affinity_of_cpu(0);
 	thread_ready(on(0), b);
 	assert_true(spin_trylock(&cpus[0]->runq.lock));
 	runq_dequeue(&cpus[0]->runq, b->own);
 	spin_unlock(&cpus[0]->runq.lock);
 	atomic_store_relaxed(&b->own->owner, (u32)OWNER_NONE);
-	b->own->pinned_cpu = CAPOS_CPU_ANY;
+	b->own->affinity = AFFINITY_ANY;
 	b->entity = b->own;
 	assert_true(sched_handoff(on(1), b)); /* as good as stolen */
-	b->own->pinned_cpu = 2;		      /* asked the CPU where it was */
+	b->own->affinity = affinity_of_cpu(2); /* asked the CPU where it was */
 	assert_null(exits(1));
 	assert_ptr_equal(interrupted(2, IRQ_IPI), b);
 }
@@ -412,17 +414,18 @@ static void steals_what_may_run_here(void **state)
 	atomic_store_relaxed(&c->own->cpu, cpus[0]);
 	thread_ready(on(0), c);
 	assert_ptr_equal(exits(1), c);
-	assert_int_equal(cpus[1]->steals, 1);
+	assert_int_equal(cpus[1]->placed.moves[CAPOS_MIGRATION_STEAL], 1);
 	assert_null(exits(2)); /* b stays */
 	assert_int_equal(owner_of(b->own), OWNER_QUEUE);
 }
 
 static void steals_from_an_inbox_too(void **state)
 {
-	struct thread *a = pinned_on(0), *c = thread_new(false);
+	struct thread *a = pinned_on(0), *b = pinned_on(1), *c = thread_new(false);
 
 	(void)state;
 	assert_ptr_equal(exits(0), a);
+	assert_ptr_equal(exits(1), b);
 	atomic_store_relaxed(&c->own->cpu, cpus[0]);
 	thread_ready(on(1), c);
 	assert_int_equal(owner_of(c->own), OWNER_INBOX);
@@ -519,7 +522,7 @@ static void an_activity_shares_with_threads(void **state)
 
 	(void)state;
 	activity_init(&activity, "test", NULL, count_steps);
-	activity.entity.pinned_cpu = 0;
+	activity.entity.affinity = affinity_of_cpu(0);
 	step_result = ACTIVITY_AGAIN;
 	activity_start(on(0), &activity);
 	assert_ptr_equal(exits(0), a);
@@ -555,9 +558,9 @@ static void a_switch_goes_on_in_the_slice(void **state)
 	assert_int_equal(cpu->busy_ns - busy_ns, 1000);
 	assert_int_equal(a->account.runtime_ns, 1000);
 	/* Not where it may not run, not beyond the slice, not past one that is handed over, not when another one is to be chosen. */
-	a->own->pinned_cpu = 1;
+	a->own->affinity = affinity_of_cpu(1);
 	assert_false(sched_switch_to(cpu, a));
-	a->own->pinned_cpu = 0;
+	a->own->affinity = affinity_of_cpu(0);
 	cpu->resched = true;
 	assert_false(sched_switch_to(cpu, a));
 	cpu->resched = false;

@@ -5,6 +5,7 @@
 
 #include "tests/unit/fakes.h"
 
+#include <kernel/affinity.h>
 #include <kernel/call.h>
 #include <kernel/ipc.h>
 #include <kernel/process.h>
@@ -192,7 +193,7 @@ static struct thread *thread_new(bool passive)
 	thread->object.id = ++next_id;
 	assert_int_equal(pool_alloc(POOL_ENTITY, process, &entity), CAPOS_STATUS_OK);
 	thread->own = entity;
-	entity_init(thread->own, ENTITY_THREAD, CAPOS_CPU_ANY);
+	entity_init(thread->own, ENTITY_THREAD, AFFINITY_ANY);
 	thread->own->thread = thread;
 	waiter_init(&thread->wait, WAITER_THREAD, thread);
 	return thread;
@@ -277,14 +278,19 @@ static int setup(void **state)
 	pool_empty = false;
 	process = calloc(1, sizeof(*process));
 	garbage[garbage_count++] = process;
+	kernel_state.cpus = cpus;
 	for (u32 i = 0; i < CPUS; i++) {
 		cpus[i] = aligned_alloc(64, ALIGN_UP(sizeof(struct cpu), 64ul));
 		memset(cpus[i], 0, sizeof(struct cpu));
 		garbage[garbage_count++] = cpus[i];
 		cpus[i]->id = i;
+		cpus[i]->desc = (struct cpu_desc){ .core = i, .llc = i / 2 };
 		cpus[i]->account_ns = now_ns;
 		armed_at[i] = INSTANT_NEVER.ns;
 		ipis[i] = 0;
+	}
+	topology_init();
+	for (u32 i = 0; i < CPUS; i++) {
 		on(i);
 		sched_init_cpu(cpus[i]);
 		atomic_store_relaxed(&cpus[i]->online, 1u);

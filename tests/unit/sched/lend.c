@@ -138,7 +138,7 @@ static void the_servers_cpu_is_the_callers(void **state)
 
 	(void)state;
 	calls(caller, server);
-	sched_set_pinned(on(1), caller, 2);
+	sched_set_affinity(on(1), caller, affinity_of_cpu(2));
 	assert_null(interrupted(0, IRQ_IPI));
 	assert_ptr_equal(interrupted(2, IRQ_IPI), server);
 	on(2);
@@ -156,9 +156,9 @@ static void a_pinning_stays_with_the_thread(void **state)
 
 	(void)state;
 	calls(caller, server);
-	sched_set_pinned(on(0), caller, 1);
+	sched_set_affinity(on(0), caller, affinity_of_cpu(1));
 	call_ends(0, caller);
-	assert_int_equal(caller->own->pinned_cpu, 1);
+	assert_int_equal(caller->own->affinity, affinity_of_cpu(1));
 	assert_ptr_equal(interrupted(1, IRQ_IPI), caller);
 	drain();
 }

@@ -12,6 +12,8 @@
 
 #include <capos/abi.h>
 
+#include <kernel/affinity.h>
+
 #include "kernel/sched/runq.h"
 
 #define MS 1000000ull
@@ -19,7 +21,7 @@
 
 struct kernel kernel_state;
 struct cpu *sim_cpu_record;
-static struct cpu cpu_record;
+static struct cpu cpu_record, thief[COUNT];
 static struct runq queue, other;
 static struct entity e[COUNT];
 static enum sched_policy policy;
@@ -34,6 +36,12 @@ void sched_request(struct cpu *cpu, struct cpu *target, u32 request)
 	(void)cpu, (void)target, (void)request;
 }
 
+bool affinity_allows_wide(u64 affinity, u32 id)
+{
+	(void)affinity, (void)id;
+	return false;
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -44,7 +52,9 @@ static int setup(void **state)
 	runq_init(&queue, policy);
 	runq_init(&other, policy);
 	for (u32 i = 0; i < COUNT; i++) {
-		e[i].pinned_cpu = CAPOS_CPU_ANY;
+		thief[i].id = i;
+		thief[i].affinity_bit = 1ull << i;
+		e[i].affinity = AFFINITY_ANY;
 		params_init(&e[i]);
 		atomic_store_relaxed(&e[i].owner, (u32)OWNER_QUEUE);
 	}
@@ -112,17 +122,17 @@ static void steal_minds_the_pinning(void **state)
 {
 	(void)state;
 	for (u32 i = 0; i < 3; i++) {
-		e[i].pinned_cpu = i;
+		e[i].affinity = 1ull << i;
 		runq_join(&queue, &e[i], true);
 	}
 	assert_false(runq_may_move(&queue));
-	assert_null(runq_steal(&queue, 7));
-	assert_ptr_equal(runq_steal(&queue, 2), &e[2]);
+	assert_null(runq_steal(&queue, &thief[7]));
+	assert_ptr_equal(runq_steal(&queue, &thief[2]), &e[2]);
 	assert_int_equal(atomic_load_relaxed(&queue.count), 2);
 	runq_join(&queue, &e[3], true);
 	assert_true(runq_may_move(&queue));
-	assert_ptr_equal(runq_steal(&queue, 7), &e[3]);
-	assert_ptr_equal(runq_steal(&queue, 0), &e[0]);
+	assert_ptr_equal(runq_steal(&queue, &thief[7]), &e[3]);
+	assert_ptr_equal(runq_steal(&queue, &thief[0]), &e[0]);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, verify)

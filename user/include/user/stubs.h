@@ -218,6 +218,22 @@ static inline struct capos_result thread_set_cpu(capos_handle h, uint32_t cpu)
 	STUB_RETURN_(thread, set_cpu, 0, h, cpu);
 }
 
+static inline struct capos_result thread_set_affinity(capos_handle h, const struct capos_cpu_set *set)
+{
+	message_put(set, sizeof(set->byte_count) + set->byte_count);
+	STUB_RETURN_(thread, set_affinity, CAPOS_CALL_MESSAGE, h, 0);
+}
+
+static inline struct capos_result thread_affinity(capos_handle h, struct capos_cpu_set *set)
+{
+	CAPOS_CALL_REGS(regs, thread, affinity, 0, h, 0);
+	struct capos_result r = result_of(regs.call);
+
+	if (result_ok(r))
+		message_get(set, sizeof(*set));
+	return r;
+}
+
 /* The bare method; thread_start() of thread.h is what a program wants. */
 static inline struct capos_result thread_spawner_create(capos_handle h, uintptr_t entry, uintptr_t stack_pointer,
 							uint64_t argument, uint32_t cpu, uint32_t flags,

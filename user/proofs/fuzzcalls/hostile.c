@@ -38,6 +38,8 @@ struct row {
 #define WANTS_thread_info ""
 #define WANTS_thread_set_fault_endpoint "e"
 #define WANTS_thread_set_cpu "c"
+#define WANTS_thread_set_affinity ""
+#define WANTS_thread_affinity ""
 #define WANTS_thread_spawner_create "xkscf"
 #define WANTS_thread_spawner_self ""
 #define WANTS_timer_now ""

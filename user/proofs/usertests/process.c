@@ -71,11 +71,14 @@ static void requests(void)
 	memset(spawn.args, 'x', sizeof(spawn.args));
 	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(args), "arguments without an end", REQUEST(spawn, 1));
 	spawn = good;
-	spawn.flags = 1;
+	spawn.flags = CAPOS_SPAWN_ONE_CPU << 1;
 	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(flags), "a flag", REQUEST(spawn, 1));
 	spawn = good;
 	spawn.cpu = 1u << 20;
 	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(cpu), "a CPU that is not there", REQUEST(spawn, 1));
+	spawn = good;
+	spawn.flags = CAPOS_SPAWN_ONE_CPU;
+	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(cpu), "one CPU, but none named", REQUEST(spawn, 1));
 	spawn = good;
 	spawn.grant_count = CAPOS_SPAWN_GRANTS + 1;
 	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(grant_count), "a grant too many", REQUEST(spawn, 10));

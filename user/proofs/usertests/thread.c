@@ -189,6 +189,90 @@ static void fault_endpoints(capos_handle thread)
 	drop(weak);
 }
 
+/* Bytes of a set as a message. */
+#define SET_BYTES(count) (2u + (count))
+
+static void affinities(capos_handle thread)
+{
+	struct capos_cpu_set none = { 0 }, set = { 0 }, back, far = { .byte_count = CAPOS_CPU_SET_BYTES };
+	struct capos_thread_info info = { 0 };
+	uint32_t last = startup()->cpu_count - 1;
+
+	set.byte[0] = 1;
+	REFUSES(thread, set_affinity, CAPOS_THREAD_BAD_SET, 0, "half a count", .handle = thread, .message = &none,
+		.bytes = 1);
+	set.byte_count = 2;
+	REFUSES(thread, set_affinity, CAPOS_THREAD_BAD_SET, 0, "a 0 at the end", .handle = thread, .message = &set,
+		.bytes = SET_BYTES(2));
+	REFUSES(thread, set_affinity, CAPOS_THREAD_BAD_SET, 0, "fewer bytes than counted", .handle = thread,
+		.message = &set, .bytes = SET_BYTES(1));
+	set.byte_count = 1;
+	REFUSES(thread, set_affinity, CAPOS_THREAD_BAD_SET, 0, "more bytes than counted", .handle = thread,
+		.message = &set, .bytes = SET_BYTES(2));
+	set.byte_count = 0xffff;
+	REFUSES(thread, set_affinity, CAPOS_THREAD_BAD_SET, 0, "65,535 bytes", .handle = thread, .message = &set,
+		.bytes = SET_BYTES(1));
+	far.byte[CAPOS_CPU_SET_BYTES - 1] = 0x80;
+	REFUSES(thread, set_affinity, CAPOS_THREAD_BAD_CPU, 0, "no CPU", .handle = thread, .message = &none,
+		.bytes = SET_BYTES(0));
+	REFUSES(thread, set_affinity, CAPOS_THREAD_BAD_CPU, 0, "a CPU that is not there", .handle = thread,
+		.message = &far, .bytes = SET_BYTES(CAPOS_CPU_SET_BYTES));
+	set.byte_count = (uint16_t)(last / 8 + 1);
+	set.byte[last / 8] |= (uint8_t)(1u << (last % 8));
+	expect_good(thread_set_affinity(thread, &set), "the first and the last CPU");
+	expect_good(thread_affinity(thread, &back), "what is set");
+	tap_ok(memcmp(&back, &set, sizeof(set)) == 0, "is what was set");
+	set = far;
+	set.byte[0] = 1;
+	expect_good(thread_set_affinity(thread, &set), "the first, and one that is not there");
+	(void)thread_affinity(thread, &back);
+	tap_ok(back.byte_count == 1 && back.byte[0] == 1, "which counts for nothing");
+	(void)thread_info(thread, &info);
+	tap_ok(info.pinned_cpu == (last > 0 ? 0 : CAPOS_CPU_ANY), "one CPU is what set_cpu sets");
+	expect_good(thread_set_cpu(thread, CAPOS_CPU_ANY), "and free again");
+	(void)thread_affinity(thread, &back);
+	tap_ok(back.byte_count == last / 8 + 1, "on all CPUs");
+}
+
+/* A process that stays on one CPU gives us its first thread. */
+static void one_cpu(void)
+{
+	struct capos_spawn spawn;
+	struct capos_cpu_set two = { .byte_count = 1, .byte = { 3 } };
+	struct capos_thread_info info = { 0 };
+	struct request request;
+	capos_handle port = 0, process = 0, thread;
+	uint32_t cpu = startup()->cpu_count - 1;
+
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
+	child_init(&spawn, "self");
+	(void)spawn_grant(&spawn, "port", port, CAPOS_RIGHT_CALL);
+	spawn.flags = CAPOS_SPAWN_ONE_CPU;
+	spawn.cpu = cpu;
+	insist(spawn_start(&spawn, &process, NULL));
+	must(endpoint_recv(port, CAPOS_NEVER, 1, &request));
+	thread = request.message.cap[0];
+	(void)endpoint_reply(NULL);
+	REFUSES(thread, set_cpu, CAPOS_THREAD_ONE_CPU, 0, "anywhere", .handle = thread, .word = { CAPOS_CPU_ANY });
+	if (cpu > 0) {
+		(void)thread_info(thread, &info);
+		tap_ok(info.pinned_cpu == cpu, "its thread is where the process stays");
+		REFUSES(thread, set_affinity, CAPOS_THREAD_ONE_CPU, 0, "two CPUs", .handle = thread, .message = &two,
+			.bytes = SET_BYTES(1));
+	} else {
+		/* One CPU is all there is. */
+		error_produced(&(struct attempt){ .iface = CAPOS_IFACE_thread,
+						  .method = CAPOS_METHOD_thread_set_affinity,
+						  .iresult = CAPOS_THREAD_ONE_CPU },
+			       CAPOS_WAY_BOTH);
+	}
+	expect_good(thread_set_cpu(thread, cpu), "and there it may be set to");
+	(void)process_kill(process, 0);
+	(void)child_end(process);
+	drop(thread);
+	destroy(port);
+}
+
 static void bad_arguments(void)
 {
 	struct capos_thread_info info = { 0 };
@@ -222,6 +306,8 @@ static void bad_arguments(void)
 	(void)thread_info(thread.handle, &info);
 	tap_ok(info.pinned_cpu == startup()->cpu_count - 1, "it is pinned there");
 	expect_good(thread_set_cpu(thread.handle, CAPOS_CPU_ANY), "and free again");
+	affinities(thread.handle);
+	one_cpu();
 	fault_endpoints(thread.handle);
 	expect_good(thread_set_fault_endpoint(thread.handle, sample[CAPOS_IFACE_endpoint]), "a fault endpoint");
 	expect_good(thread_set_fault_endpoint(thread.handle, 0), "and none");

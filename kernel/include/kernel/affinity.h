@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where an entity may run, as one word that is stored and loaded whole:
+ *
+ *   AFFINITY_ANY                  on every CPU
+ *   machines of up to 64 CPUs:    bit n: on CPU n
+ *   larger machines:              id * 2 + 1: on CPU id; else the address of words of such bits, which belong to the thread
+ *
+ * AF1  It allows at least one CPU that is online, and names none that is not: whoever makes one sees to it, and CPUs stay.
+ * AF2  The words of a thread (its memory ends with it) change one by one, under its object's lock, before its entity names them or
+ *      while it does. Who reads them meanwhile may see some of the old ones and some of the new, or none; whoever changed them
+ *      then looks where the entity got to (sched_set_affinity).
+ */
+#ifndef KERNEL_AFFINITY_H
+#define KERNEL_AFFINITY_H
+
+#include <capos/interface.h>
+#include <kernel/cpu.h>
+#include <kernel/thread.h>
+#include <kernel/topology.h>
+
+#define AFFINITY_INLINE_CPUS 64u
+
+static inline size_t affinity_mask_bytes(u32 cpu_count)
+{
+	return cpu_count > AFFINITY_INLINE_CPUS ? (cpu_count + 63) / 64 * sizeof(u64) : 0;
+}
+
+/* CPUs 64 index .. 64 index + 63 that it allows. */
+u64 affinity_word(u64 affinity, u32 index);
+/* On a machine of more than AFFINITY_INLINE_CPUS; not AFFINITY_ANY. */
+bool affinity_allows_wide(u64 affinity, u32 id);
+/* May it run on this CPU? */
+static inline bool affinity_allows(u64 affinity, const struct cpu *cpu)
+{
+	if (likely((affinity & cpu->affinity_bit) != 0 || affinity == AFFINITY_ANY))
+		return true;
+	return cpu->affinity_bit == 0 && affinity_allows_wide(affinity, cpu->id);
+}
+/* On one CPU; anywhere when it is not online, or CAPOS_CPU_ANY. */
+u64 affinity_of_cpu(u32 id);
+/* The one CPU, or CAPOS_CPU_ANY when there are more. */
+u32 affinity_only(u64 affinity);
+
+/* How many CPUs of the set are online, and the last of them. */
+u32 affinity_count(const struct capos_cpu_set *set, u32 *last);
+/* The affinity that a set with an online CPU stands for, for this thread. Under its object's lock. */
+u64 affinity_of_set(struct thread *thread, const struct capos_cpu_set *set);
+/* The other way: what is online of it, canonical. */
+void affinity_to_set(u64 affinity, struct capos_cpu_set *set);
+
+#endif
