@@ -24,7 +24,12 @@ enum capos_map_result {
 };
 enum capos_console_result { CAPOS_CONSOLE_NOT_OWNER = 1, CAPOS_CONSOLE_OWNED = 2 };
 enum capos_session_result { CAPOS_SESSION_ENDED = 1, CAPOS_SESSION_UNKNOWN_ACCOUNT = 2 };
-enum capos_thread_result { CAPOS_THREAD_NOT_SELF = 1, CAPOS_THREAD_BAD_CPU = 2, CAPOS_THREAD_BAD_SET = 3, CAPOS_THREAD_ONE_CPU = 4 };
+enum capos_thread_result {
+	CAPOS_THREAD_NOT_SELF = 1,
+	CAPOS_THREAD_BAD_CPU = 2,
+	CAPOS_THREAD_BAD_SET = 3,
+	CAPOS_THREAD_ONE_CPU = 4
+};
 /* cap_table: the transport statuses cover the named handle too: detail 1 = the handle in word[0], 0 = the table. */
 
 #define CAPOS_MAP_WRITE 1u

@@ -162,7 +162,8 @@ void sched_set_affinity(struct cpu *cpu, struct thread *thread, u64 affinity)
 	for (int i = 0; i < MOVE_TRIES && where != NULL && !affinity_allows(affinity, where); i++) {
 		u32 owner = atomic_load_relaxed(&own->owner);
 
-		if (owner == OWNER_NONE || ((owner == OWNER_QUEUE || owner == OWNER_INBOX) && move_queued(cpu, where, own)))
+		if (owner == OWNER_NONE ||
+		    ((owner == OWNER_QUEUE || owner == OWNER_INBOX) && move_queued(cpu, where, own)))
 			return;
 		if (owner == OWNER_CURRENT || owner == OWNER_HANDOFF)
 			break;

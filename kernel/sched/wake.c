@@ -128,7 +128,8 @@ void sched_wake(struct cpu *cpu, struct entity *entity)
 		push_here(cpu, entity, OWNER_NONE);
 	} else {
 		cpu->placed.remote++;
-		if (target->id - cpu->near[LEVEL_CORE].first < cpu->near[LEVEL_CORE].end - cpu->near[LEVEL_CORE].first)
+		if (target->id - cpu->near[LEVEL_CORE].first <
+		    cpu->near[LEVEL_CORE].end - cpu->near[LEVEL_CORE].first)
 			cpu->placed.sibling++;
 		push_there(cpu, target, entity, OWNER_NONE);
 	}

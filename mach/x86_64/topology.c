@@ -35,21 +35,30 @@ static bool shifts_by_levels(u32 leaf, struct shifts *s)
 	return found;
 }
 
+/* The processor has AMD's topology leaves. */
+static bool has_extensions(void)
+{
+	return (cpuid_leaf(0x80000001u, 0).ecx & 1u << 22) != 0;
+}
+
+/* How many there are: the fields of the id have room for so many. Older AMD processors do not say who is whose sibling. */
 static void shifts_by_counts(struct shifts *s)
 {
 	u32 logical = cpuid_leaf(1, 0).ebx >> 16 & 0xff;
 	bool many = (cpuid_leaf(1, 0).edx & 1u << 28) != 0;
-	u32 cores = (cpuid_leaf(4, 0).eax >> 26) + 1;
-	struct cpuid amd = cpuid_leaf(0x80000008u, 0);
+	struct cpuid intel = cpuid_leaf(4, 0), amd = cpuid_leaf(0x80000008u, 0);
 
 	if (!many)
 		return;
 	s->package = log2_up(logical);
-	if ((amd.ecx & 0xff) != 0) {
+	if (has_extensions() || (intel.eax & 0x1f) == 0) {
 		s->package = MAX(s->package, amd.ecx >> 12 & 0xf);
-		s->core = log2_up((cpuid_leaf(0x8000001eu, 0).ebx >> 8 & 0xff) + 1);
-	} else if (s->package > log2_up(cores)) {
-		s->core = s->package - log2_up(cores);
+		if (has_extensions())
+			s->core = log2_up((cpuid_leaf(0x8000001eu, 0).ebx >> 8 & 0xff) + 1);
+	} else {
+		u32 cores = log2_up((intel.eax >> 26) + 1);
+
+		s->core = s->package > cores ? s->package - cores : 0;
 	}
 }
 
@@ -75,7 +84,7 @@ static void find_shifts(struct shifts *s)
 {
 	if (!shifts_by_levels(0x1f, s) && !shifts_by_levels(0xb, s))
 		shifts_by_counts(s);
-	shifts_of_cache((cpuid_leaf(0x80000001u, 0).ecx & 1u << 22) != 0 ? 0x8000001du : 4, s);
+	shifts_of_cache(has_extensions() ? 0x8000001du : 4, s);
 	s->core = MIN(s->core, s->package);
 	s->llc = MIN(MAX(s->llc, s->core), s->package);
 }
@@ -83,10 +92,10 @@ static void find_shifts(struct shifts *s)
 /* What is shared with the boot CPU comes first, so that this has id 0; else in the order of APIC ids. */
 static bool goes_before(const struct cpu_desc *a, const struct cpu_desc *b, const struct cpu_desc *boot)
 {
-	const u32 left[] = { a->package != boot->package, a->package, a->llc != boot->llc, a->llc,
-			     a->core != boot->core, a->core, a->apic_id != boot->apic_id, a->smt };
-	const u32 right[] = { b->package != boot->package, b->package, b->llc != boot->llc, b->llc,
-			      b->core != boot->core, b->core, b->apic_id != boot->apic_id, b->smt };
+	const u32 left[] = { a->package != boot->package, a->package, a->llc != boot->llc,	   a->llc,
+			     a->core != boot->core,	  a->core,    a->apic_id != boot->apic_id, a->smt };
+	const u32 right[] = { b->package != boot->package, b->package, b->llc != boot->llc,	    b->llc,
+			      b->core != boot->core,	   b->core,    b->apic_id != boot->apic_id, b->smt };
 
 	for (u32 i = 0; i < ARRAY_COUNT(left); i++)
 		if (left[i] != right[i])

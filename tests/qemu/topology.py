@@ -3,13 +3,9 @@
 import itertools
 import re
 
-import pytest
-
 CPU = re.compile(r"# cpu (\d+) apic (\d+) package (\d+) cache (\d+) core (\d+) thread (\d+)")
 # Packages, cores, threads. Not only powers of two: then APIC ids have holes.
 SHAPES = [(1, 1, 1), (1, 2, 1), (1, 1, 2), (2, 1, 1), (2, 2, 2), (1, 3, 2), (3, 2, 1), (2, 4, 2)]
-# Leaf 0xB; without it leaves 1 and 4; without 4 too, AMD's 0x80000008.
-MODELS = ["max", "qemu64,level=4", "qemu64,level=1,vendor=AuthenticAMD"]
 
 
 def bits(count):
@@ -50,3 +46,15 @@ def check(boot, shape, model, siblings):
 def test_by_levels(boot):
     for shape in SHAPES:
         check(boot, shape, "max", True)
+
+
+def test_by_counts(boot):
+    """Processors without leaf 0xB: leaves 1 and 4."""
+    for shape in SHAPES:
+        check(boot, shape, "qemu64,level=4,vendor=GenuineIntel", True)
+
+
+def test_by_counts_of_amd(boot):
+    """Leaf 0x80000008 tells about CPUs of a package, not which of them are siblings."""
+    for shape in SHAPES:
+        check(boot, shape, "qemu64,level=1,vendor=AuthenticAMD", False)

@@ -186,8 +186,8 @@ FAST_METHODS(F)
 #define METHOD_SPECIAL_process (OPERATES_(process, info) | OPERATES_(process, kill) | BLOCKS_(process, wait))
 #define METHOD_SPECIAL_process_spawner OPERATES_(process_spawner, spawn)
 #define METHOD_SPECIAL_thread                                                                                        \
-	(BLOCKS_(thread, join) | OPERATES_(thread, exit) | OPERATES_(thread, terminate) | OPERATES_(thread, set_cpu) |   \
-	 OPERATES_(thread, set_affinity))
+	(BLOCKS_(thread, join) | OPERATES_(thread, exit) | OPERATES_(thread, terminate) |                            \
+	 OPERATES_(thread, set_cpu) | OPERATES_(thread, set_affinity))
 #define METHOD_SPECIAL_thread_spawner OPERATES_(thread_spawner, create)
 #define METHOD_SPECIAL_timer (FAST_(timer, now) | BLOCKS_(timer, sleep))
 #define METHOD_SPECIAL_wall_clock FAST_(wall_clock, now)

@@ -15,10 +15,10 @@ struct trace_ring;
 struct waiter;
 
 struct CACHELINE cpu {
-	struct mach_cpu mach; /* first: the machine's own */
-	u32 id;		      /* (c) dense index */
-	ATOMIC(u32) online;   /* (a) set once by kernel_cpu_boot */
-	struct cpu_desc desc; /* (c) */
+	struct mach_cpu mach;		    /* first: the machine's own */
+	u32 id;				    /* (c) dense index */
+	ATOMIC(u32) online;		    /* (a) set once by kernel_cpu_boot */
+	struct cpu_desc desc;		    /* (c) */
 	struct cpu_range near[LEVEL_COUNT]; /* (c) those who share something with it, itself included */
 	u64 affinity_bit; /* (c) that an affinity has which allows it; 0 on machines whose affinities are masks */
 

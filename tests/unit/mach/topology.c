@@ -171,9 +171,13 @@ static void no_leaves(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(levels_with_dies), cmocka_unit_test(the_boot_cpu_is_the_first),
-		cmocka_unit_test(levels_of_an_odd_machine), cmocka_unit_test(large_ids),
-		cmocka_unit_test(counts_of_intel), cmocka_unit_test(counts_of_amd), cmocka_unit_test(no_leaves),
+		cmocka_unit_test(levels_with_dies),
+		cmocka_unit_test(the_boot_cpu_is_the_first),
+		cmocka_unit_test(levels_of_an_odd_machine),
+		cmocka_unit_test(large_ids),
+		cmocka_unit_test(counts_of_intel),
+		cmocka_unit_test(counts_of_amd),
+		cmocka_unit_test(no_leaves),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -397,7 +397,7 @@ static void pinning_races_with_a_thief(void **state)
 	atomic_store_relaxed(&b->own->owner, (u32)OWNER_NONE);
 	b->own->affinity = AFFINITY_ANY;
 	b->entity = b->own;
-	assert_true(sched_handoff(on(1), b)); /* as good as stolen */
+	assert_true(sched_handoff(on(1), b));  /* as good as stolen */
 	b->own->affinity = affinity_of_cpu(2); /* asked the CPU where it was */
 	assert_null(exits(1));
 	assert_ptr_equal(interrupted(2, IRQ_IPI), b);
