@@ -70,6 +70,7 @@ u32 affinity_count(const struct capos_cpu_set *set, u32 *last)
 {
 	u32 count = 0;
 
+	*last = CPU_NONE;
 	for (u32 id = 0; id < kernel_state.cpu_count; id++) {
 		if (!set_has(set, id) || !is_online(id))
 			continue;
