@@ -119,7 +119,7 @@ unit_cc_clang := $(CLANG)
 
 .PHONY: all image sim-image sim-campaign run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-hackbench bench-boot \
 	run-thread-scale run-linux-thread-scale-baseline bench-side-by-side bench-scale-instructions \
-	setup-run setup-test setup-gdb \
+	report setup-run setup-test setup-gdb setup-report \
 	unit unit-gcc unit-clang FORCE
 
 all: image ## build the kernel, the programs and every manifest's archive
@@ -181,6 +181,9 @@ bench-side-by-side: | setup-run ## the same workload on Linux, capOS, Linux in t
 bench-scale-instructions: | setup-run ## what a thread-scale run executes outside the workload, against Linux (PROFILE=run)
 	@tools/bench-scale-instructions $(if $(PROFILE),--profile $(PROFILE))
 
+report: | setup-report ## one page of all that was measured, with plots: build/report/index.html (IMAGES=1: docs/images too)
+	@tools/report $(if $(IMAGES),--images docs/images)
+
 check: | setup-test ## format, static checks, header levels, globals
 	@tools/check
 
@@ -211,6 +214,8 @@ setup-test: setup-run
 	@tools/setup test
 setup-gdb: setup-run
 	@tools/setup gdb
+setup-report:
+	@tools/setup report
 
 # --- the two images -------------------------------------------------------------------------------------------------
 

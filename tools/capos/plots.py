@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""The report's figures, drawn by matplotlib: rows of a data set in, a figure out. Systems differ by colour (Okabe and Ito's, which
+colour-blind people tell apart) and by the shape of their marks."""
+import io
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot, ticker  # noqa: E402
+
+WIDTH = 7.6         # inches
+INK, FAINT, BAND = "#222222", "#8a8a8a", "#e4e4e4"
+OURS, LINUX, NATIVE = "#0072b2", "#d55e00", "#009e73"
+LOOK = {"capOS": (OURS, "o"), "Linux guest": (LINUX, "s"), "Linux native": (NATIVE, "D")}
+
+matplotlib.rcParams.update({
+    "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": FAINT,
+    "xtick.color": INK, "ytick.color": INK, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#eeeeee", "legend.frameon": False,
+    "figure.facecolor": "white", "figure.constrained_layout.use": True, "svg.hashsalt": "capOS", "svg.fonttype": "path",
+})
+
+
+def canvas(height, columns=1, rows=1, **more):
+    figure, axes = pyplot.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False, **more)
+    return figure, axes
+
+
+def lines_down(axis, labels):
+    """A line for each label, from the top down."""
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.grid(False, axis="y")
+    axis.tick_params(axis="y", length=0)
+
+
+def legend(figure, axis):
+    """One line above all axes, capOS first."""
+    marks, labels = axis.get_legend_handles_labels()
+    found = sorted(zip(labels, marks), key=lambda pair: not pair[0].startswith("capOS"))
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.27 / figure.get_figheight()))
+    figure.legend([m for _, m in found], [label for label, _ in found], loc="upper left", borderaxespad=0.2, ncols=len(found), handletextpad=0.4, columnspacing=1.6)
+
+
+def scale_lines(rows):
+    """Labels of (workers, span), in order."""
+    keys = sorted({(int(r["workers"]), r["span"]) for r in rows}, key=lambda k: (k[0], k[1] != "work"))
+    return keys, [f"{w} worker{'s' if w > 1 else ''}, {span}" for w, span in keys]
+
+
+def panels(rows):
+    return sorted({r["slots"] for r in rows}, key=lambda s: s != "padded")
+
+
+def scaling(rows, host_cpus):
+    """Speedups of many workers over one, by system."""
+    keys, labels = scale_lines(rows)
+    figure, axes = canvas(0.9 + 0.46 * len(keys), len(panels(rows)), sharey=True, sharex=True)
+    systems = [s for s in LOOK if any(r["system"] == s for r in rows)]
+    for axis, slots in zip(axes[0], panels(rows)):
+        lines_down(axis, labels)
+        axis.axvline(host_cpus, color=FAINT, linewidth=1, linestyle="--")
+        for i, system in enumerate(systems):
+            found = [r for r in rows if r["system"] == system and r["slots"] == slots]
+            x = [r["speedup"] for r in found]
+            y = [keys.index((r["workers"], r["span"])) + (i - (len(systems) - 1) / 2) * 0.24 for r in found]
+            ends = [[abs(r["speedup"] - r["interval"][side]) for r in found] for side in (0, 1)]
+            colour, mark = LOOK[system]
+            axis.errorbar(x, y, xerr=ends, fmt=mark, color=colour, markersize=5, linewidth=1.2, label=system)
+        axis.set_title(f"{slots} result slots")
+        axis.set_xlabel("speedup over one worker (times)")
+    axes[0][-1].set_xlim(0.95, host_cpus + 0.15)
+    legend(figure, axes[0][0])
+    return figure
+
+
+def ratios(rows):
+    """capOS to Linux, against what Linux differs from itself."""
+    rows = [r for r in rows if r["span"] != "setup"]
+    keys, labels = scale_lines(rows)
+    figure, axes = canvas(0.9 + 0.32 * len(keys), len(panels(rows)), sharey=True, sharex=True)
+    for axis, slots in zip(axes[0], panels(rows)):
+        lines_down(axis, labels)
+        axis.axvline(1, color=FAINT, linewidth=1)
+        found = [r for r in rows if r["slots"] == slots]
+        y = [keys.index((int(r["workers"]), r["span"])) for r in found]
+        low, high = ([r["linux_interval"][side] for r in found] for side in (0, 1))
+        axis.barh(y, [b - a for a, b in zip(low, high)], left=low, height=0.62, color="#f6d3b8", label="Linux A ÷ Linux B, 95 %")
+        axis.plot([r["linux_ratio"] for r in found], y, "|", color=LINUX, markersize=13, label="median of it")
+        ends = [[abs(r["ratio"] - r["ratio_interval"][side]) for r in found] for side in (0, 1)]
+        axis.errorbar([r["ratio"] for r in found], y, xerr=ends, fmt="o", color=OURS, markersize=5, linewidth=1.2,
+                      label="capOS ÷ Linux, 95 %")
+        axis.set_title(f"{slots} result slots")
+        axis.set_xlabel("ratio of times (below 1: faster)")
+    legend(figure, axes[0][0])
+    return figure
+
+
+def factor(value):
+    """2.53 as "2.5x", 26.4 as "26x"."""
+    return f"{value:.0f}x" if value >= 10 else f"{value:.1f}x"
+
+
+def dumbbells(rows, label):
+    """A line per row {name, ours, linux, target, missed}: both systems and the target on a logarithmic axis; at the right how many times
+    ours Linux's is, and whether the target is missed."""
+    figure, axes = canvas(0.95 + 0.25 * len(rows))
+    axis = axes[0][0]
+    lines_down(axis, [r["name"] for r in rows])
+    axis.set_xscale("log")
+    for y, r in enumerate(rows):
+        if r["linux"]:
+            axis.plot([r["ours"], r["linux"]], [y, y], color=BAND, linewidth=2.5, zorder=1)
+    compared = [(y, r) for y, r in enumerate(rows) if r["linux"]]
+    aimed = [(y, r) for y, r in enumerate(rows) if r["target"]]
+    axis.plot([r["ours"] for r in rows], range(len(rows)), "o", color=OURS, markersize=5.5, label="capOS")
+    axis.plot([r["linux"] for _, r in compared], [y for y, _ in compared], "s", color=LINUX, markersize=5, label="Linux guest")
+    axis.plot([r["target"] for _, r in aimed], [y for y, _ in aimed], "|", color=INK, markersize=12, markeredgewidth=1.3, label="target: at most")
+    low, high = axis.get_xlim()
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1,) if high > 100 * low else (1, 2, 5)))
+    axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:,.0f}"))
+    axis.set_xlabel(label)
+    side = axis.twinx()
+    lines_down(side, [f"{factor(r['linux'] / r['ours']) if r['linux'] else '':6}{'missed' if r['missed'] else ''}" for r in rows])
+    side.annotate("Linux ÷ capOS", (1, 1), xytext=(3, 4), xycoords="axes fraction", textcoords="offset points", va="bottom")
+    side.spines[["left", "right"]].set_visible(False)
+    legend(figure, axis)
+    return figure
+
+
+def svg(figure):
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
+
+
+def png(figure, file, source):
+    """A picture for the README, with a line on where its data come from; few colours, so that it is small."""
+    from PIL import Image
+    text = figure.supxlabel(source, fontsize=6.5, color=FAINT, x=0.005, ha="left")
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=150)
+    text.remove()
+    Image.open(out).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(file, optimize=True)
