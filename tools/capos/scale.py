@@ -358,5 +358,6 @@ def amdahl_lines(rows, host_cpus):
             if not 1 < workers <= host_cpus or 1 not in chosen:
                 continue
             serial, limit = amdahl(chosen[1]["total_ns"], chosen[workers]["total_ns"], workers)
-            yield (f"Amdahl, {size >> 20} MiB, {slots}, 1 and {workers} workers: serial part {100 * serial:.2f} % of the total time"
-                   + (f", speedup at most {limit:.1f}" if limit else ""))
+            said = (f"serial part {100 * serial:.2f} % of the total time" + (f", speedup at most {limit:.1f}" if limit else "")
+                    if serial < 1 else "no speedup, so no estimate")
+            yield f"Amdahl, {size >> 20} MiB, {slots}, 1 and {workers} workers: {said}"
