@@ -179,7 +179,17 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	CAPOS_ERRORS_WAIT_(E, park_space, wait)                                                                      \
 	E(park_space, wake, BAD_ARGUMENT, 0, BOTH, "an address that is no multiple of 4")                            \
 	E(park_space, wake, BAD_ARGUMENT, 2, BOTH, "flags that do not exist")                                        \
-	E(park_space, wake, BAD_ADDRESS, 0, BOTH, "shared, and not of a memory object")
+	E(park_space, wake, BAD_ADDRESS, 0, BOTH, "shared, and not of a memory object")                              \
+	E(park_space, wake_wait, BAD_ARGUMENT, 0, CALL, "an address to wait at that is no multiple of 4")            \
+	E(park_space, wake_wait, BAD_ARGUMENT, 1, CALL, "an expected value of 2^32 or above")                        \
+	E(park_space, wake_wait, BAD_ARGUMENT, 3, CALL, "flags that do not exist")                                   \
+	E(park_space, wake_wait, BAD_ARGUMENT, 4, CALL, "an address to wake at that is no multiple of 4")            \
+	E(park_space, wake_wait, BAD_ADDRESS, 0, CALL,                                                               \
+	  "the word to wait at is not readable, or not of a memory object that is shared")                           \
+	E(park_space, wake_wait, BAD_ADDRESS, 4, CALL, "the word to wake at: shared, and not of a memory object")    \
+	R(park_space, wake_wait, CAPOS_PARK_MISMATCH, 0, CALL, "the word has another value; the wake is done")       \
+	E(park_space, wake_wait, WOULD_BLOCK, 0, CALL, "deadline 0, and it would have to wait; the wake is done")    \
+	E(park_space, wake_wait, TIMED_OUT, 0, CALL, "the deadline passed; the wake is done")
 
 #define CAPOS_ERRORS_endpoint(E, R)
 

@@ -117,10 +117,13 @@
 	M(factory, park_space, 3, R_(CREATE), 0, 0, 1, 0)
 
 /* Futex-like. wait: address (4-aligned), expected u32, deadline, flags (CAPOS_PARK_SHARED); interface result
- * CAPOS_PARK_MISMATCH when the word differs. wake: address, at most n, flags -> woken. */
+ * CAPOS_PARK_MISMATCH when the word differs. wake: address, at most n, flags -> woken. wake_wait: the words of wait, and an address
+ * (the flags are for both): wakes one that waits there, then waits; in that order, so that the result is that of the wait. By call
+ * only. Who is woken goes on in the caller's slice where that can be. */
 #define CAPOS_METHODS_park_space(M)                                                                                  \
 	M(park_space, wait, 0, R_(WAIT), 4, 0, 0, 0)                                                                 \
-	M(park_space, wake, 1, R_(SIGNAL), 3, 0, 1, 0)
+	M(park_space, wake, 1, R_(SIGNAL), 3, 0, 1, 0)                                                               \
+	M(park_space, wake_wait, 2, R_(SIGNAL) | R_(WAIT), 5, 0, 0, 0)
 
 /* Calls go by CAPOS_OP_CALL with the interface that the endpoint serves, receives by CAPOS_OP_RECV. */
 #define CAPOS_METHODS_endpoint(M)                                                                                    \

@@ -58,20 +58,20 @@ static void park_unlink(struct waiter *waiter)
 
 const struct waiter_ops park_ops = { .unlink = park_unlink };
 
-/* Checks address and flags (word `flags_index`); a status, OK with the key. */
-static u64 park_key(const struct call *call, unsigned flags_index, struct park_key *key)
+/* Checks address and flags (their words); a status, OK with the key. */
+static u64 park_key(const struct call *call, unsigned index, unsigned flags_index, struct park_key *key)
 {
 	struct process *process = call->thread->process;
-	u64 addr = call->word[0];
+	u64 addr = call->word[index];
 	u64 flags = call->word[flags_index];
 
 	if ((addr & 3) != 0)
-		return STATUS_DETAIL(BAD_ARGUMENT, 0);
+		return STATUS_DETAIL(BAD_ARGUMENT, index);
 	if ((flags & ~(u64)CAPOS_PARK_SHARED) != 0)
 		return STATUS_DETAIL(BAD_ARGUMENT, flags_index);
 	if ((flags & CAPOS_PARK_SHARED) != 0) {
 		if (!space_shared_key(&process->space, (struct uaddr){ addr }, &key->id, &key->offset))
-			return STATUS(BAD_ADDRESS);
+			return STATUS_DETAIL(BAD_ADDRESS, index);
 	} else {
 		key->id = process->object.id;
 		key->offset = addr;
@@ -79,22 +79,27 @@ static u64 park_key(const struct call *call, unsigned flags_index, struct park_k
 	return STATUS(OK);
 }
 
-u64 method_park_space_wait(struct call *call)
+/* The words of a wait; a status, OK with the key and where the word is. */
+static u64 wait_decode(const struct call *call, struct park_key *key, struct paddr *word)
 {
-	struct instant deadline = call_deadline(call, 2);
-	struct waiter *waiter = call->waiter;
-	struct park_bucket *bucket;
-	struct park_key key;
-	struct paddr word;
-	u64 result = park_key(call, 3, &key);
+	u64 result = park_key(call, 0, 3, key);
 
 	if (result != STATUS(OK))
 		return result;
 	if (call->word[1] > 0xffffffffull)
 		return STATUS_DETAIL(BAD_ARGUMENT, 1);
-	if (!space_translate_loaded(&call->thread->process->space, (struct uaddr){ call->word[0] }, &word))
+	if (!space_translate_loaded(&call->thread->process->space, (struct uaddr){ call->word[0] }, word))
 		return STATUS(BAD_ADDRESS);
-	bucket = bucket_of(key.id, key.offset);
+	return STATUS(OK);
+}
+
+static u64 wait_commit(struct call *call, const struct park_key *key, struct paddr word)
+{
+	struct instant deadline = call_deadline(call, 2);
+	struct waiter *waiter = call->waiter;
+	struct park_bucket *bucket = bucket_of(key->id, key->offset);
+	u64 result;
+
 	spin_lock(&bucket->lock);
 	if (shared_load_relaxed((const u32 *)phys_to_virt(word)) != (u32)call->word[1])
 		result = IRESULT(CAPOS_PARK_MISMATCH);
@@ -103,8 +108,8 @@ u64 method_park_space_wait(struct call *call)
 	if (result == STATUS(OK) && !wait_enter(waiter, call->cap.object, call->cap.grant))
 		result = STATUS(REVOKED);
 	if (result == STATUS(OK)) {
-		waiter->key[0] = key.id;
-		waiter->key[1] = key.offset;
+		waiter->key[0] = key->id;
+		waiter->key[1] = key->offset;
 		waiter_prepare(call->cpu, waiter);
 		list_push_back(&bucket->waiters, &waiter->link);
 		waiter_arm(call->cpu, waiter, CAPOS_WAIT_PARK, &park_ops, deadline);
@@ -112,6 +117,15 @@ u64 method_park_space_wait(struct call *call)
 	}
 	spin_unlock(&bucket->lock);
 	return result;
+}
+
+u64 method_park_space_wait(struct call *call)
+{
+	struct park_key key;
+	struct paddr word;
+	u64 result = wait_decode(call, &key, &word);
+
+	return result == STATUS(OK) ? wait_commit(call, &key, word) : result;
 }
 
 /* Claim and finish. While it was linked, under the lock, its kind and its deadline were this wait's. */
@@ -204,7 +218,7 @@ u64 method_park_space_wake(struct call *call)
 {
 	struct park_key key;
 	u64 n = call->word[1];
-	u64 result = park_key(call, 2, &key);
+	u64 result = park_key(call, 0, 2, &key);
 	struct operation *operation = &call->thread->operation;
 	u64 woken;
 
@@ -221,6 +235,21 @@ u64 method_park_space_wake(struct call *call)
 	operation->args[2] = n - woken;
 	operation->args[3] = woken;
 	return result;
+}
+
+/* One is woken whatever becomes of the wait, once the words are in order. */
+u64 method_park_space_wake_wait(struct call *call)
+{
+	struct park_key key, wake;
+	struct paddr word;
+	u64 result = wait_decode(call, &key, &word);
+
+	if (result == STATUS(OK))
+		result = park_key(call, 4, 3, &wake);
+	if (result != STATUS(OK))
+		return result;
+	(void)park_wake(call->cpu, &wake, 1);
+	return wait_commit(call, &key, word);
 }
 
 /* End waiters of this park_space: all, or those whose grant is dead. A step looks at every bucket, so that sweeps of several

@@ -11,10 +11,8 @@ extern const struct waiter_ops park_ops;
 
 static inline struct park_bucket *bucket_of(u64 id, u64 offset)
 {
-	u64 mixed = (id * 0x9e3779b97f4a7c15ull) ^ (offset >> 2);
-
 	/* Multiplicative hashing by the golden ratio: the top 6 bits depend on all. */
-	return &kernel_state.ipc.park[(mixed * 0x9e3779b97f4a7c15ull) >> 58];
+	return &kernel_state.ipc.park[((id ^ offset >> 2) * 0x9e3779b97f4a7c15ull) >> 58];
 }
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A wait for a private word, without deadline, from the machine's entry to the next thread: PA1, PA2, and the dispatch of whoever
- * is first in this CPU's queue. Whatever is not exactly this case returns NULL before anything is changed.
+ * is first in this CPU's queue, or of whom the call wakes before it waits: that one goes on within the slice, without the queue.
+ * Whatever is not exactly this case returns NULL before anything is changed.
  *
  * Called as kernel_syscall_ipc is: the compiler need not preserve any registers here (Makefile).
  */
@@ -11,53 +12,178 @@
 
 #include "park.h"
 
-static const struct slot_need need_wait = SLOT_NEED(CAPOS_IFACE_park_space, CAPOS_RIGHT_WAIT);
+#define INLINE static inline __attribute__((always_inline))
 
-struct thread *kernel_syscall_park(struct cpu *cpu, struct thread *thread)
-{
-	struct mach_frame *frame = &thread->mach.frame;
-	struct process *process = thread->process;
-	struct waiter *waiter = &thread->wait;
-	u64 addr = frame->word[0];
-	struct park_bucket *bucket;
+static const struct slot_need need_wait = SLOT_NEED(CAPOS_IFACE_park_space, CAPOS_RIGHT_WAIT);
+static const struct slot_need need_both = SLOT_NEED(CAPOS_IFACE_park_space, CAPOS_RIGHT_WAIT | CAPOS_RIGHT_SIGNAL);
+
+/* What a thread would wait for. */
+struct parking {
 	struct object *object;
 	struct grant *grant;
 	struct paddr word;
+};
+
+INLINE bool decode(struct thread *thread, const struct slot_need *need, struct parking *parking)
+{
+	const struct mach_frame *frame = &thread->mach.frame;
+	u64 addr = frame->word[0];
 
 	/* Aligned; of 32 bits; CAPOS_NEVER; no flags. */
-	if (unlikely(((addr & 3) | frame->word[1] >> 32 | ~frame->word[2] | frame->word[3]) != 0 ||
-		     !atomic_clear_relaxed(&kernel_state.trace_mask,
-					   1u << CAPOS_TRACE_CALL | 1u << CAPOS_TRACE_RETURN) ||
-		     !cap_find_inline(process, &frame->handle, &need_wait, &object, &grant, NULL) ||
-		     !space_translate_loaded(&process->space, (struct uaddr){ addr }, &word)))
-		return NULL;
-	if (CAPOS_DEBUG)
-		thread->asked = (struct asked){ .call_word = PARK_WAIT_WORD, .pending = true };
-	bucket = bucket_of(process->object.id, addr);
+	return likely(
+		((addr & 3) | frame->word[1] >> 32 | ~frame->word[2] | frame->word[3]) == 0 &&
+		cap_find_inline(thread->process, &frame->handle, need, &parking->object, &parking->grant, NULL) &&
+		space_translate_loaded(&thread->process->space, (struct uaddr){ addr }, &parking->word));
+}
+
+INLINE bool word_differs(const struct thread *thread, const struct parking *parking)
+{
+	return shared_load_relaxed((const u32 *)phys_to_virt(parking->word)) != (u32)thread->mach.frame.word[1];
+}
+
+/* The thread's waiter, with its reference on the grant (IP1), into its bucket, which is locked. */
+INLINE void enter(struct thread *thread, const struct parking *parking, struct park_bucket *bucket)
+{
+	struct waiter *waiter = &thread->wait;
+
+	waiter->object = parking->object;
+	waiter->grant = parking->grant;
+	waiter->key[0] = thread->process->object.id;
+	waiter->key[1] = thread->mach.frame.word[0];
+	list_push_back(&bucket->waiters, &waiter->link);
+}
+
+INLINE struct thread *park(struct cpu *cpu, struct thread *thread, const struct parking *parking)
+{
+	struct park_bucket *bucket = bucket_of(thread->process->object.id, thread->mach.frame.word[0]);
+
 	spin_lock_on(cpu, &bucket->lock);
 	/* wait_enter, but a mismatch takes no reference. */
-	if (unlikely(!object_is_alive(object)))
+	if (unlikely(!object_is_alive(parking->object)))
 		goto no;
-	if (unlikely(shared_load_relaxed((const u32 *)phys_to_virt(word)) != (u32)frame->word[1])) {
+	if (unlikely(word_differs(thread, parking))) {
 		if (unlikely(!atomic_equals_relaxed(&thread->attention, 0u) || cpu->resched))
 			goto no;
 		spin_unlock_on(cpu, &bucket->lock);
-		frame->call = IRESULT(CAPOS_PARK_MISMATCH);
+		thread->mach.frame.call = IRESULT(CAPOS_PARK_MISMATCH);
 		call_verify_return(thread);
 		return thread;
 	}
-	if (unlikely(!grant_get_inline(grant)))
+	if (unlikely(!grant_get_inline(parking->grant)))
 		goto no;
-	waiter->object = object;
-	waiter->grant = grant;
-	waiter->key[0] = process->object.id;
-	waiter->key[1] = addr;
 	sched_detach_inline(cpu);
-	list_push_back(&bucket->waiters, &waiter->link);
-	waiter_arm_untimed(waiter, CAPOS_WAIT_PARK, &park_ops);
+	enter(thread, parking, bucket);
+	waiter_arm_untimed(&thread->wait, CAPOS_WAIT_PARK, &park_ops);
 	spin_unlock_on(cpu, &bucket->lock);
 	return sched_exit_blocked(cpu, thread);
 no:
 	spin_unlock_on(cpu, &bucket->lock);
 	return NULL;
+}
+
+/*
+ * Claim the first who waits for the word at `addr` of the process; its reference on a grant is the caller's, in *grant. False: it is
+ * not a thread without deadline, and nothing happened. *out NULL: nobody waits there.
+ */
+INLINE bool take_first(struct cpu *cpu, const struct process *process, u64 addr, struct thread **out,
+		       struct grant **grant)
+{
+	struct park_bucket *bucket = bucket_of(process->object.id, addr);
+	bool plain = true;
+
+	*out = NULL;
+	spin_lock_on(cpu, &bucket->lock);
+	LIST_FOREACH_SAFE (&bucket->waiters, node, next) {
+		struct waiter *waiter = waiter_of(node);
+
+		if (waiter->key[0] != process->object.id || waiter->key[1] != addr)
+			continue;
+		plain = waiter->kind == WAITER_THREAD && waiter->timer.deadline_ns == INSTANT_NEVER.ns;
+		if (unlikely(!plain))
+			break;
+		list_remove(&waiter->link);
+		*grant = waiter->grant;
+		if (likely(waiter_take_untimed(waiter))) {
+			*out = waiter->thread;
+			waiter->thread->mach.frame.call = STATUS(OK);
+			break;
+		}
+		grant_put_later(*grant); /* another CPU is ending it */
+	}
+	spin_unlock_on(cpu, &bucket->lock);
+	return plain;
+}
+
+/* The thread does not wait, and `to`, which is claimed, has not got the CPU. */
+static __attribute__((noinline)) struct thread *stay(struct cpu *cpu, struct thread *thread, struct thread *to,
+						     u64 result)
+{
+	thread->mach.frame.call = result;
+	thread_ready(cpu, to);
+	return sched_exit(cpu);
+}
+
+/* The thread, linked in its bucket, waits; `to` could not be switched to. */
+static __attribute__((noinline)) struct thread *switch_slowly(struct cpu *cpu, struct thread *thread,
+							      struct thread *to, struct park_bucket *bucket)
+	RELEASES(bucket->lock) NO_TSA
+{
+	sched_detach_current(cpu);
+	waiter_arm_untimed(&thread->wait, CAPOS_WAIT_PARK, &park_ops);
+	cpu->armed_waiter = &thread->wait;
+	if (!sched_handoff(cpu, to))
+		thread_ready(cpu, to);
+	spin_unlock_on(cpu, &bucket->lock);
+	return sched_exit(cpu);
+}
+
+INLINE struct thread *wait(struct cpu *cpu, struct thread *thread)
+{
+	struct parking parking;
+
+	return decode(thread, &need_wait, &parking) ? park(cpu, thread, &parking) : NULL;
+}
+
+INLINE struct thread *wake_wait(struct cpu *cpu, struct thread *thread)
+{
+	u64 wake_addr = thread->mach.frame.word[4];
+	struct park_bucket *bucket;
+	struct parking parking;
+	struct grant *held;
+	struct thread *to;
+	bool differs;
+
+	if (unlikely((wake_addr & 3) != 0 || !decode(thread, &need_both, &parking) ||
+		     !take_first(cpu, thread->process, wake_addr, &to, &held)))
+		return NULL;
+	if (to == NULL)
+		return park(cpu, thread, &parking);
+	bucket = bucket_of(thread->process->object.id, thread->mach.frame.word[0]);
+	spin_lock_on(cpu, &bucket->lock);
+	differs = word_differs(thread, &parking);
+	/* IP1: one leaves, the other enters, most likely through the same grant. */
+	if (unlikely(differs || !may_wait(parking.object, parking.grant) ||
+		     (held != parking.grant && !grant_get(parking.grant)))) {
+		grant_put_later(held);
+		spin_unlock_on(cpu, &bucket->lock);
+		return stay(cpu, thread, to, differs ? IRESULT(CAPOS_PARK_MISMATCH) : STATUS(REVOKED));
+	}
+	if (unlikely(held != parking.grant))
+		grant_put_later(held);
+	enter(thread, &parking, bucket);
+	if (unlikely(!sched_switch_to(cpu, to)))
+		return switch_slowly(cpu, thread, to, bucket);
+	waiter_arm_untimed(&thread->wait, CAPOS_WAIT_PARK, &park_ops);
+	spin_unlock_on(cpu, &bucket->lock);
+	return fast_exit(cpu, thread, to, true);
+}
+
+/* Without a trace (kernel_syscall_fast). */
+struct thread *kernel_syscall_park(struct cpu *cpu, struct thread *thread)
+{
+	u64 call_word = thread->mach.frame.call;
+
+	if (CAPOS_DEBUG)
+		thread->asked = (struct asked){ .call_word = call_word, .pending = true };
+	return call_word == PARK_WAIT_WORD ? wait(cpu, thread) : wake_wait(cpu, thread);
 }

@@ -102,10 +102,9 @@ static struct thread *enter_syscall(struct vcpu *cpu)
 	reclaim_kernel_enter(cpu->cpu);
 	if (CAPOS_CALL_IFACE(frame->call) - 1 < CAPOS_IFACE_COUNT - 1)
 		result = kernel_syscall_fast(frame->call, cpu->thread);
-	if (result == CALL_NOT_FAST) {
-		struct thread *next = frame->call == PARK_WAIT_WORD
-					      ? kernel_syscall_park(cpu->cpu, cpu->thread)
-					      : kernel_syscall_ipc(cpu->cpu, cpu->thread, frame->call);
+	if (result == CALL_NOT_FAST || result == CALL_PARK) {
+		struct thread *next = result == CALL_PARK ? kernel_syscall_park(cpu->cpu, cpu->thread)
+							  : kernel_syscall_ipc(cpu->cpu, cpu->thread, frame->call);
 
 		if (next == NULL)
 			return kernel_syscall(cpu->cpu);

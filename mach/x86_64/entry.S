@@ -46,8 +46,8 @@ syscall_entry:
 	movq %rax, %rdi
 	call kernel_syscall_fast
 	movq %gs:CPU_CURRENT, %r11
-	cmpq $CALL_NOT_FAST_IMMEDIATE, %rax
-	je syscall_general
+	cmpq $CALL_PARK_IMMEDIATE, %rax
+	jae syscall_general
 	movq $0, %gs:CPU_EPOCH		/* reclaim_kernel_exit */
 	movq THREAD_WORD4(%r11), %r9
 	movq THREAD_WORD3(%r11), %r8
@@ -105,10 +105,8 @@ syscall_entry:
 	movq %rdx, THREAD_SP(\thread)
 	.endm
 
-syscall_general:			/* r11 = thread */
+syscall_general:			/* r11 = thread; equal: CALL_PARK */
 	SAVE_REST %r11
-	movabsq $CALL_WORD_PARK_WAIT, %rax
-	cmpq %rax, THREAD_CALL(%r11)
 	je syscall_park
 	/* A reply may carry a number like that of an interface. */
 	movq THREAD_CALL(%r11), %rax

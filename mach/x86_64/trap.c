@@ -31,7 +31,7 @@ _Static_assert(offsetof(struct cpu, epoch) == CPU_EPOCH, "offset");
 _Static_assert(offsetof(struct kernel, cap.epoch) == KERNEL_EPOCH, "offset");
 _Static_assert(CALL_NOT_FAST == (u64)CALL_NOT_FAST_IMMEDIATE, "the same value");
 _Static_assert(CAPOS_CALL_OP(1ull << CALL_WORD_REPLY_RECV_BIT) == CAPOS_OP_REPLY_RECV, "the bit of the operation");
-_Static_assert(PARK_WAIT_WORD == CALL_WORD_PARK_WAIT, "the same value");
+_Static_assert(CALL_PARK == (u64)CALL_PARK_IMMEDIATE, "the same value");
 _Static_assert(CAPOS_IFACE_COUNT == IFACE_KERNEL_LAST + 1, "the same value");
 _Static_assert(sizeof(struct mach_tss) == 104, "fixed by the processor");
 

@@ -20,6 +20,12 @@ uint64_t unpark(const uint32_t *word, uint64_t count)
 	return woken;
 }
 
+bool unpark_and_park_while(const uint32_t *wake, const uint32_t *word, uint32_t expected, uint64_t deadline_ns)
+{
+	return park_space_wake_wait(known.park, word, expected, deadline_ns, 0, wake).status !=
+	       CAPOS_STATUS_TIMED_OUT;
+}
+
 bool mutex_try(struct mutex *mutex)
 {
 	uint32_t expected = 0;
@@ -44,10 +50,9 @@ void mutex_unlock(struct mutex *mutex)
 bool condition_wait(struct condition *condition, struct mutex *mutex, uint64_t deadline_ns)
 {
 	uint32_t sequence = __atomic_load_n(&condition->sequence, __ATOMIC_RELAXED);
-
-	mutex_unlock(mutex);
-
-	bool in_time = park_while(&condition->sequence, sequence, deadline_ns);
+	bool contended = __atomic_exchange_n(&mutex->state, 0, __ATOMIC_RELEASE) == 2; /* mutex_unlock */
+	bool in_time = contended ? unpark_and_park_while(&mutex->state, &condition->sequence, sequence, deadline_ns)
+				 : park_while(&condition->sequence, sequence, deadline_ns);
 
 	/* Others may wait too: take it as contended. */
 	while (__atomic_exchange_n(&mutex->state, 2, __ATOMIC_ACQUIRE) != 0)

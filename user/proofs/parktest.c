@@ -146,6 +146,44 @@ static void barriers(void)
 	       THREADS);
 }
 
+/* --- a ball between pairs of threads ---------------------------------------------------------------------------------- */
+
+static struct {
+	uint32_t ball[2];
+	uint64_t passed[2];
+} pairs[THREADS / 2];
+
+/* Each passes it `rounds` times: one call wakes the other and waits. Every few, by two calls. */
+static uint64_t pass_the_ball(void *argument)
+{
+	uint64_t number = (uintptr_t)argument, me = number % 2;
+	uint32_t *ball = pairs[number / 2].ball;
+
+	for (unsigned i = 0; i < rounds; i++) {
+		while (__atomic_load_n(&ball[me], __ATOMIC_ACQUIRE) == 0)
+			(void)park_while(&ball[me], 0, CAPOS_NEVER);
+		__atomic_store_n(&ball[me], 0, __ATOMIC_RELAXED);
+		pairs[number / 2].passed[me]++;
+		__atomic_store_n(&ball[1 - me], 1, __ATOMIC_RELEASE);
+		if (i % 8 == 7 || i + 1 == rounds)
+			(void)unpark(&ball[1 - me], 1);
+		else
+			(void)unpark_and_park_while(&ball[1 - me], &ball[me], 0, CAPOS_NEVER);
+	}
+	return pairs[number / 2].passed[me];
+}
+
+static void balls(void)
+{
+	struct thread threads[THREADS];
+
+	for (unsigned i = 0; i < THREADS / 2; i++)
+		pairs[i].ball[0] = 1;
+	start_all(threads, THREADS, pass_the_ball);
+	tap_ok(finish_all(threads, THREADS) == (uint64_t)THREADS * rounds, "%u pairs pass a ball %u times each way",
+	       THREADS / 2, rounds);
+}
+
 /* --- time ---------------------------------------------------------------------------------------------------------- */
 
 static uint32_t never_changes;
@@ -315,6 +353,7 @@ int main(int argc, char **argv)
 	mutexes();
 	conditions();
 	barriers();
+	balls();
 	timeouts();
 	wake_counts();
 	races();

@@ -193,7 +193,8 @@ FAST_METHODS(F)
 #define METHOD_SPECIAL_wall_clock FAST_(wall_clock, now)
 #define METHOD_SPECIAL_notification (BLOCKS_(notification, wait) | FAST_(notification, poll))
 #define METHOD_SPECIAL_factory OPERATES_(factory, memory)
-#define METHOD_SPECIAL_park_space (BLOCKS_(park_space, wait) | OPERATES_(park_space, wake))
+#define METHOD_SPECIAL_park_space                                                                                    \
+	(BLOCKS_(park_space, wait) | OPERATES_(park_space, wake) | BLOCKS_(park_space, wake_wait))
 #define METHOD_SPECIAL_endpoint 0ull
 #define METHOD_SPECIAL_memory_object                                                                                 \
 	(FAST_(memory_object, info) | OPERATES_(memory_object, read) | OPERATES_(memory_object, write))

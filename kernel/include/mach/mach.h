@@ -87,6 +87,8 @@ struct thread *kernel_syscall(struct cpu *cpu);
  */
 u64 kernel_syscall_fast(u64 call_word, struct thread *thread);
 #define CALL_NOT_FAST (~0ull)
+/* CALL_PARK: likewise, but kernel_syscall_park before kernel_syscall. */
+#define CALL_PARK (~0ull - 1)
 /* The same for calls that kernel_syscall_fast is not for, with the frame complete: a call of words alone to a server that waits, or
  * the reply to such a call and the next receive. The machine has stored the thread's FPU state, so that it may run elsewhere without
  * mach_thread_leave. NULL: nothing happened, kernel_syscall is to be called. Else the thread to
@@ -94,7 +96,7 @@ u64 kernel_syscall_fast(u64 call_word, struct thread *thread);
 struct thread *kernel_syscall_ipc(struct cpu *cpu, struct thread *thread, u64 call_word);
 /* Within kernel_syscall_ipc, for its result: the thread to resume is one that is in a system call. May not return. */
 static inline struct thread *mach_ipc_resume(struct thread *thread);
-/* The same for the call word PARK_WAIT_WORD, after kernel_syscall_fast. */
+/* The same for the call words PARK_WAIT_WORD and PARK_WAKE_WAIT_WORD, after CALL_PARK. */
 struct thread *kernel_syscall_park(struct cpu *cpu, struct thread *thread);
 
 enum fault_cause {

@@ -269,11 +269,18 @@ bool sched_handoff(struct cpu *c, struct thread *thread)
 	sched_wake(c, thread->entity);
 	return true;
 }
-/* The general way is tried: the caller detaches and hands off itself. */
+/* False: the general way is tried, the caller detaches and hands off itself. */
+static bool can_switch;
 bool sched_switch_to(struct cpu *c, struct thread *thread)
 {
-	(void)c, (void)thread;
-	return false;
+	if (!can_switch)
+		return false;
+	sched_detach_current(c);
+	assert_int_equal(atomic_load_relaxed(&thread->entity->owner), OWNER_NONE);
+	atomic_store_relaxed(&thread->entity->owner, OWNER_CURRENT);
+	c->current = thread;
+	c->current_entity = thread->entity;
+	return true;
 }
 
 #endif

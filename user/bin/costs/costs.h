@@ -24,6 +24,7 @@
 	X(wrong_type_call, 1)                                                                                        \
 	X(fault_rt, 1)                                                                                               \
 	X(park_rt, 1)                                                                                                \
+	X(park_calls_rt, 1)                                                                                          \
 	X(yield_switch, 2)                                                                                           \
 	X(ring_nop_32, 32)                                                                                           \
 	X(ring_nop_1, 1)                                                                                             \

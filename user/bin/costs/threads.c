@@ -63,7 +63,17 @@ void costs_storm(void)
 
 static uint32_t ball[2];
 
+/* One call wakes the other and waits. */
 static void park_round(unsigned me)
+{
+	__atomic_store_n(&ball[1 - me], 1, __ATOMIC_RELAXED);
+	(void)unpark_and_park_while(&ball[1 - me], &ball[me], 0, CAPOS_NEVER);
+	while (__atomic_load_n(&ball[me], __ATOMIC_RELAXED) == 0)
+		(void)park_while(&ball[me], 0, CAPOS_NEVER);
+	__atomic_store_n(&ball[me], 0, __ATOMIC_RELAXED);
+}
+
+static void park_calls_round(unsigned me)
 {
 	__atomic_store_n(&ball[1 - me], 1, __ATOMIC_RELAXED);
 	(void)unpark(&ball[1 - me], 1);
@@ -80,6 +90,8 @@ static uint64_t park_other(void *argument)
 	__atomic_store_n(&ball[1], 0, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < COST_SAMPLES; i++)
 		park_round(1);
+	for (unsigned i = 0; i < COST_SAMPLES; i++)
+		park_calls_round(1);
 	__atomic_store_n(&ball[0], 1, __ATOMIC_RELAXED);
 	(void)unpark(&ball[0], 1);
 	return 0;
@@ -92,7 +104,9 @@ void costs_threads(void)
 	must(thread_start_on(&other, park_other, NULL, 0, 0));
 	for (unsigned i = 0; i < COST_SAMPLES; i++)
 		COST_SAMPLE(park_rt, park_round(0));
-	park_round(0);
+	for (unsigned i = 0; i < COST_SAMPLES; i++)
+		COST_SAMPLE(park_calls_rt, park_calls_round(0));
+	park_calls_round(0);
 	must(thread_finish(&other, CAPOS_NEVER, NULL));
 
 	for (unsigned i = 0; i < 8; i++)

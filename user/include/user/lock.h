@@ -44,5 +44,7 @@ void event_wait(struct event *event);
 /* The bare wait: until *word differs from `expected`, a wake, or the deadline. False: the deadline passed. */
 bool park_while(const uint32_t *word, uint32_t expected, uint64_t deadline_ns);
 uint64_t unpark(const uint32_t *word, uint64_t count);
+/* unpark(wake, 1), then park_while: in one call, in which the one goes on where the other one leaves. */
+bool unpark_and_park_while(const uint32_t *wake, const uint32_t *word, uint32_t expected, uint64_t deadline_ns);
 
 #endif

@@ -15,6 +15,7 @@ void capos_syscall(struct capos_regs *regs);
 
 /* Calls in registers, inline, by the machine (user/lib/x86_64/include, user/lib/sim/include):
  * capos_call_short(h, w0, w1, w2, w3, call): a call with up to four words in and one out.
+ * capos_call_five(h, w0, w1, w2, w3, w4, call): five words in, none out, to a method of the kernel; returns the result word.
  * capos_call_words(call, &handle, word, in, out): up to eight words, counts constant; returns the result word. */
 struct capos_short {
 	uint64_t result;

@@ -320,6 +320,14 @@ static inline struct capos_result park_space_wake(capos_handle h, const uint32_t
 	STUB_RETURN1_(woken, park_space, wake, 0, h, (uintptr_t)address, count, flags);
 }
 
+/* Wakes one that waits at `wake`, then waits at `address` as park_space_wait. */
+static inline struct capos_result park_space_wake_wait(capos_handle h, const uint32_t *address, uint32_t expected,
+						       uint64_t deadline_ns, uint64_t flags, const uint32_t *wake)
+{
+	return result_of(capos_call_five(h, (uintptr_t)address, expected, deadline_ns, flags, (uintptr_t)wake,
+					 CAPOS_METHOD_WORD(park_space, wake_wait, 0)));
+}
+
 struct endpoint_info {
 	uint64_t iface, callers_waiting, receivers_waiting, in_service;
 };

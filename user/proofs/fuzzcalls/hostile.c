@@ -54,6 +54,7 @@ struct row {
 #define WANTS_factory_park_space ""
 #define WANTS_park_space_wait "wzdf"
 #define WANTS_park_space_wake "wsf"
+#define WANTS_park_space_wake_wait "wzdfw"
 #define WANTS_endpoint_info ""
 #define WANTS_memory_object_info ""
 #define WANTS_memory_object_read "owb"

@@ -70,6 +70,93 @@ static void bad_addresses(void)
 	block_unmap(&block);
 }
 
+static uint32_t other_word;
+
+static uint64_t wait_other(void *argument)
+{
+	(void)argument;
+	return park_space_wait(space, &other_word, 0, CAPOS_NEVER, 0).status;
+}
+
+/* Wakes one at `other_word`, and waits at `word`, which is 0, until it is woken in the same way. */
+static uint64_t swap(void *argument)
+{
+	uint64_t deadline = *(const uint64_t *)argument;
+
+	return park_space_wake_wait(space, &word, 0, deadline, 0, &other_word).status;
+}
+
+static uint64_t swap_and_wake(void *argument)
+{
+	uint64_t woken = 0;
+
+	(void)swap(argument);
+	/* The one that woke this waits by now, or is about to. */
+	while (woken == 0)
+		(void)park_space_wake(space, &other_word, 1, 0, &woken);
+	return woken;
+}
+
+static void wakes_and_waits(void)
+{
+	static const uint64_t never = CAPOS_NEVER;
+	const uint64_t at = (uintptr_t)&word, other = (uintptr_t)&other_word;
+	struct thread waiting[2], swapping;
+	struct block block;
+	uint64_t late = now_ns() + 3600 * SECOND, code = 1;
+	bool good = true;
+
+	insist(thread_start(&waiting[0], wait_other, NULL));
+	insist(thread_start(&waiting[1], wait_other, NULL));
+	tap_ok(becomes_true(how_many_wait(waiting, 2, CAPOS_WAIT_PARK) == 2), "two threads wait at a word");
+	FAILS_BY(CALL, park_space, wake_wait, BAD_ARGUMENT, 0, "a misaligned address to wait at", .handle = space,
+		 .word = { at + 2, 0, CAPOS_NEVER, 0, other });
+	FAILS_BY(CALL, park_space, wake_wait, BAD_ARGUMENT, 1, "more than 32 bits", .handle = space,
+		 .word = { at, 1ull << 32, CAPOS_NEVER, 0, other });
+	FAILS_BY(CALL, park_space, wake_wait, BAD_ARGUMENT, 3, "a flag", .handle = space,
+		 .word = { at, 0, CAPOS_NEVER, 2, other });
+	FAILS_BY(CALL, park_space, wake_wait, BAD_ARGUMENT, 4, "a misaligned address to wake at", .handle = space,
+		 .word = { at, 0, CAPOS_NEVER, 0, other + 1 });
+	FAILS_BY(CALL, park_space, wake_wait, BAD_ADDRESS, 0, "nothing to wait at", .handle = space,
+		 .word = { BAD_WILD, 0, CAPOS_NEVER, 0, other });
+	FAILS_BY(CALL, park_space, wake_wait, BAD_ADDRESS, 0, "shared, in private memory", .handle = space,
+		 .word = { at, 0, CAPOS_NEVER, CAPOS_PARK_SHARED, other });
+	insist(block_map(&block, CAPOS_PAGE_BYTES));
+	FAILS_BY(CALL, park_space, wake_wait, BAD_ADDRESS, 4, "the other one shared, in private memory",
+		 .handle = space, .word = { (uintptr_t)block.address, 0, CAPOS_NEVER, CAPOS_PARK_SHARED, other });
+	tap_ok(how_many_wait(waiting, 2, CAPOS_WAIT_PARK) == 2, "and wake none");
+	expect_status(park_space_wake_wait(space, block.address, 0, 0, CAPOS_PARK_SHARED, block.address), WOULD_BLOCK,
+		      "shared words");
+	block_unmap(&block);
+
+	insist(thread_start(&swapping, swap, (void *)(uintptr_t)&never));
+	tap_ok(becomes_true(how_many_wait(waiting, 2, CAPOS_WAIT_PARK) == 1 &&
+			    how_many_wait(&swapping, 1, CAPOS_WAIT_PARK) == 1),
+	       "wake_wait wakes one, and waits");
+	tap_ok(park_space_wake_wait(space, &word, 1, CAPOS_NEVER, 0, &other_word).iresult == CAPOS_PARK_MISMATCH,
+	       "the word differs");
+	tap_ok(becomes_true(how_many_wait(waiting, 2, CAPOS_WAIT_PARK) == 0), "it has woken one all the same");
+	expect_status(park_space_wake_wait(space, &other_word, 0, now_ns() + MS, 0, &word), TIMED_OUT,
+		      "wakes the one that waits, and waits until its deadline");
+	REFUSES_BY(CALL, park_space, wake_wait, CAPOS_PARK_MISMATCH, 0, "nobody to wake, the word differs",
+		   .handle = space, .word = { at, 1, CAPOS_NEVER, 0, other });
+	FAILS_BY(CALL, park_space, wake_wait, WOULD_BLOCK, 0, "nobody to wake, deadline 0", .handle = space,
+		 .word = { at, 0, 0, 0, other });
+	FAILS_BY(CALL, park_space, wake_wait, TIMED_OUT, 0, "nobody to wake, a deadline in the past", .handle = space,
+		 .word = { at, 0, 1, 0, other });
+	for (unsigned i = 0; i < 2; i++)
+		good = result_ok(thread_finish(&waiting[i], now_ns() + 5 * SECOND, &code)) && code == 0 && good;
+	good = result_ok(thread_finish(&swapping, now_ns() + 5 * SECOND, &code)) && code == 0 && good;
+	tap_ok(good, "all of them returned");
+
+	/* Whom it wakes waits with a deadline, and wakes it in turn. */
+	insist(thread_start(&swapping, swap_and_wake, &late));
+	tap_ok(becomes_true(how_many_wait(&swapping, 1, CAPOS_WAIT_PARK) == 1), "one waits with a deadline");
+	expect_good(park_space_wake_wait(space, &other_word, 0, CAPOS_NEVER, 0, &word), "wakes it, and is woken");
+	expect_good(thread_finish(&swapping, now_ns() + 5 * SECOND, &code), "it returns");
+	tap_ok(code == 1, "having woken one");
+}
+
 static void ends(void)
 {
 	struct thread threads[2];
@@ -116,5 +203,6 @@ void test_park(void)
 	word = 0;
 	wakes();
 	bad_addresses();
+	wakes_and_waits();
 	ends();
 }

@@ -38,11 +38,11 @@
 #define CPU_EPOCH 408
 #define KERNEL_EPOCH 0
 
-/* kernel_syscall_fast, as an immediate operand (mach.h has it as u64). */
+/* kernel_syscall_fast, as immediate operands (mach.h has them as u64): the highest of all results. */
 #define CALL_NOT_FAST_IMMEDIATE -1
+#define CALL_PARK_IMMEDIATE -2
 /* Of CAPOS_OP_REPLY_RECV and no operation that is frequent besides. */
 #define CALL_WORD_REPLY_RECV_BIT 49
-#define CALL_WORD_PARK_WAIT 0x4000000000000a
 /* CAPOS_IFACE_COUNT - 1 */
 #define IFACE_KERNEL_LAST 21
 

@@ -14,6 +14,15 @@ static inline struct capos_short capos_call_short(capos_handle h, uint64_t w0, u
 	return (struct capos_short){ regs.call, regs.word[0] };
 }
 
+static inline uint64_t capos_call_five(capos_handle h, uint64_t w0, uint64_t w1, uint64_t w2, uint64_t w3,
+				       uint64_t w4, uint64_t call)
+{
+	struct capos_regs regs = { call, h, { w0, w1, w2, w3, w4 } };
+
+	capos_syscall(&regs);
+	return regs.call;
+}
+
 static inline uint64_t capos_call_words(uint64_t call, capos_handle *handle, uint64_t *word, unsigned in,
 					unsigned out)
 {

@@ -38,6 +38,22 @@ static inline __attribute__((always_inline)) struct capos_short capos_call_short
 	return back;
 }
 
+/* A method of the kernel with five words and no results. */
+static inline __attribute__((always_inline)) uint64_t capos_call_five(capos_handle h, uint64_t w0, uint64_t w1,
+								      uint64_t w2, uint64_t w3, uint64_t w4,
+								      uint64_t call)
+{
+	register uint64_t r10 __asm__("r10") = w2;
+	register uint64_t r8 __asm__("r8") = w3;
+	register uint64_t r9 __asm__("r9") = w4;
+
+	__asm__ volatile("syscall"
+			 : "+a"(call), "+D"(h), "+S"(w0), "+d"(w1), "+r"(r10), "+r"(r8), "+r"(r9)
+			 :
+			 : "rcx", "r11", "memory");
+	return call;
+}
+
 #define SHORT_WORD_(reg, index)                                                                                      \
 	register uint64_t reg __asm__(#reg);                                                                         \
 	if (in > (index))                                                                                            \
