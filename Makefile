@@ -117,7 +117,7 @@ unit_cc_clang := $(CLANG)
 
 # --- commands -------------------------------------------------------------------------------------------------------
 
-.PHONY: all image sim-image sim-campaign run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-hackbench bench-boot \
+.PHONY: all image sim-image sim-campaign run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-hackbench bench-latency bench-boot \
 	run-thread-scale run-linux-thread-scale-baseline bench-side-by-side bench-scale-instructions \
 	report setup-run setup-test setup-gdb setup-report \
 	unit unit-gcc unit-clang FORCE
@@ -165,6 +165,9 @@ bench-costs: | setup-run ## instructions per operation, against Linux: build/ben
 
 bench-hackbench: | setup-run ## messages between many, against Linux's pipes and futexes: build/bench/hackbench.csv (PROFILE=case)
 	@tools/bench-hackbench $(if $(PROFILE),--profile $(PROFILE))
+
+bench-latency: | setup-run ## wake-ups and requests, idle and beside hogs, against Linux: build/bench/latency.csv (CPUS=1,2,4 TIMES=rounds)
+	@tools/bench-latency $(if $(CPUS),--cpus $(CPUS)) $(if $(TIMES),--rounds $(TIMES))
 
 bench-boot: | setup-run ## QEMU start to prompt, against Linux with a static init (TIMES=n)
 	@tools/bench-boot $(if $(TIMES),--times $(TIMES))

@@ -21,7 +21,8 @@ def script(name):
     return module
 
 
-costs, irq_off, boot, hackbench = map(script, ("bench-costs", "bench-irq-off", "bench-boot", "bench-hackbench"))
+costs, irq_off, boot, hackbench, latency = map(
+    script, ("bench-costs", "bench-irq-off", "bench-boot", "bench-hackbench", "bench-latency"))
 
 
 def sample(median, low=None, high=None):
@@ -71,6 +72,18 @@ def test_hackbench_wants_what_was_sent():
 
 def test_hackbench_knows_its_cases():
     assert [name for name in hackbench.cases() if not name.startswith("pipe")] == list(hackbench.CASES)
+
+
+def test_latencies_of_rounds(capsys):
+    line = "latency name={} samples=9 p50={} p99=20 p999=30 max={}\n"
+    pairs = [(latency.parse(line.format("timer_fast", ours, 2501)), latency.parse("x\n" + line.format("timer_fast", linux, 5002)))
+             for ours, linux in ((10, 20), (30, 20), (20, 20))]
+    table = list(latency.rows(1, pairs))
+    assert [(row["percentile"], row["capos"], row["linux"], row["ratio"], row["target"]) for row in table] == [
+        ("p50", 20, 20, 1.0, None), ("p99", 20, 20, 1.0, None), ("p999", 30, 30, 1.0, None), ("max", 2501, 5002, 0.5, 2500)]
+    latency.report(table, 3)
+    assert "1 over target: timer_fast" in capsys.readouterr().out
+    assert not [row for row in latency.rows(2, pairs) if row["target"]]
 
 
 def test_stretches_are_parsed():
