@@ -1,129 +1,481 @@
 /* SPDX-License-Identifier: MIT */
 /* LINK: kernel/sched/runq.c kernel/sched/fair_tree.c kernel/sched/classes.c kernel/sched/policy_eevdf.c kernel/sched/policy_wfq.c kernel/sched/lock.c */
-/* The fair queue alone, both policies: shares by weight, requests, joining and leaving with lag, weight changes, stealing. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+/* The laws of the fair queue, under both policies where they are the same: shares, requests, lag, weights, classes; the extremes; and
+ * what EEVDF schedulers were seen to do wrong. */
+#include "tests/unit/sched/runq.h"
 
-#include <capos/abi.h>
+#define HOG { .sleep_ns = 0 }
 
-#include <kernel/affinity.h>
+static struct cpu thief[8];
 
-#include "kernel/sched/runq.h"
-
-#define MS 1000000ull
-#define COUNT 8u
-
-struct kernel kernel_state;
-struct cpu *sim_cpu_record;
-static struct cpu cpu_record, thief[COUNT];
-static struct runq queue, other;
-static struct entity e[COUNT];
-static enum sched_policy policy;
-
-void panic(const char *format, ...)
+static u64 difference(u64 a, u64 b)
 {
-	fprintf(stderr, "%s\n", format);
-	abort();
-}
-void sched_request(struct cpu *cpu, struct cpu *target, u32 request)
-{
-	(void)cpu, (void)target, (void)request;
+	return a > b ? a - b : b - a;
 }
 
-bool affinity_allows_wide(u64 affinity, u32 id)
-{
-	(void)affinity, (void)id;
-	return false;
-}
+/* --- shares ---------------------------------------------------------------------------------------------------------------- */
 
-static int setup(void **state)
+/* At any instant, exactly: no two differ by more than a request, the timer's lateness added. */
+static void equals_differ_by_one_request(void **state)
 {
+	struct actor a[5] = { 0 };
+
 	(void)state;
-	sim_cpu_record = &cpu_record;
-	memset(&queue, 0, sizeof(queue));
-	memset(&other, 0, sizeof(other));
-	memset(e, 0, sizeof(e));
-	runq_init(&queue, policy);
-	runq_init(&other, policy);
-	for (u32 i = 0; i < COUNT; i++) {
-		thief[i].id = i;
-		thief[i].affinity_bit = 1ull << i;
-		e[i].affinity = AFFINITY_ANY;
-		params_init(&e[i]);
-		atomic_store_relaxed(&e[i].owner, (u32)OWNER_QUEUE);
+	for (u32 late = 0; late < 2; late++) {
+		for (u32 i = 0; i < 5; i++) {
+			a[i] = (struct actor)HOG;
+			make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		}
+		setup(NULL);
+		struct machine m = machine_of(a, 5);
+
+		m.late_ns = late * 1237;
+		for (u64 end = m.now_ns + 2 * SECOND; m.now_ns < end;) {
+			u64 least = ~0ull, most = 0;
+
+			machine_run(&m, 777777);
+			for (u32 i = 0; i < 5; i++) {
+				least = MIN(least, a[i].service_ns);
+				most = MAX(most, a[i].service_ns);
+			}
+			assert_true(most - least <= 4 * MS + m.late_ns);
+		}
 	}
-	return 0;
-}
-
-static int verify(void **state)
-{
-	(void)state;
-	runq_verify(&queue);
-	runq_verify(&other);
-	return 0;
-}
-
-static void set(struct entity *entity, u32 weight, u32 class, u64 request_ns)
-{
-	const struct sched_params params = { weight, class, request_ns };
-
-	atomic_store_relaxed(&entity->wanted, params_pack(&params));
-	if (!fair_tree_has(&queue.tree, entity))
-		params_adopt(entity);
-	else
-		runq_adopt_queued(&queue, entity);
-}
-
-/* The best runs for ns, or (0) for its request, and gives way. */
-static struct entity *run(struct runq *runq, u64 ns)
-{
-	struct entity *entity = runq_pick(runq), *next;
-
-	runq_set_current(runq, entity);
-	runq_charge(runq, entity, ns != 0 ? ns : request_left_ns(entity));
-	next = runq_preempting(runq, entity, false);
-	runq_no_current(runq);
-	(void)next;
-	runq_requeue(runq, entity);
-	runq_verify(runq);
-	return entity;
 }
 
 static void equals_take_turns(void **state)
 {
+	struct actor a[3] = { HOG, HOG, HOG };
+
 	(void)state;
 	for (u32 i = 0; i < 3; i++)
-		runq_join(&queue, &e[i], true);
-	for (u32 i = 0; i < 30; i++)
-		assert_ptr_equal(run(&queue, 4 * MS), &e[i % 3]);
-	assert_int_equal(atomic_load_relaxed(&queue.count), 3);
+		make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+	struct machine m = machine_of(a, 3);
+
+	machine_run(&m, 2 * MS);
+	for (u32 i = 0; i < 30; i++) {
+		assert_ptr_equal(m.current, &a[i % 3]);
+		machine_run(&m, 4 * MS);
+	}
 }
 
+/* Service by weight, to a request of each, at 1 : 65,536 and between. */
 static void weights_share(void **state)
 {
-	u64 ran[2] = { 0, 0 };
+	static const u32 weight[4] = { 1, 37, 1024, 65536 };
+	struct actor a[4] = { HOG, HOG, HOG, HOG };
+	u64 total = 0, all = 0;
 
 	(void)state;
-	set(&e[1], 3 * WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
-	runq_join(&queue, &e[0], true);
-	runq_join(&queue, &e[1], true);
-	for (u32 i = 0; i < 4000; i++)
-		ran[run(&queue, 1 * MS) == &e[1]]++;
-	assert_in_range(ran[0], 996, 1004);
+	for (u32 i = 0; i < 4; i++) {
+		make(&a[i].entity, weight[i], LATENCY_NORMAL, 0);
+		all += weight[i];
+	}
+	struct machine m = machine_of(a, 4);
+
+	machine_run(&m, 600 * SECOND);
+	for (u32 i = 0; i < 4; i++)
+		total += a[i].service_ns;
+	assert_int_equal(total, 600 * SECOND);
+	for (u32 i = 0; i < 4; i++)
+		assert_true(difference(a[i].service_ns, total * weight[i] / all) <= 4 * MS);
 }
+
+static void requests_are_run_to_their_end(void **state)
+{
+	static const u64 request[3] = { 100000, 4 * MS, 100 * MS };
+	struct actor a[3] = { HOG, HOG, HOG };
+
+	(void)state;
+	for (u32 i = 0; i < 3; i++)
+		make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, request[i]);
+	struct machine m = machine_of(a, 3);
+
+	/* Tiny requests get earlier turns, not more of them. */
+	machine_run(&m, 30 * SECOND);
+	for (u32 i = 0; i < 3; i++)
+		assert_true(difference(a[i].service_ns, 10 * SECOND) <= 100 * MS);
+	assert_true(a[2].entity.request_end - a[2].entity.vruntime <= a[2].entity.request_virtual);
+}
+
+/* --- lag ------------------------------------------------------------------------------------------------------------------- */
+
+/* Who sleeps just before its request ends, to come back without its debt, gets no more than its half. */
+static void sleep_sheds_no_debt(void **state)
+{
+	(void)state;
+	for (u64 sleep = 1000; sleep <= 4 * MS; sleep *= 4) {
+		struct actor a[2] = { { .burst_ns = 4 * MS - 1, .sleep_ns = sleep }, HOG };
+
+		setup(NULL);
+		for (u32 i = 0; i < 2; i++)
+			make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		struct machine m = machine_of(a, 2);
+
+		machine_run(&m, 10 * SECOND);
+		assert_true(a[0].service_ns <= a[1].service_ns + 8 * MS);
+	}
+}
+
+/* After a day asleep it is owed nothing, and owes nothing. */
+static void a_day_asleep_earns_nothing(void **state)
+{
+	struct actor a[2] = { { .burst_ns = 50 * MS, .sleep_ns = 86400 * SECOND }, HOG };
+	u64 before;
+
+	(void)state;
+	for (u32 i = 0; i < 2; i++)
+		make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+	struct machine m = machine_of(a, 2);
+
+	machine_run(&m, SECOND);
+	/* The hog's day, in charges of seconds. */
+	while (m.now_ns + SECOND < a[0].wakes_ns)
+		machine_run(&m, SECOND);
+	a[0].burst_ns = 1000 * SECOND;
+	machine_run(&m, a[0].wakes_ns - m.now_ns);
+	before = a[1].service_ns;
+	a[0].service_ns = 0;
+	machine_run(&m, 400 * MS);
+	assert_true(a[0].service_ns > 190 * MS);
+	assert_true(difference(a[0].service_ns, a[1].service_ns - before) <= 204 * MS);
+	runq_verify(&queue);
+}
+
+/* A lag survives leaving and joining to one unit, on this queue and on another one, among any weights. */
+static void lag_is_kept(void **state)
+{
+	static const u32 weight[3] = { 1, 700, 65536 };
+
+	(void)state;
+	for (u32 i = 0; i < 27; i++) {
+		struct entity a, b, c, d;
+		i64 lag, after;
+
+		setup(NULL);
+		make(&a, weight[i % 3], LATENCY_NORMAL, 0);
+		make(&b, weight[i / 3 % 3], LATENCY_NORMAL, 0);
+		make(&c, weight[i / 9], LATENCY_NORMAL, 0);
+		runq_join(&queue, &a, false);
+		runq_join(&queue, &b, false);
+		runq_take(&queue, &a);
+		runq_set_current(&queue, &a);
+		runq_charge(&queue, &a, 3 * MS);
+		/* The one that waits is owed, and moves away with that. */
+		runq_join(&other, &c, false);
+		runq_dequeue(&queue, &b);
+		lag = b.lag;
+		assert_true(lag >= 0 && lag <= (i64)b.request_virtual);
+		runq_join(&other, &b, true);
+		after = (i64)(runq_virtual_time(&other) - b.vruntime);
+		assert_in_range(after - (policy == SCHED_EEVDF ? lag : 0) + 1, 0, 2);
+		/* The one that ran owes. */
+		runq_requeue(&queue, &a);
+		runq_no_current(&queue);
+		make(&d, weight[i / 3 % 3], LATENCY_NORMAL, 0);
+		runq_join(&queue, &d, false);
+		runq_dequeue(&queue, &a);
+		lag = a.lag;
+		runq_join(&other, &a, true);
+		after = (i64)(runq_virtual_time(&other) - a.vruntime);
+		assert_in_range(after - lag + 1, 0, 2);
+		verify();
+	}
+}
+
+/* A debt does not become a credit by moving, nor is it forgotten: who moves to and fro gets no more than its share. */
+static void migration_sheds_no_debt(void **state)
+{
+	struct entity a, b, c;
+
+	(void)state;
+	make(&a, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+	make(&b, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+	make(&c, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+	runq_join(&queue, &a, false);
+	runq_join(&queue, &b, false);
+	runq_join(&other, &c, false);
+	assert_ptr_equal(runq_pick(&queue), &a);
+	runq_set_current(&queue, &a);
+	runq_charge(&queue, &a, 4 * MS);
+	assert_ptr_equal(runq_preempting(&queue, &a, false), &b);
+	runq_no_current(&queue);
+	runq_requeue(&queue, &a);
+	runq_dequeue(&queue, &a);
+	assert_true(a.lag < 0);
+	runq_join(&other, &a, true);
+	assert_true(virtual_before(runq_virtual_time(&other), a.vruntime));
+	assert_ptr_equal(runq_pick(&other), &c);
+}
+
+/* --- classes ----------------------------------------------------------------------------------------------------------------- */
+
+/* An interactive one that uses little begins at once beside hogs, one of the others waits for the end of a request; and a greedy
+ * interactive one gets its share and no more. */
+static void interactive_goes_first_within_its_share(void **state)
+{
+	struct actor a[4] = { { .burst_ns = 50000, .sleep_ns = 3 * MS }, HOG, HOG, HOG };
+
+	(void)state;
+	make(&a[0].entity, WEIGHT_DEFAULT, LATENCY_INTERACTIVE, 0);
+	for (u32 i = 1; i < 4; i++)
+		make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+	{
+		struct machine m = machine_of(a, 4);
+
+		machine_run(&m, 100 * MS);
+		a[0].latency_max_ns = 0;
+		machine_run(&m, 10 * SECOND);
+		assert_int_equal(a[0].latency_max_ns, 0);
+		a[0].sleep_ns = 0; /* now it is greedy */
+		for (u32 i = 0; i < 4; i++)
+			a[i].service_ns = 0;
+		machine_run(&m, 20 * SECOND);
+		assert_true(a[0].service_ns <= 5 * SECOND + 5 * MS);
+		assert_true(a[0].service_ns >= 5 * SECOND - 5 * MS);
+	}
+}
+
+static void batch_switches_less(void **state)
+{
+	u64 switches[LATENCY_CLASSES];
+
+	(void)state;
+	for (u32 class = 0; class < LATENCY_CLASSES; class ++) {
+		struct actor a[3] = { HOG, HOG, HOG };
+
+		setup(NULL);
+		for (u32 i = 0; i < 3; i++)
+			make(&a[i].entity, WEIGHT_DEFAULT, (enum latency_class) class, 0);
+		struct machine m = machine_of(a, 3);
+
+		machine_run(&m, 8 * SECOND);
+		switches[class] = m.switches;
+	}
+	assert_true(switches[LATENCY_NORMAL] * 3 < switches[LATENCY_INTERACTIVE]);
+	assert_true(switches[LATENCY_BATCH] * 3 < switches[LATENCY_NORMAL]);
+}
+
+/* --- changes while it runs ----------------------------------------------------------------------------------------------------- */
+
+/* The service that it is owed stays, queued or current, and everybody else's. */
+static void a_new_weight_keeps_the_lag(void **state)
+{
+	static const u32 weight[5] = { 1, 3, 1024, 40000, 65536 };
+
+	(void)state;
+	for (u32 i = 0; i < 25; i++) {
+		struct entity a, b, c;
+		i64 a_ns, b_ns, c_ns;
+
+		setup(NULL);
+		make(&a, weight[i % 5], LATENCY_NORMAL, 0);
+		make(&b, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		make(&c, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		runq_join(&queue, &a, false);
+		runq_join(&queue, &b, false);
+		runq_join(&queue, &c, false);
+		runq_take(&queue, &a);
+		runq_set_current(&queue, &a);
+		runq_charge(&queue, &a, 1 * MS);
+		a_ns = runq_lag_ns(&queue, &a), b_ns = runq_lag_ns(&queue, &b), c_ns = runq_lag_ns(&queue, &c);
+		want(&a, weight[i / 5], LATENCY_NORMAL, 0);
+		runq_adopt_current(&queue, &a);
+		want(&b, weight[i / 5], LATENCY_BATCH, 0);
+		runq_adopt_queued(&queue, &b);
+		assert_in_range(runq_lag_ns(&queue, &a) - a_ns + 3, 0, 6);
+		assert_in_range(runq_lag_ns(&queue, &b) - b_ns + 3, 0, 6);
+		assert_in_range(runq_lag_ns(&queue, &c) - c_ns + 3, 0, 6);
+		runq_no_current(&queue);
+		runq_requeue(&queue, &a);
+		runq_verify(&queue);
+	}
+}
+
+/* Its weight changes with every turn, and between: the share is that of the weights over the time, and nothing drifts. */
+static void weight_storm(void **state)
+{
+	struct actor a[3] = { HOG, HOG, HOG };
+	u64 before;
+
+	(void)state;
+	for (u32 i = 0; i < 3; i++)
+		make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+	struct machine m = machine_of(a, 3);
+
+	for (u32 i = 0; i < 100000; i++) {
+		struct actor *actor = &a[i % 3];
+		static const u32 weight[4] = { 1, 1024, 65536, 31 };
+
+		machine_run(&m, 50000);
+		want(&actor->entity, weight[i / 3 % 4], LATENCY_NORMAL, 0);
+		if (m.current == actor)
+			runq_adopt_current(&queue, &actor->entity);
+		else
+			runq_adopt_queued(&queue, &actor->entity);
+		if (i % 1000 == 0)
+			runq_verify(&queue);
+	}
+	for (u32 i = 0; i < 3; i++) {
+		want(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		if (m.current == &a[i])
+			runq_adopt_current(&queue, &a[i].entity);
+		else
+			runq_adopt_queued(&queue, &a[i].entity);
+		assert_true(llabs(runq_lag_ns(&queue, &a[i].entity)) < (i64)(20 * MS));
+	}
+	before = a[0].service_ns;
+	machine_run(&m, 3 * SECOND);
+	assert_true(difference(a[0].service_ns - before, SECOND) < 20 * MS);
+}
+
+/* Who yields without end to one of the least weight, and of the greatest, does not drift away from it. */
+static void yield_drifts_nowhere(void **state)
+{
+	struct entity a, b;
+
+	(void)state;
+	make(&a, WEIGHT_MAX, LATENCY_NORMAL, 0);
+	make(&b, 1, LATENCY_NORMAL, 0);
+	runq_join(&queue, &a, false);
+	runq_join(&queue, &b, false);
+	assert_ptr_equal(runq_pick(&queue), &a);
+	runq_set_current(&queue, &a);
+	for (u32 i = 0; i < 100000; i++) {
+		runq_charge(&queue, &a, 1000);
+		assert_ptr_equal(runq_yield(&queue, &a), &b);
+		runq_set_current(&queue, &b);
+		runq_charge(&queue, &b, 4 * MS);
+		assert_ptr_equal(runq_preempting(&queue, &b, false), &a);
+		runq_take(&queue, &a);
+		runq_no_current(&queue);
+		runq_requeue(&queue, &b);
+		runq_set_current(&queue, &a);
+		assert_true(b.vruntime - a.vruntime <= 4 * MS * VIRTUAL_PER_NS);
+	}
+	runq_no_current(&queue);
+	runq_requeue(&queue, &a);
+}
+
+/* --- extremes ------------------------------------------------------------------------------------------------------------------ */
+
+/* After any number of charges: w * v + remainder = K * s, to the unit. */
+static void charges_lose_nothing(void **state)
+{
+	static const u32 weight[6] = { 1, 3, 7, 1024, 65535, 65536 };
+
+	(void)state;
+	for (u32 i = 0; i < 6; i++) {
+		struct entity a;
+		u64 service = 0, x = 88172645463325252ull;
+
+		make(&a, weight[i], LATENCY_NORMAL, 0);
+		for (u32 k = 0; k < 1000000; k++) {
+			x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+			runq_charge(&queue, &a, x % 100000);
+			service += x % 100000;
+		}
+		assert_true((unsigned __int128)a.vruntime * a.weight + a.vremainder ==
+			    (unsigned __int128)service * VIRTUAL_PER_NS);
+	}
+}
+
+/* The machine stood still for hours: nobody catches them up. */
+static void a_charge_of_hours(void **state)
+{
+	struct entity a, b;
+
+	(void)state;
+	make(&a, 1, LATENCY_NORMAL, 0);
+	make(&b, WEIGHT_MAX, LATENCY_NORMAL, 0);
+	runq_join(&queue, &a, false);
+	assert_ptr_equal(runq_pick(&queue), &a);
+	runq_set_current(&queue, &a);
+	runq_join(&queue, &b, false);
+	runq_charge(&queue, &a, 100 * 3600 * SECOND);
+	assert_int_equal(a.vruntime, CHARGE_MAX_NS * VIRTUAL_PER_NS);
+	assert_ptr_equal(runq_preempting(&queue, &a, false), &b);
+	runq_no_current(&queue);
+	runq_requeue(&queue, &a);
+	runq_verify(&queue);
+	assert_ptr_equal(runq_pick(&queue), &b);
+	runq_set_current(&queue, &b);
+	runq_leave(&queue, &b, SECOND);
+	assert_int_equal(b.lag, b.request_virtual); /* owed much more: one request is kept */
+	assert_ptr_equal(runq_pick(&queue), &a);
+}
+
+/* The same turns wherever virtual time begins: across its wrap, and that of its sign. */
+static void virtual_time_wraps(void **state)
+{
+	static const u64 begin[3] = { 0, 0 - 3000 * MS, (1ull << 63) - 3000 * MS };
+	u8 turns[3][3000];
+
+	(void)state;
+	for (u32 i = 0; i < 3; i++) {
+		struct actor a[6] = { HOG,
+				      HOG,
+				      HOG,
+				      { .burst_ns = 3 * MS, .sleep_ns = 5 * MS },
+				      { .burst_ns = 100000, .sleep_ns = 700000 },
+				      HOG };
+
+		setup(NULL);
+		atomic_store_relaxed(&queue.vruntime, begin[i]);
+		for (u32 k = 0; k < 6; k++)
+			make(&a[k].entity, 1024u << (k % 3) >> (k / 3), (enum latency_class)(k % 3), 0);
+		struct machine m = machine_of(a, 6);
+
+		for (u32 k = 0; k < 3000; k++) {
+			machine_step(&m, m.now_ns + SECOND);
+			turns[i][k] = m.current != NULL ? (u8)(m.current - a) : 99;
+		}
+		assert_true(i == 0 || virtual_before(begin[i], runq_virtual_time(&queue)));
+		if (i == 1)
+			assert_true(runq_virtual_time(&queue) < begin[i]);
+	}
+	assert_memory_equal(turns[0], turns[1], sizeof(turns[0]));
+	assert_memory_equal(turns[0], turns[2], sizeof(turns[0]));
+}
+
+static void ten_thousand_share(void **state)
+{
+	const u32 count = 10000;
+	struct actor *a = calloc(count, sizeof(*a));
+	u64 least = ~0ull, most = 0;
+
+	(void)state;
+	for (u32 i = 0; i < count; i++)
+		make(&a[i].entity, i % 2 == 0 ? 512 : 2048, LATENCY_NORMAL, 0);
+	struct machine m = { .runq = &queue, .actors = a, .count = 0, .now_ns = SECOND };
+
+	for (u32 i = 0; i < count; i++)
+		machine_add(&m, &a[i]);
+	machine_run(&m, 100000 * MS);
+	runq_verify(&queue);
+	for (u32 i = 0; i < count; i++) {
+		u64 normalized = a[i].service_ns * (i % 2 == 0 ? 4 : 1);
+
+		least = MIN(least, normalized), most = MAX(most, normalized);
+	}
+	assert_true(most - least <= 16 * MS);
+	free(a);
+}
+
+/* --- stealing -------------------------------------------------------------------------------------------------------------------- */
 
 static void steal_minds_the_pinning(void **state)
 {
+	struct entity e[4];
+
 	(void)state;
-	for (u32 i = 0; i < 3; i++) {
-		e[i].affinity = 1ull << i;
-		runq_join(&queue, &e[i], true);
+	for (u32 i = 0; i < 8; i++)
+		thief[i] = (struct cpu){ .id = i, .affinity_bit = 1ull << i };
+	for (u32 i = 0; i < 4; i++) {
+		make(&e[i], WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		e[i].affinity = i < 3 ? 1ull << i : AFFINITY_ANY;
+		if (i < 3)
+			runq_join(&queue, &e[i], true);
 	}
 	assert_false(runq_may_move(&queue));
 	assert_null(runq_steal(&queue, &thief[7]));
@@ -135,18 +487,53 @@ static void steal_minds_the_pinning(void **state)
 	assert_ptr_equal(runq_steal(&queue, &thief[0]), &e[0]);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, verify)
+/* Bounded: only the first few are looked at. */
+static void steal_scan_is_bounded(void **state)
+{
+	struct entity pinned[8], free_one;
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(pinned); i++) {
+		make(&pinned[i], WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		pinned[i].affinity = 2;
+		runq_join(&queue, &pinned[i], true);
+	}
+	make(&free_one, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+	runq_join(&queue, &free_one, true);
+	assert_null(runq_steal(&queue, &thief[2]));
+	assert_ptr_equal(runq_pick(&queue), &pinned[0]);
+	assert_ptr_equal(runq_steal(&queue, &thief[2]), &free_one);
+	while (runq_pick(&queue) != NULL)
+		;
+}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(equals_differ_by_one_request),
 		TEST(equals_take_turns),
 		TEST(weights_share),
+		TEST(requests_are_run_to_their_end),
+		TEST(sleep_sheds_no_debt),
+		TEST(a_day_asleep_earns_nothing),
+		TEST(lag_is_kept),
+		TEST(migration_sheds_no_debt),
+		TEST(interactive_goes_first_within_its_share),
+		TEST(batch_switches_less),
+		TEST(a_new_weight_keeps_the_lag),
+		TEST(weight_storm),
+		TEST(yield_drifts_nowhere),
+		TEST(charges_lose_nothing),
+		TEST(a_charge_of_hours),
+		TEST(virtual_time_wraps),
+		TEST(ten_thousand_share),
 		TEST(steal_minds_the_pinning),
+		TEST(steal_scan_is_bounded),
 	};
 	int failed = 0;
 
+	runq_tests_use();
 	for (policy = 0; policy < SCHED_POLICIES; policy++)
-		failed += cmocka_run_group_tests(tests, NULL, NULL);
+		failed += cmocka_run_group_tests_name(policy == SCHED_EEVDF ? "eevdf" : "wfq", tests, NULL, NULL);
 	return failed;
 }
