@@ -205,34 +205,37 @@ static void remove_inner(struct fair_tree *tree, struct entity *entity)
 		balance_removed(tree, parent, side);
 }
 
-void fair_tree_remove_general(struct fair_tree *tree, struct entity *entity)
+/* `entity` has one child at most, which takes its place. */
+static void remove_outer(struct fair_tree *tree, struct entity *entity)
 {
-	struct entity *parent = entity->node.parent, *child;
+	struct entity *parent = entity->node.parent;
+	struct entity *child = entity->node.child[entity->node.child[0] == NULL];
 	u32 side;
 
-	if (tree->first == entity)
-		tree->first = fair_tree_next(entity);
-	if (entity->node.child[0] != NULL && entity->node.child[1] != NULL) {
-		remove_inner(tree, entity);
-		return;
-	}
-	child = entity->node.child[0] != NULL ? entity->node.child[0] : entity->node.child[1];
 	if (parent == NULL) {
-		/* The root with one child, which is red (RB2). */
 		tree->root = child;
-		child->node.parent = NULL;
-		child->node.red = false;
-		return;
+	} else {
+		side = side_of(parent, entity);
+		parent->node.child[side] = child;
+		repair_minima(parent, entity->vruntime, NULL);
 	}
-	side = side_of(parent, entity);
-	parent->node.child[side] = child;
-	repair_minima(parent, entity->vruntime, NULL);
 	if (child != NULL) {
 		child->node.parent = parent;
-		child->node.red = false;
-	} else if (!entity->node.red) {
+		child->node.red = false; /* it is red: RB2 */
+	} else if (parent != NULL && !entity->node.red) {
 		balance_removed(tree, parent, side);
 	}
+}
+
+void fair_tree_remove(struct fair_tree *tree, struct entity *entity)
+{
+	if (tree->first == entity)
+		tree->first = fair_tree_next(entity);
+	if (entity->node.child[0] != NULL && entity->node.child[1] != NULL)
+		remove_inner(tree, entity);
+	else
+		remove_outer(tree, entity);
+	entity->node = (struct fair_node){ .parent = NULL };
 }
 
 struct entity *fair_tree_next(const struct entity *entity)

@@ -3,7 +3,7 @@
  * The fair queue's tree: entities in the order of (deadline, arrival), each knowing the minimum of virtual runtime of its subtree.
  * No policy. A red-black tree, intrusive; everything is O(log n), the first one O(1). Under the queue's lock.
  *
- * An entity's deadline and vruntime do not change while it is in the tree. All comparisons of virtual times are of signed
+ * An entity's deadline and vruntime do not change while it is in the tree; out of it, its links are zero. All comparisons of virtual times are of signed
  * differences, so that they may wrap.
  */
 #ifndef SCHED_FAIR_TREE_H
@@ -17,7 +17,7 @@ static inline bool virtual_before(u64 a, u64 b)
 }
 
 void fair_tree_insert_general(struct fair_tree *tree, struct entity *entity);
-void fair_tree_remove_general(struct fair_tree *tree, struct entity *entity);
+void fair_tree_remove(struct fair_tree *tree, struct entity *entity);
 /* The one after it, or NULL. */
 struct entity *fair_tree_next(const struct entity *entity);
 /* The first in order whose vruntime is not after `limit`, or NULL. */
@@ -32,6 +32,13 @@ static inline struct entity *fair_tree_first(const struct fair_tree *tree)
 	return tree->first;
 }
 
+/* The tree is empty, or has one other, which goes. */
+static inline void fair_tree_set_only(struct fair_tree *tree, struct entity *entity)
+{
+	entity->node.min_vruntime = entity->vruntime;
+	tree->root = tree->first = entity;
+}
+
 /* A tree of one needs no search and no balance. */
 static inline void fair_tree_insert(struct fair_tree *tree, struct entity *entity)
 {
@@ -39,16 +46,7 @@ static inline void fair_tree_insert(struct fair_tree *tree, struct entity *entit
 		fair_tree_insert_general(tree, entity);
 		return;
 	}
-	entity->node = (struct fair_node){ .min_vruntime = entity->vruntime };
-	tree->root = tree->first = entity;
-}
-
-static inline void fair_tree_remove(struct fair_tree *tree, struct entity *entity)
-{
-	if (tree->root == entity && entity->node.child[0] == NULL && entity->node.child[1] == NULL)
-		tree->root = tree->first = NULL;
-	else
-		fair_tree_remove_general(tree, entity);
+	fair_tree_set_only(tree, entity);
 }
 
 #endif

@@ -79,25 +79,18 @@ static void move_base(struct runq *runq, u64 base)
 	runq->base = base;
 }
 
-static inline void insert(struct runq *runq, struct entity *entity)
+void runq_insert_general(struct runq *runq, struct entity *entity)
 {
-	u32 count = atomic_load_relaxed(&runq->count);
-	u64 weight = atomic_load_relaxed(&runq->weight);
-
 	entity->sequence = runq->sequence++;
-	if (likely(count == 0)) {
-		runq->base = entity->vruntime; /* and the sum is 0 */
-	} else {
-		if (unlikely(entity->vruntime - runq->base + BASE_SLACK > 2 * BASE_SLACK))
-			move_base(runq, entity->vruntime);
-		runq->sum += weighted(entity->weight, entity->vruntime - runq->base);
-	}
+	if (unlikely(entity->vruntime - runq->base + BASE_SLACK > 2 * BASE_SLACK))
+		move_base(runq, entity->vruntime);
+	runq->sum += weighted(entity->weight, entity->vruntime - runq->base);
 	fair_tree_insert(&runq->tree, entity);
-	atomic_store_relaxed(&runq->weight, weight + entity->weight);
-	atomic_store_relaxed(&runq->count, count + 1);
+	atomic_store_relaxed(&runq->weight, atomic_load_relaxed(&runq->weight) + entity->weight);
+	atomic_store_relaxed(&runq->count, atomic_load_relaxed(&runq->count) + 1);
 }
 
-static inline void remove(struct runq *runq, struct entity *entity)
+void runq_remove_general(struct runq *runq, struct entity *entity)
 {
 	fair_tree_remove(&runq->tree, entity);
 	runq->sum -= weighted(entity->weight, entity->vruntime - runq->base);
@@ -134,9 +127,9 @@ void runq_adopt_queued(struct runq *runq, struct entity *entity)
 {
 	u64 now = runq_virtual_time(runq);
 
-	remove(runq, entity);
+	runq_take(runq, entity);
 	adopt(entity, now);
-	insert(runq, entity);
+	runq_requeue(runq, entity);
 }
 
 /* --- joining --------------------------------------------------------------------------------------------------------------- */
@@ -185,18 +178,13 @@ static inline void adopt_apart(struct entity *entity)
 		adopt(entity, entity->vruntime + (u64)entity->lag);
 }
 
-void runq_join(struct runq *runq, struct entity *entity, bool moved)
+void runq_join_general(struct runq *runq, struct entity *entity, bool moved)
 {
 	u64 now = runq_virtual_time(runq);
 
 	adopt_apart(entity);
 	place(entity, now, competing_weight(runq), lag_of_joining(runq, entity, now, moved));
-	insert(runq, entity);
-}
-
-void runq_requeue(struct runq *runq, struct entity *entity)
-{
-	insert(runq, entity);
+	runq_requeue(runq, entity);
 }
 
 static bool join_next(struct runq *runq, struct entity *entity, bool moved, bool in_turn)
@@ -204,7 +192,7 @@ static bool join_next(struct runq *runq, struct entity *entity, bool moved, bool
 	u64 now, competing;
 	i64 lag;
 
-	if (likely(atomic_load_relaxed(&runq->count) == 0)) {
+	if (atomic_load_relaxed(&runq->count) == 0) {
 		adopt_apart(entity);
 		place(entity, atomic_load_relaxed(&runq->vruntime), 0, entity->lag);
 		return true;
@@ -223,7 +211,7 @@ static bool join_next(struct runq *runq, struct entity *entity, bool moved, bool
 	return !in_turn;
 }
 
-bool runq_join_next(struct runq *runq, struct entity *entity, bool moved)
+bool runq_join_next_general(struct runq *runq, struct entity *entity, bool moved)
 {
 	return join_next(runq, entity, moved, true);
 }
@@ -262,40 +250,29 @@ void runq_dequeue(struct runq *runq, struct entity *entity)
 {
 	note_lag(entity, runq_virtual_time(runq));
 	entity->goes_on = true;
-	remove(runq, entity);
+	runq_take(runq, entity);
 }
 
 /* --- choosing -------------------------------------------------------------------------------------------------------------- */
 
-struct entity *runq_pick(struct runq *runq)
+struct entity *runq_pick_general(struct runq *runq)
 {
 	struct entity *entity = best(runq);
 
 	if (entity != NULL)
-		remove(runq, entity);
+		runq_take(runq, entity);
 	return entity;
 }
 
-void runq_take(struct runq *runq, struct entity *entity)
-{
-	remove(runq, entity);
-}
-
-/*
- * Who gives way to one that is ahead of it gives up what it was owed beyond that one: else two of very different weights, of which
- * one yields all the time, would drift apart without bound.
- */
-struct entity *runq_yield(struct runq *runq, struct entity *current)
+struct entity *runq_yield_general(struct runq *runq, struct entity *current)
 {
 	struct entity *next;
 
 	runq_no_current(runq);
 	next = best(runq);
-	remove(runq, next);
-	if (virtual_before(current->vruntime, next->vruntime))
-		current->vruntime = next->vruntime;
-	request_begin(current);
-	insert(runq, current);
+	runq_take(runq, next);
+	yield_to(current, next);
+	runq_requeue(runq, current);
 	return next;
 }
 
@@ -377,5 +354,5 @@ void runq_verify(const struct runq *runq)
 	}
 	KVERIFY(count == atomic_load_relaxed(&runq->count));
 	KVERIFY(weight == atomic_load_relaxed(&runq->weight)); /* RQ3 */
-	KVERIFY(sum == runq->sum);
+	KVERIFY(count == 0 || sum == runq->sum);
 }

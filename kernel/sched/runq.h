@@ -64,30 +64,29 @@ static inline u64 request_left_ns(const struct entity *entity)
 void runq_init(struct runq *runq, enum sched_policy policy);
 void runq_verify(const struct runq *runq);
 /* One that does not compete is placed by its lag and queued. moved: it left another queue. */
-void runq_join(struct runq *runq, struct entity *entity, bool moved);
+static inline void runq_join(struct runq *runq, struct entity *entity, bool moved);
 /* One that was picked, or is current no more, goes back. */
-void runq_requeue(struct runq *runq, struct entity *entity);
-/* The best leaves the queue, and competes: it becomes current, or is put away by runq_leave. NULL when empty. No current. */
-struct entity *runq_pick(struct runq *runq);
+static inline void runq_requeue(struct runq *runq, struct entity *entity);
+/* The best leaves the queue, and competes: it becomes current, or is put away by runq_leave_locked. NULL when empty. No current. */
+static inline struct entity *runq_pick(struct runq *runq);
 /* This one leaves the queue as by runq_pick. */
-void runq_take(struct runq *runq, struct entity *entity);
+static inline void runq_take(struct runq *runq, struct entity *entity);
+/* The current one gives way: it is queued, and the best of the others returned, as by runq_pick. The queue is not empty. */
+static inline struct entity *runq_yield(struct runq *runq, struct entity *current);
 /* A queued one leaves in the middle of its request. */
 void runq_dequeue(struct runq *runq, struct entity *entity);
 /* One that is in no sum leaves (it was current, or picked): its lag is noted. */
 void runq_leave_locked(struct runq *runq, struct entity *entity);
-/* The current one gives way: it is queued, and the best of the others returned, as by runq_pick. The queue is not empty. */
-struct entity *runq_yield(struct runq *runq, struct entity *current);
 /* Who should run before `current` goes on, still queued; NULL: it goes on. When its request or its slice is over it begins another
  * one. */
 struct entity *runq_preempting(struct runq *runq, struct entity *current, bool slice_over);
 /* Should the CPU choose anew: some have joined. */
 bool runq_preempts(const struct runq *runq, const struct entity *current);
 /* The same when just `woken` has joined. */
-static inline bool runq_woken_preempts(const struct runq *runq, const struct entity *woken,
-				       const struct entity *current)
+static inline bool runq_woken_preempts(const struct runq *runq, const struct entity *woken, const struct entity *current)
 {
-	return request_is_over(current) ||
-	       (virtual_before(woken->deadline, current->deadline) && (woken->lag >= 0 || runq->policy == SCHED_WFQ));
+	return request_is_over(current) || (virtual_before(woken->deadline, current->deadline) &&
+					    (woken->lag >= 0 || runq->policy == SCHED_WFQ));
 }
 /* What is wanted of a competitor comes into effect. */
 void runq_adopt_current(struct runq *runq, struct entity *current);
@@ -95,15 +94,125 @@ void runq_adopt_queued(struct runq *runq, struct entity *entity);
 
 /* By the CPU, without the lock: a blocked one is placed, to run next without being queued. False: others wait and are before it;
  * nothing changed. No current. */
-MUST_CHECK bool runq_join_next(struct runq *runq, struct entity *entity, bool moved);
+MUST_CHECK static inline bool runq_join_next(struct runq *runq, struct entity *entity, bool moved);
 /* The same, whoever waits. */
 void runq_take_over(struct runq *runq, struct entity *entity, bool moved);
 
 /* One that was blocked is to join, at `now_ns`. */
 static inline void lag_forget(struct entity *entity, u64 now_ns)
 {
-	if ((i64)(now_ns - entity->enqueued_ns) > (i64)LAG_KEEP_NS)
+	if (unlikely((i64)(now_ns - entity->enqueued_ns) > (i64)LAG_KEEP_NS))
 		entity->lag = 0;
+}
+
+/* --- queues of none and of one: no search, no sums ----------------------------------------------------------------------------- */
+
+void runq_insert_general(struct runq *runq, struct entity *entity);
+void runq_join_general(struct runq *runq, struct entity *entity, bool moved);
+struct entity *runq_pick_general(struct runq *runq);
+struct entity *runq_yield_general(struct runq *runq, struct entity *current);
+bool runq_join_next_general(struct runq *runq, struct entity *entity, bool moved);
+
+/* The only one queued: the queue was empty, or has one other, which goes. */
+static inline void set_only(struct runq *runq, struct entity *entity)
+{
+	entity->sequence = runq->sequence++;
+	fair_tree_set_only(&runq->tree, entity);
+	runq->base = entity->vruntime;
+	runq->sum = 0;
+	atomic_store_relaxed(&runq->weight, (u64)entity->weight);
+}
+
+static inline void runq_requeue(struct runq *runq, struct entity *entity)
+{
+	if (likely(atomic_load_relaxed(&runq->count) == 0)) {
+		set_only(runq, entity);
+		atomic_store_relaxed(&runq->count, 1u);
+	} else {
+		runq_insert_general(runq, entity);
+	}
+}
+
+/* The one queued is removed. */
+static inline void remove_only(struct runq *runq)
+{
+	runq->tree.root = runq->tree.first = NULL;
+	atomic_store_relaxed(&runq->weight, 0ull);
+	atomic_store_relaxed(&runq->count, 0u);
+}
+
+static inline struct entity *runq_pick(struct runq *runq)
+{
+	struct entity *entity = runq->tree.first;
+
+	if (likely(atomic_load_relaxed(&runq->count) == 1)) {
+		remove_only(runq);
+		return entity;
+	}
+	return runq_pick_general(runq);
+}
+
+void runq_remove_general(struct runq *runq, struct entity *entity);
+static inline void runq_take(struct runq *runq, struct entity *entity)
+{
+	if (likely(atomic_load_relaxed(&runq->count) == 1))
+		remove_only(runq);
+	else
+		runq_remove_general(runq, entity);
+}
+
+/*
+ * Who gives way to one that is ahead of it gives up what it was owed beyond that one: else two of very different weights, of which
+ * one yields all the time, would drift apart without bound.
+ */
+static inline void yield_to(struct entity *current, const struct entity *next)
+{
+	if (virtual_before(current->vruntime, next->vruntime))
+		current->vruntime = next->vruntime;
+	request_begin(current);
+}
+
+static inline struct entity *runq_yield(struct runq *runq, struct entity *current)
+{
+	struct entity *next = runq->tree.first;
+
+	if (unlikely(atomic_load_relaxed(&runq->count) != 1))
+		return runq_yield_general(runq, current);
+	runq_no_current(runq);
+	yield_to(current, next);
+	set_only(runq, current);
+	return next;
+}
+
+/* Nothing is owed, and nobody else is queued: it joins at V, which is v of current, or of who was. */
+static inline bool joins_plainly(const struct runq *runq, const struct entity *entity)
+{
+	return atomic_load_relaxed(&runq->count) == 0 && entity->lag == 0 && !entity->goes_on && !params_differ(entity);
+}
+
+static inline void place_at(struct entity *entity, u64 vruntime)
+{
+	entity->vruntime = vruntime;
+	request_begin(entity);
+}
+
+static inline void runq_join(struct runq *runq, struct entity *entity, bool moved)
+{
+	if (likely(joins_plainly(runq, entity))) {
+		place_at(entity, atomic_load_relaxed(&runq->vruntime));
+		set_only(runq, entity);
+		atomic_store_relaxed(&runq->count, 1u);
+	} else {
+		runq_join_general(runq, entity, moved);
+	}
+}
+
+static inline bool runq_join_next(struct runq *runq, struct entity *entity, bool moved)
+{
+	if (unlikely(!joins_plainly(runq, entity)))
+		return runq_join_next_general(runq, entity, moved);
+	place_at(entity, atomic_load_relaxed(&runq->vruntime));
+	return true;
 }
 
 #endif

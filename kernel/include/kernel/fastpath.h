@@ -231,7 +231,6 @@ void runq_leave_slowly(struct runq *runq, struct entity *entity);
 static inline void runq_leave(struct runq *runq, struct entity *entity, u64 left_ns)
 {
 	entity->enqueued_ns = left_ns;
-	entity->goes_on = false;
 	entity->lag = 0; /* alone */
 	if (unlikely(atomic_load_relaxed(&runq->count) != 0))
 		runq_leave_slowly(runq, entity);
