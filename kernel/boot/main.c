@@ -50,6 +50,7 @@ struct thread *kernel_boot(const struct boot_info *info)
 
 	boot_read_archive(info);
 	manifest = boot_read_manifest(info->cpu_count);
+	sched_set_policy((enum sched_policy)manifest->scheduler);
 	boot_start_cpus();
 	banner();
 	boot_options(kernel_state.boot.cmdline);

@@ -11,6 +11,7 @@
 
 #include <capos/iface.h>
 #include <kernel/debug.h>
+#include <kernel/sched.h>
 #include <lib/fmt.h>
 #include <libfdt.h>
 #include <string.h>
@@ -45,6 +46,7 @@ enum property_type {
 	TYPE_FLAG,
 	TYPE_COMPATIBLE,
 	TYPE_LEVEL,
+	TYPE_SCHEDULER,
 	TYPE_CAPS,
 	TYPE_EXPORTS
 };
@@ -65,6 +67,7 @@ struct property_rule {
 static const struct property_rule property_rules[] = {
 	{ NODE_ROOT, "compatible", TYPE_COMPATIBLE, true, 0, 0, 0, 0 },
 	{ NODE_OPTIONS, "log-level", TYPE_LEVEL, false, 0, 0, offsetof(struct manifest, log_level), 0 },
+	{ NODE_OPTIONS, "scheduler", TYPE_SCHEDULER, false, 0, 0, offsetof(struct manifest, scheduler), 0 },
 	{ NODE_ACCOUNT, "account-id", TYPE_U32, true, 1, ~0u, ACCOUNT(id), 0 },
 	{ NODE_ACCOUNT, "iterations", TYPE_U32, true, 1, 10000000, ACCOUNT(iterations), 0 },
 	{ NODE_ACCOUNT, "salt", TYPE_BYTES, true, 8, 32, ACCOUNT(salt), ACCOUNT(salt_bytes) },
@@ -119,6 +122,7 @@ static const struct {
 static const char *const standard_names[MANIFEST_STANDARD_CAPS] = { "caps", "space",   "threads",
 								    "self", "factory", "park" };
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
+static const char *const scheduler_names[] = { [SCHED_EEVDF] = "eevdf", [SCHED_WFQ] = "wfq" };
 
 struct node {
 	enum node_kind kind;
@@ -208,17 +212,23 @@ static bool read_bytes(struct parser *parser, const struct property_rule *rule, 
 	return true;
 }
 
-static bool read_level(struct parser *parser, const struct property_rule *rule, const u8 *data, u32 bytes, u8 *record)
+/* One of a few names; its index. */
+static bool read_choice(struct parser *parser, const struct property_rule *rule, const u8 *data, u32 bytes,
+			u8 *record)
 {
+	bool level = rule->type == TYPE_LEVEL;
+	const char *const *names = level ? level_names : scheduler_names;
+	u32 count = level ? ARRAY_COUNT(level_names) : ARRAY_COUNT(scheduler_names);
+
 	if (!is_string(data, bytes))
 		REFUSE(parser, "not one string");
-	for (u32 i = 0; i < ARRAY_COUNT(level_names); i++) {
-		if (strcmp((const char *)data, level_names[i]) == 0) {
+	for (u32 i = 0; i < count; i++) {
+		if (strcmp((const char *)data, names[i]) == 0) {
 			memcpy(record + rule->offset, &i, sizeof(i));
 			return true;
 		}
 	}
-	REFUSE(parser, "unknown level \"%.40s\"", (const char *)data);
+	REFUSE(parser, "unknown %s \"%.40s\"", level ? "level" : "scheduler", (const char *)data);
 }
 
 /* --- capabilities ------------------------------------------------------------------------------------------------- */
@@ -349,7 +359,8 @@ static bool read_value(struct parser *parser, const struct property_rule *rule, 
 	case TYPE_BYTES:
 		return read_bytes(parser, rule, data, bytes, record);
 	case TYPE_LEVEL:
-		return read_level(parser, rule, data, bytes, record);
+	case TYPE_SCHEDULER:
+		return read_choice(parser, rule, data, bytes, record);
 	case TYPE_CAPS:
 	case TYPE_EXPORTS:
 		return read_list(parser, rule, data, bytes, record);

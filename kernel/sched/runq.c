@@ -39,7 +39,7 @@ static inline u64 competing_weight(const struct runq *runq)
 	return atomic_load_relaxed(&runq->weight) + atomic_load_relaxed(&runq->current_weight);
 }
 
-u64 runq_virtual_time(const struct runq *runq)
+static inline __attribute__((always_inline)) u64 virtual_time(const struct runq *runq)
 {
 	u64 queued = atomic_load_relaxed(&runq->weight), vruntime = atomic_load_relaxed(&runq->vruntime);
 	u32 current = atomic_load_relaxed(&runq->current_weight);
@@ -47,6 +47,11 @@ u64 runq_virtual_time(const struct runq *runq)
 	if (queued == 0)
 		return vruntime;
 	return runq->base + (u64)div128_floor(runq->sum + weighted(current, vruntime - runq->base), queued + current);
+}
+
+u64 runq_virtual_time(const struct runq *runq)
+{
+	return virtual_time(runq);
 }
 
 static inline i64 service_ns(i64 distance, u32 weight)
@@ -155,12 +160,17 @@ static inline i64 lag_of_joining(const struct runq *runq, const struct entity *e
  * Among competitors of weight W whose mean is V, one that joins at v moves the mean to V' = V - w * (V - v) / (W + w), and has the
  * lag V' - v = (V - v) * W / (W + w). For it to be l: v = V - l - l * w / W. Rounded up.
  */
-static void place(struct entity *entity, u64 now, u64 competing, i64 lag)
+static inline __attribute__((always_inline)) void place(struct entity *entity, u64 now, u64 competing, i64 lag)
 {
 	u64 from = entity->vruntime, to = now;
 
-	if (unlikely(lag != 0 && competing != 0))
-		to = now - (u64)lag - (u64)div128_floor(weighted(entity->weight, (u64)lag), competing);
+	if (lag != 0 && competing != 0) {
+		i64 beyond = lag; /* l * w / W */
+
+		if (competing != entity->weight)
+			beyond = div128_floor(weighted(entity->weight, (u64)lag), competing);
+		to = now - (u64)lag - (u64)beyond;
+	}
 	entity->vruntime = to;
 	entity->lag = lag;
 	if (likely(!entity->goes_on)) {
@@ -180,7 +190,7 @@ static inline void adopt_apart(struct entity *entity)
 
 void runq_join_general(struct runq *runq, struct entity *entity, bool moved)
 {
-	u64 now = runq_virtual_time(runq);
+	u64 now = virtual_time(runq);
 
 	adopt_apart(entity);
 	place(entity, now, competing_weight(runq), lag_of_joining(runq, entity, now, moved));
@@ -235,7 +245,7 @@ void runq_leave_locked(struct runq *runq, struct entity *entity)
 {
 	/* In no sum, and perhaps not current: as if it were. */
 	runq_set_current(runq, entity);
-	note_lag(entity, runq_virtual_time(runq));
+	note_lag(entity, virtual_time(runq));
 	runq_no_current(runq);
 }
 

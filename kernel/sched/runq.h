@@ -83,10 +83,11 @@ struct entity *runq_preempting(struct runq *runq, struct entity *current, bool s
 /* Should the CPU choose anew: some have joined. */
 bool runq_preempts(const struct runq *runq, const struct entity *current);
 /* The same when just `woken` has joined. */
-static inline bool runq_woken_preempts(const struct runq *runq, const struct entity *woken, const struct entity *current)
+static inline bool runq_woken_preempts(const struct runq *runq, const struct entity *woken,
+				       const struct entity *current)
 {
-	return request_is_over(current) || (virtual_before(woken->deadline, current->deadline) &&
-					    (woken->lag >= 0 || runq->policy == SCHED_WFQ));
+	return request_is_over(current) ||
+	       (virtual_before(woken->deadline, current->deadline) && (woken->lag >= 0 || runq->policy == SCHED_WFQ));
 }
 /* What is wanted of a competitor comes into effect. */
 void runq_adopt_current(struct runq *runq, struct entity *current);
@@ -187,7 +188,8 @@ static inline struct entity *runq_yield(struct runq *runq, struct entity *curren
 /* Nothing is owed, and nobody else is queued: it joins at V, which is v of current, or of who was. */
 static inline bool joins_plainly(const struct runq *runq, const struct entity *entity)
 {
-	return atomic_load_relaxed(&runq->count) == 0 && entity->lag == 0 && !entity->goes_on && !params_differ(entity);
+	return atomic_load_relaxed(&runq->count) == 0 && entity->lag == 0 && !entity->goes_on &&
+	       !params_differ(entity);
 }
 
 static inline void place_at(struct entity *entity, u64 vruntime)

@@ -65,6 +65,8 @@ BROKEN = [
     ("a number as text", processes(process('slots = "many";')), "/processes/one/slots", "number"),
     ("unknown log level", tree('options { log-level = "chatty"; }; processes { ' + process() + " };"),
      "/options/log-level", "unknown level"),
+    ("unknown scheduler", tree('options { scheduler = "fifo"; }; processes { ' + process() + " };"),
+     "/options/scheduler", "unknown scheduler"),
     ("a name too long", processes(process(base='program = "averyveryverylongname"; ')), "/processes/one/program", ""),
 ]
 

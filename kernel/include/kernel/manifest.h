@@ -3,7 +3,7 @@
  * The boot manifest: a device-tree blob of untrusted bytes, parsed into one record. Pure: host tests link it.
  *
  *   / { compatible = "capos,manifest-1";
- *       options { log-level = "info"; };
+ *       options { log-level = "info"; scheduler = "eevdf"; };     or "wfq": docs/SCHEDULING.md
  *       accounts { NAME { account-id = <5>; iterations = <10000>; salt = [..]; hash = [.. 32 ..]; shell = "shell"; }; };
  *       processes { NAME { program = "prog"; args = "..."; memory-kib = <4096>; slots = <128>; threads = <16>;
  *                          processes = <8>; cpu = <0>; one-cpu; optional; exports = "login";
@@ -48,6 +48,7 @@ struct manifest_process {
 
 struct manifest {
 	u32 log_level; /* enum log_level */
+	u32 scheduler; /* enum sched_policy */
 	u32 account_count;
 	u32 process_count;
 	struct capos_account accounts[MANIFEST_ACCOUNTS_MAX];

@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 /* High and low half by low; high < divisor, so the quotient fits. Two digits of 32 bits (Knuth, TAOCP 2, 4.3.1 D). */
-static inline uint64_t div128_digits_(uint64_t high, uint64_t low, uint64_t divisor, uint64_t *rest)
+static __attribute__((noinline, cold, unused)) uint64_t div128_digits_(uint64_t high, uint64_t low, uint64_t divisor,
+								       uint64_t *rest)
 {
 	const int shift = __builtin_clzll(divisor);
 	uint64_t half[2] = { low >> 32, low & 0xffffffff }, quotient = 0;
@@ -36,22 +37,21 @@ static inline uint64_t div128_digits_(uint64_t high, uint64_t low, uint64_t divi
 	return quotient;
 }
 
+static __attribute__((noinline, cold, unused)) int64_t div128_floor_general_(__int128 value, uint64_t divisor)
+{
+	unsigned __int128 magnitude = value < 0 ? -(unsigned __int128)value : (unsigned __int128)value;
+	uint64_t rest, quotient = div128_digits_((uint64_t)(magnitude >> 64), (uint64_t)magnitude, divisor, &rest);
+
+	return value < 0 ? (int64_t)-(quotient + (rest != 0)) : (int64_t)quotient;
+}
+
 /* The largest n with n * divisor <= value. The divisor is not 0, and n must fit. */
 static inline int64_t div128_floor(__int128 value, uint64_t divisor)
 {
-	uint64_t magnitude_high, magnitude_low, quotient, rest;
-	unsigned __int128 magnitude;
-
-	if (__builtin_expect(value == (int64_t)value && divisor >> 63 == 0, 1)) {
-		int64_t n = (int64_t)value / (int64_t)divisor;
-
-		return n - (n * (int64_t)divisor > (int64_t)value);
-	}
-	magnitude = value < 0 ? -(unsigned __int128)value : (unsigned __int128)value;
-	magnitude_high = (uint64_t)(magnitude >> 64);
-	magnitude_low = (uint64_t)magnitude;
-	quotient = div128_digits_(magnitude_high, magnitude_low, divisor, &rest);
-	return value < 0 ? (int64_t)-(quotient + (rest != 0)) : (int64_t)quotient;
+	if (__builtin_expect(value != (int64_t)value || divisor >> 63 != 0, 0))
+		return div128_floor_general_(value, divisor);
+	/* The hardware rounds to 0. */
+	return (int64_t)value / (int64_t)divisor + ((int64_t)value % (int64_t)divisor >> 63);
 }
 
 #endif

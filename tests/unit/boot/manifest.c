@@ -14,6 +14,7 @@
 
 #include <capos/iface.h>
 #include <kernel/manifest.h>
+#include <kernel/sched.h>
 #include <libfdt.h>
 
 static struct manifest manifest;
@@ -78,7 +79,7 @@ static bool parse(u64 bytes)
 #define ACCOUNTS(body) ROOT("accounts { " body " }; processes { init { program = \"init\"; }; };")
 
 #define GOOD                                                                                                                         \
-	ROOT("options { log-level = \"debug\"; };"                                                                                   \
+	ROOT("options { log-level = \"debug\"; scheduler = \"wfq\"; };"                                                                                   \
 	     "accounts { operator { account-id = <5>; " ACCOUNT_REST " }; guest { account-id = <6>; " ACCOUNT_REST                   \
 	     " }; };"                                                                                                                \
 	     "processes {"                                                                                                           \
@@ -95,6 +96,7 @@ static void reads_a_good_one(void **state)
 	if (!parse(blob_bytes))
 		fail_msg("%s: %s", refusal.path, refusal.reason);
 	assert_int_equal(manifest.log_level, 3);
+	assert_int_equal(manifest.scheduler, SCHED_WFQ);
 	assert_int_equal(manifest.account_count, 2);
 	assert_string_equal(manifest.accounts[0].name, "operator");
 	assert_int_equal(manifest.accounts[1].id, 6);
@@ -141,6 +143,8 @@ static const struct {
 	{ ROOT("pools { };"), "/pools", "unknown node" },
 	{ ROOT("options { log-level = \"loud\"; };"), "/options/log-level", "unknown level \"loud\"" },
 	{ ROOT("options { log-level = <1>; };"), "/options/log-level", "not one string" },
+	{ ROOT("options { scheduler = \"fifo\"; };"), "/options/scheduler", "unknown scheduler \"fifo\"" },
+	{ ROOT("options { scheduler = <2>; };"), "/options/scheduler", "not one string" },
 	{ INIT("options { };"), "/processes/init/options", "unknown node" },
 	{ INIT("priority = <3>;"), "/processes/init/priority", "unknown property" },
 	{ PROCESSES("init { };"), "/processes/init", "property \"program\" is missing" },
