@@ -79,7 +79,7 @@ static bool parse(u64 bytes)
 #define ACCOUNTS(body) ROOT("accounts { " body " }; processes { init { program = \"init\"; }; };")
 
 #define GOOD                                                                                                                         \
-	ROOT("options { log-level = \"debug\"; scheduler = \"wfq\"; };"                                                                                   \
+	ROOT("options { log-level = \"debug\"; scheduler = \"wfq\"; };"                                                              \
 	     "accounts { operator { account-id = <5>; " ACCOUNT_REST " }; guest { account-id = <6>; " ACCOUNT_REST                   \
 	     " }; };"                                                                                                                \
 	     "processes {"                                                                                                           \
