@@ -27,7 +27,7 @@ class Drawing(str):
 def fixture_report(monkeypatch, tmp_path):
     """tools/report over an empty tree, drawing nothing."""
     plots = types.ModuleType("capos.plots")
-    for name in ("scaling", "ratios", "dumbbells"):
+    for name in ("scaling", "ratios", "dumbbells", "quantiles"):
         setattr(plots, name, lambda rows, *_: Drawing(json.dumps(rows, default=str)))
     plots.svg, plots.factor = str, "{:.1f}x".format
     plots.png = lambda drawing, file, source: open(file, "w", encoding="utf-8").write(source)
@@ -71,7 +71,7 @@ def put_side_by_side(tmp_path, rounds=None):
 def test_nothing_measured_is_said_with_the_commands(report):
     text = page(report)
     for command in ("make bench-side-by-side", "make run-thread-scale", "make run-linux-thread-scale-baseline", "make bench-costs",
-                    "make bench-hackbench", "make bench-scale-instructions"):
+                    "make bench-hackbench", "make bench-scale-instructions", "make bench-latency"):
         assert re.search(rf"No data: <code>{command}</code> has not been run", text), command
     assert "<img" not in text and 'class="met"' not in text and 'class="missed"' not in text
 
@@ -141,6 +141,20 @@ def test_hackbench_against_its_share_of_linux(report, tmp_path):
     assert 'class="missed"' in page(report)
     put(tmp_path, "hackbench", [{**row, "instructions_per_message": 34, "linux_instructions_per_message": None}])
     assert 'class="missed"' not in page(report)
+
+
+def latencies(worst, percentiles=("p50", "p99", "p999", "max")):
+    return [{"cpus": 1, "unit": "instructions", "case": "timer_fast", "percentile": p, "capos": worst, "linux": None,
+             "ratio": None, "target": 2500 if p == "max" else None} for p in percentiles]
+
+
+def test_latency_against_its_target(report, tmp_path):
+    for worst, kind in ((2500, "met"), (2501, "missed")):
+        put(tmp_path, "latency", latencies(worst))
+        assert f'<td class="{kind}">{kind}' in page(report)
+    put(tmp_path, "latency", latencies(1, ("p50", "max")))
+    with pytest.raises(SystemExit, match=r"latency\.json:\d+: no row 'p99' of timer_fast, 1 CPUs"):
+        report.main()
 
 
 @pytest.mark.parametrize("rows,host,line,why", [

@@ -96,6 +96,14 @@ def ratios(rows):
     return figure
 
 
+def powers(axis):
+    """Plain numbers along a logarithmic axis."""
+    low, high = axis.get_xlim()
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1,) if high > 100 * low else (1, 2, 5)))
+    axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:,.0f}" if v >= 1 else f"{v:g}"))
+
+
 def factor(value):
     """2.53 as "2.5x", 26.4 as "26x"."""
     return f"{value:.0f}x" if value >= 10 else f"{value:.1f}x"
@@ -116,15 +124,42 @@ def dumbbells(rows, label):
     axis.plot([r["ours"] for r in rows], range(len(rows)), "o", color=OURS, markersize=5.5, label="capOS")
     axis.plot([r["linux"] for _, r in compared], [y for y, _ in compared], "s", color=LINUX, markersize=5, label="Linux guest")
     axis.plot([r["target"] for _, r in aimed], [y for y, _ in aimed], "|", color=INK, markersize=12, markeredgewidth=1.3, label="target: at most")
-    low, high = axis.get_xlim()
-    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1,) if high > 100 * low else (1, 2, 5)))
-    axis.xaxis.set_minor_formatter(ticker.NullFormatter())
-    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:,.0f}"))
+    powers(axis)
     axis.set_xlabel(label)
     side = axis.twinx()
     lines_down(side, [f"{factor(r['linux'] / r['ours']) if r['linux'] else '':6}{'missed' if r['missed'] else ''}" for r in rows])
     side.annotate("Linux ÷ capOS", (1, 1), xytext=(3, 4), xycoords="axes fraction", textcoords="offset points", va="bottom")
     side.spines[["left", "right"]].set_visible(False)
+    legend(figure, axis)
+    return figure
+
+
+QUANTILES = (("median", {"markersize": 6}), ("99 %", {"markersize": 3.5}), ("99.9 %", {"markersize": 4.5, "markerfacecolor": "white"}),
+             ("worst", {"marker": "|", "markersize": 9, "markeredgewidth": 1.4}))
+
+
+def quantiles(rows, label):
+    """A line per row {name, found: [(system, [median, 99 %, 99.9 %, worst])]} and system, on a logarithmic axis."""
+    figure, axes = canvas(0.95 + 0.42 * len(rows))
+    axis = axes[0][0]
+    lines_down(axis, [r["name"] for r in rows])
+    axis.set_xscale("log")
+    seen = {}
+    for y, r in enumerate(rows):
+        for i, (system, values) in enumerate(r["found"]):
+            colour, mark = LOOK[system]
+            at = y + (i - (len(r["found"]) - 1) / 2) * 0.34
+            axis.plot([values[0], values[-1]], [at, at], color=colour, linewidth=1, alpha=0.5, zorder=1)
+            for value, (name, look) in zip(values, QUANTILES):
+                drawn, = axis.plot([value], [at], linestyle="none", color=colour, **{"marker": mark, **look})
+                seen.setdefault(system if name == "median" else None, drawn)
+    for name, look in QUANTILES:
+        seen[name], = axis.plot([], [], linestyle="none", color=FAINT, **{"marker": "o", **look})
+    seen.pop(None, None)
+    for name, drawn in seen.items():
+        drawn.set_label(name)
+    powers(axis)
+    axis.set_xlabel(label)
     legend(figure, axis)
     return figure
 
