@@ -172,11 +172,11 @@ bench-latency: | setup-run ## wake-ups and requests, idle and beside hogs, again
 bench-boot: | setup-run ## QEMU start to prompt, against Linux with a static init (TIMES=n)
 	@tools/bench-boot $(if $(TIMES),--times $(TIMES))
 
-run-thread-scale: | setup-run ## thread-scale benchmark: speedups of 1, 2, 4 workers: target/thread-scale (tools/thread-scale -h)
-	@tools/thread-scale
+run-thread-scale: | setup-run ## thread-scale benchmark: speedups of 1, 2, 4 workers: target/thread-scale (PRIORITY=1; tools/thread-scale -h)
+	@tools/thread-scale $(if $(PRIORITY),--priority)
 
 run-linux-thread-scale-baseline: | setup-run ## the same workload on Linux, natively and as a guest: target/linux-thread-scale
-	@tools/thread-scale --linux
+	@tools/thread-scale --linux $(if $(PRIORITY),--priority)
 
 bench-side-by-side: | setup-run ## the same workload on Linux, capOS, Linux in turn, with intervals (ROUNDS=n PRIORITY=1)
 	@tools/bench-side-by-side $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PRIORITY),--priority)

@@ -98,6 +98,25 @@ def test_a_boot_that_fails_is_repeated_as_often_as_it_may(tmp_path):
         live.close()
 
 
+def test_a_disturbed_run_is_repeated_and_the_calmest_counts():
+    class Guest(scale.Live):
+        def __init__(self, waits):
+            self.waits, self.sum, self.runs = waits, 0, 0
+
+        def waited_ns(self):
+            return self.sum
+
+        def run(self, case):
+            self.sum += self.waits[min(self.runs, len(self.waits) - 1)]
+            self.runs += 1
+            return scale.Sample(1, 90, 100, 1000)
+    for waits, cpus, runs, told in (([10], 2, 1, (10, 0)), ([500, 400, 30], 2, 3, (30, 2)), ([900], 1, 1, (900, 0)),
+                                    ([500, 300, 400], 2, scale.CALM_TRIES, (300, 1))):
+        guest = Guest(waits)
+        sample = guest.run_calm(CASE, cpus)
+        assert (guest.runs, (sample.host_wait_ns, sample.repeats)) == (runs, told)
+
+
 def samples(one, two, four=100):
     return {scale.Case(w): [scale.Sample(9, t, t, t)] * 3 for w, t in ((1, one), (2, two), (4, four))}
 

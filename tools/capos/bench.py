@@ -2,11 +2,13 @@
 """What the benchmarks share: the folder, QEMU plugins, symbols, profiles, Debian's kernel image."""
 import bisect
 import collections
+import fcntl
 import glob
 import os
 import re
 import subprocess
 import sys
+import tempfile
 
 from . import make, path, qemu
 
@@ -16,6 +18,17 @@ OUT = path("build", "bench")
 def fail(text, output=""):
     print(output[-3000:])
     sys.exit(f"{os.path.basename(sys.argv[0])}: {text}")
+
+
+def alone():
+    """One timing run at a time on this host; gives what has to be kept until its end."""
+    lock = open(os.path.join(tempfile.gettempdir(), "capos-timing.lock"), "a", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("waiting for another timing run on this host", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def go_ahead():

@@ -17,6 +17,7 @@ BLOCKS, BLOCKS_LARGE, WORK_ROUNDS = 262144, 1048576, 64
 BLOCK_BYTES, BLOCK_WORDS = 64, 8
 GATE = 1.6              # least speedup from 1 to 2 workers
 MEMORY = "256M"
+CALM, CALM_TRIES = 0.03, 10     # a run is repeated if the vCPUs waited for the host for more than this part of its time
 MANIFEST = "thread-scale-bench"
 SLOTS = ("padded", "compact")
 # What a report line must say besides the case itself: one process whose parent blocks in the joins.
@@ -69,9 +70,14 @@ class Sample:
     total_ns: int
     begin_skew: int = 0
     end_skew: int = 0
+    host_wait_ns: int = 0   # the vCPUs' threads were ready, and the host ran others
+    repeats: int = 0        # runs before it that the host disturbed more
 
     def ns(self, ticks):
         return ticks * self.total_ns // self.total
+
+    def calm(self):
+        return self.host_wait_ns <= CALM * self.total_ns
 
 
 class Invalid(Exception):
@@ -143,11 +149,32 @@ class Live:
                 self.leave()
                 self.launch()
 
+    def vcpus(self):
+        """{number: thread id} of the emulator; {} of a program."""
+        names = {task: read(f"/proc/{self.child.pid}/task/{task}/comm") for task in os.listdir(f"/proc/{self.child.pid}/task")}
+        return {int(found[1]): int(task) for task, name in names.items() if (found := re.match(r"CPU (\d+)/", name))}
+
     def pin(self, host_cpus):
         """Each vCPU's thread to one host CPU, in turn: else the host may run two of them on one CPU for as long as a case lasts."""
-        for task in os.listdir(f"/proc/{self.child.pid}/task"):
-            if vcpu := re.match(r"CPU (\d+)/", read(f"/proc/{self.child.pid}/task/{task}/comm")):
-                os.sched_setaffinity(int(task), [host_cpus[int(vcpu[1]) % len(host_cpus)]])
+        for number, task in self.vcpus().items():
+            os.sched_setaffinity(task, [host_cpus[number % len(host_cpus)]])
+
+    def waited_ns(self):
+        """How long the vCPUs' threads were ready to run so far, and did not (second field of schedstat)."""
+        return sum(int((read(f"/proc/{self.child.pid}/task/{task}/schedstat").split() + ["0", "0"])[1]) for task in self.vcpus().values())
+
+    def run_calm(self, case, host_cpus):
+        """A run in which the host left the vCPUs running, or the least disturbed one. The host says so, not the guest's times."""
+        best = None
+        for repeat in range(CALM_TRIES):
+            before = self.waited_ns()
+            sample = self.run(case)
+            sample.host_wait_ns, sample.repeats = self.waited_ns() - before, repeat
+            if best is None or sample.host_wait_ns < best.host_wait_ns:
+                best = sample
+            if case.cpus() > host_cpus or best.calm():
+                break
+        return best
 
     def say(self, line):
         self.child.stdin.write(line.encode() + b"\n")
@@ -291,6 +318,7 @@ def measure(system, cases, runs, out, prepare=None, finish=None):
     """{case: [sample]}: each run boots a machine for each count of CPUs, and runs its widest case once uncounted: what is made or
     translated once is in no sample. finish(text, cpus) sees what came after the last case."""
     samples = {case: [] for case in cases}
+    host_cpus = len(cpu_list(system.host_cpus or read("/sys/devices/system/cpu/online")))
     for turn in range(1, runs + 1):
         for cpus in sorted({case.cpus() for case in cases}):
             live = system.start(cpus, os.path.join(out, f"{system.name}-cpus{cpus}-run{turn}.log"))
@@ -303,7 +331,7 @@ def measure(system, cases, runs, out, prepare=None, finish=None):
                     prepare(live)
                 for case in cases:
                     if case.cpus() == cpus:
-                        samples[case].append(live.run(case))
+                        samples[case].append(live.run_calm(case, host_cpus))
                 rest = live.end()
             finally:
                 live.close()
@@ -319,7 +347,8 @@ def run_rows(system, samples):
             yield {**BENCHMARK_CLASS, "system": system, "workers": case.workers, "cpus": case.cpus(), "slots": case.slots,
                    "blocks": case.blocks, "bytes": case.blocks * BLOCK_BYTES, "work_rounds": case.rounds, "run": turn,
                    "setup_ticks": s.setup, "work_ticks": s.work, "total_ticks": s.total, "begin_skew_ticks": s.begin_skew,
-                   "end_skew_ticks": s.end_skew, "work_ns": s.ns(s.work), "total_ns": s.total_ns, "verified": "true"}
+                   "end_skew_ticks": s.end_skew, "work_ns": s.ns(s.work), "total_ns": s.total_ns, "host_wait_ns": s.host_wait_ns,
+                   "repeats": s.repeats, "verified": "true"}
 
 
 def result_rows(system, samples, host_cpus):
@@ -338,16 +367,17 @@ def result_rows(system, samples, host_cpus):
                "work_ns": round(statistics.median(works)), "work_ns_min": min(works), "work_ns_max": max(works),
                "total_ns": round(statistics.median(totals)), "total_ns_min": min(totals), "total_ns_max": max(totals),
                "work_speedup": f"{work:.3f}", "total_speedup": f"{total:.3f}", "gate": gate, "verified": "true",
-               "pinned": host_cpus.replace(",", " ") or "none",
+               "pinned": host_cpus.replace(",", " ") or "none", "host_wait_ns": round(statistics.median(s.host_wait_ns for s in found)),
+               "repeats": sum(s.repeats for s in found),
                "accepted": str(case.workers == 1 or (work >= GATE and total >= GATE)).lower()}
 
 
 def table(rows):
     """The lines of a summary for rows of results.csv."""
-    yield f"{'system':14} {'workers':>7} {'slots':8} {'MiB':>4} {'work ms':>9} {'total ms':>9} {'work x':>8} {'total x':>8}  gate"
+    yield f"{'system':14} {'workers':>7} {'slots':8} {'MiB':>4} {'work ms':>9} {'total ms':>9} {'work x':>8} {'total x':>8} {'waits ms':>8} {'repeats':>7}  gate"
     for r in rows:
         yield (f"{r['system']:14} {r['workers']:7} {r['slots']:8} {r['bytes'] >> 20:4} {r['work_ns'] / 1e6:9.2f} "
-               f"{r['total_ns'] / 1e6:9.2f} {r['work_speedup']:>8} {r['total_speedup']:>8}  {r['gate']} accepted={r['accepted']}")
+               f"{r['total_ns'] / 1e6:9.2f} {r['work_speedup']:>8} {r['total_speedup']:>8} {r['host_wait_ns'] / 1e6:8.2f} {r['repeats']:7}  {r['gate']} accepted={r['accepted']}")
 
 
 def amdahl_lines(rows, host_cpus):
