@@ -10,7 +10,8 @@
  *      comes second, the lock hands it the waker's store and it sees a mismatch.
  * PA2  The word is read through the direct map at an address translated before the lock was taken. An unmap in between can't
  *      give the frame to anybody: it is freed only after this CPU, which has the space loaded, acknowledged the flush, and that
- *      happens after this entry.
+ *      happens after this entry. For the same reason a thread may remember where its word was until space->changes rises
+ *      (park_fast.c): that is stored before the flush is asked for.
  * A park_space carries authority only; each waiter names its park_space, and ending that looks through the buckets.
  */
 #include <kernel/fastpath.h>

@@ -24,6 +24,23 @@ struct parking {
 	struct paddr word;
 };
 
+/* space_translate_loaded, remembered: PA2 holds as for a translation of now. */
+INLINE bool find_word(struct thread *thread, u64 addr, struct paddr *out)
+{
+	struct space *space = &thread->process->space;
+	struct parked_word *parked = &thread->parked;
+	u64 changes = atomic_load_acquire(&space->changes); /* before the look; no pairing: see pt_set */
+
+	if (unlikely(parked->va != addr || parked->changes != changes)) {
+		if (!space_translate_loaded(space, (struct uaddr){ addr }, &parked->word))
+			return false;
+		parked->va = addr;
+		parked->changes = changes;
+	}
+	*out = parked->word;
+	return true;
+}
+
 INLINE bool decode(struct thread *thread, const struct slot_need *need, struct parking *parking)
 {
 	const struct mach_frame *frame = &thread->mach.frame;
@@ -33,7 +50,7 @@ INLINE bool decode(struct thread *thread, const struct slot_need *need, struct p
 	return likely(
 		((addr & 3) | frame->word[1] >> 32 | ~frame->word[2] | frame->word[3]) == 0 &&
 		cap_find_inline(thread->process, &frame->handle, need, &parking->object, &parking->grant, NULL) &&
-		space_translate_loaded(&thread->process->space, (struct uaddr){ addr }, &parking->word));
+		find_word(thread, addr, &parking->word));
 }
 
 INLINE bool word_differs(const struct thread *thread, const struct parking *parking)

@@ -88,6 +88,9 @@ void pt_set(struct space *space, u64 va, u64 *entry, u64 value)
 	u64 old = *entry;
 
 	entry_store(entry, value);
+	/* As the entry, before the shootdown: who uses a translation of before has not acknowledged. */
+	if (pte_present(old))
+		atomic_store_relaxed(&space->changes, atomic_load_relaxed(&space->changes) + 1);
 	mach_space_changed(&space->mach, (struct uaddr){ va }, old, value);
 }
 

@@ -23,6 +23,7 @@ u16 space_create(struct process *process, struct space *space)
 	spinlock_init(&space->lock, RANK_SPACE, process->object.id);
 	RB_INIT(&space->regions);
 	list_init(&space->order);
+	atomic_store_relaxed(&space->changes, 1ull);
 	list_init(&space->orphans);
 	if (!quota_charge(process, CAPOS_QUOTA_MEMORY, PAGE_BYTES))
 		return CAPOS_STATUS_QUOTA_EXCEEDED;

@@ -54,7 +54,7 @@ u64 thread_create(struct process *process, const struct thread_plan *plan, struc
 		goto no_memory;
 	thread->process = process;
 	thread->passive = (plan->flags & CAPOS_THREAD_PASSIVE) != 0;
-	thread->stack_bytes = plan->stack_bytes;
+	thread->stack_bytes = (u32)plan->stack_bytes;
 	thread->page_addr = (struct uaddr){ map->addr + plan->stack_bytes };
 	object_init(&thread->object, CAPOS_IFACE_thread, process);
 	waiter_init(&thread->wait, WAITER_THREAD, thread);

@@ -155,6 +155,7 @@ struct space {
 	u64 low, base, limit;		/* (c) user addresses: lowest mappable, where choosing begins, end */
 	struct region_tree regions;	/* (l:lock) pool POOL_REGION */
 	struct list order;		/* (l:lock) the same, by start: who is beside whom */
+	ATOMIC(u64) changes;		/* (a, stored under lock) entries that were cleared or changed; from 1 */
 	u64 region_count;		/* (l:lock) */
 	u64 mapped_bytes, table_frames; /* (l:lock) root included */
 	struct list orphans;		/* (l:lock) regions of ended threads, until their flush is acknowledged */
@@ -185,7 +186,6 @@ struct map_request {
 	struct grant *grant;
 	u64 offset, addr, bytes;
 	u32 prot, prot_max;
-	bool pinned;
 	u64 from;  /* addr 0: at or above it; 0: at or above space->base */
 	u64 align; /* addr 0: a place whose last page begins at a multiple of it (a power of two); 0: any */
 	/* progress */
@@ -194,6 +194,7 @@ struct map_request {
 	struct paddr last; /* frame of the last page that was mapped */
 	u16 status, iresult;
 	bool undoing;
+	bool pinned; /* asked for, as those above */
 };
 MUST_CHECK u16 space_map_begin(struct map_request *request);
 MUST_CHECK bool space_map_step(struct map_request *request);

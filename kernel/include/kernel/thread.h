@@ -44,16 +44,26 @@ struct ipc_send {
 	u64 fault_word[CAPOS_WORDS];
 };
 
+/* Where a word of the thread's space is. It holds as long as space->changes is the same. */
+struct parked_word {
+	u64 va; /* 0: none */
+	u64 changes;
+	struct paddr word;
+};
+
 /* On machines of many CPUs the words of its affinity follow (affinity_mask). */
 struct thread {
 	struct mach_thread mach;	/* first: registers, FPU */
 	ATOMIC(u32) attention;		/* (a) ATTENTION_*; 0 on the fast path */
 	bool passive;			/* (c) */
 	bool first;			/* (c) the process's exit code is this thread's */
+	bool ring_message_busy;		/* (l:ring_lock) */
+	bool ring_ran;			/* (o) ring_enter_fast consumed entries, the rest is ring_enter's */
 	struct entity *entity;		/* (o) what it runs on: own, a caller's, or NULL (passive and waiting) */
 	struct process *process;	/* (c) */
 	struct capos_thread_page *page; /* (c) direct map */
 	struct waiter wait;		/* of its synchronous calls */
+	struct parked_word parked;	/* (o) */
 	struct waiter *
 		serving; /* (o) call being served by the synchronous path: the caller's waiter, claimed by endpoint rules */
 	struct entity *own;		 /* (o) its own entity; passive threads use it only to start and to die */
@@ -68,8 +78,8 @@ struct thread {
 	struct grant *fault_grant;
 	u64 fault_badge;
 	struct uaddr page_addr; /* (c) */
-	u64 stack_bytes;	/* (c) of the stack that ends at its page, in one region with it; 0: the program's */
-	u32 exit_phase;		/* (o) progress of its death */
+	u32 stack_bytes;	/* (c) of the stack that ends at its page, in one region with it; 0: the program's */
+	u8 exit_phase;		/* (o) progress of its death */
 	bool ended;		/* (l:object.lock) join does not wait any more */
 	bool exited;		/* (l:object.lock) gone: its memory may go */
 	bool exited_before_end; /* (o: who ends the object) it had exited when the object's end began */
@@ -80,12 +90,10 @@ struct thread {
 	u32 exit_cause;
 	struct operation operation;
 	/* ring, see kernel/ipc/ring.c */
-	u32 ring_sq_head;	/* (o) own copy: the page's is only for show */
-	u32 ring_cq_tail;	/* (l:ring_lock), or (o) while nothing is in flight */
-	u32 ring_in_flight;	/* (l:ring_lock) consumed, not yet completed; falls after the completion is posted */
-	u32 ring_wanted;	/* (l:ring_lock) cap_enter waits for that many unread completions; 0: does not wait */
-	bool ring_message_busy; /* (l:ring_lock) */
-	bool ring_ran;		/* (o) ring_enter_fast consumed entries, the rest is ring_enter's */
+	u32 ring_sq_head;   /* (o) own copy: the page's is only for show */
+	u32 ring_cq_tail;   /* (l:ring_lock), or (o) while nothing is in flight */
+	u32 ring_in_flight; /* (l:ring_lock) consumed, not yet completed; falls after the completion is posted */
+	u32 ring_wanted;    /* (l:ring_lock) cap_enter waits for that many unread completions; 0: does not wait */
 	struct spinlock ring_lock; /* RANK_RING */
 	struct list ring_ops;	   /* (l:ring_lock) in flight */
 	ATOMIC(u32) ring_consumer; /* (a) one live consumer per ring */

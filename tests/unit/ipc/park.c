@@ -180,6 +180,19 @@ static void test_park_fast(void **state)
 	assert_int_equal(park_wake(client, handle, addr, 1), CALL_NOT_FAST);
 	atomic_store_relaxed(&grant->dead, 0u);
 
+	/* The place of a word is remembered until the space changes. */
+	translations = 0;
+	(void)park_wait(client, handle, (u64[]){ addr, 4, CAPOS_NEVER, 0 });
+	(void)park_wait(client, handle, (u64[]){ addr, 4, CAPOS_NEVER, 0 });
+	(void)park_wait(client2, handle, (u64[]){ addr, 4, CAPOS_NEVER, 0 });
+	assert_int_equal(translations, 2); /* one each */
+	(void)park_wait(client, handle, (u64[]){ addr + 4, 4, CAPOS_NEVER, 0 });
+	(void)park_wait(client, handle, (u64[]){ addr, 4, CAPOS_NEVER, 0 });
+	assert_int_equal(translations, 4);
+	atomic_fetch_add(&process[0]->space.changes, 1ull);
+	(void)park_wait(client, handle, (u64[]){ addr, 4, CAPOS_NEVER, 0 });
+	assert_int_equal(translations, 5);
+
 	/* A mismatch: no reference, no waiter; with something to be done before it goes on, the general way. */
 	assert_ptr_equal(park_wait(client, handle, (u64[]){ addr, 4, CAPOS_NEVER, 0 }), client);
 	assert_int_equal(client->mach.frame.call, IRESULT(CAPOS_PARK_MISMATCH));

@@ -111,6 +111,21 @@ static u16 unmap(u64 addr, u64 pages, bool protect, u32 prot, bool forced)
 	return request.iresult != 0 ? (u16)(1000 + request.iresult) : request.status;
 }
 
+/* Who remembers a translation looks at this count: no entry goes or changes without it. */
+static void changes_are_counted(void **state)
+{
+	u64 a, before = atomic_load_relaxed(&space->changes);
+
+	(void)state;
+	assert_int_equal(before, 1);
+	assert_int_equal(map(NULL, 0, 0, 40, PROT_WRITE, &a), CAPOS_STATUS_OK);
+	assert_int_equal(atomic_load_relaxed(&space->changes), before);
+	assert_int_equal(unmap(a + PAGE_BYTES, 20, true, 0, false), CAPOS_STATUS_OK);
+	assert_int_equal(atomic_load_relaxed(&space->changes), before + 20);
+	assert_int_equal(unmap(a, 40, false, 0, false), CAPOS_STATUS_OK);
+	assert_int_equal(atomic_load_relaxed(&space->changes), before + 60);
+}
+
 static void copies(void **state)
 {
 	u8 bytes[PAGE_BYTES], back[PAGE_BYTES];
@@ -673,6 +688,7 @@ static void random_work(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(changes_are_counted),
 		TEST(copies),
 		TEST(refusals),
 		TEST(cuts),

@@ -157,6 +157,26 @@ static void wakes_and_waits(void)
 	tap_ok(code == 1, "having woken one");
 }
 
+/* Where a word was is remembered for no longer than it is there. */
+static void words_go(void)
+{
+	struct block block;
+	uint64_t at;
+	unsigned good = 0;
+
+	insist(block_map(&block, CAPOS_PAGE_BYTES));
+	at = (uintptr_t)block.address;
+	for (unsigned i = 0; i < 20; i++) {
+		good += park_space_wait(space, (const uint32_t *)at, 1, CAPOS_NEVER, 0).iresult ==
+			CAPOS_PARK_MISMATCH;
+		insist(address_space_unmap(known.space, at, CAPOS_PAGE_BYTES));
+		good += IS(park_space_wait(space, (const uint32_t *)at, 1, CAPOS_NEVER, 0), BAD_ADDRESS);
+		insist(address_space_map(known.space, block.memory, 0, at, CAPOS_PAGE_BYTES, 0, NULL));
+	}
+	tap_ok(good == 40, "a word is looked for anew when it went and came back");
+	block_unmap(&block);
+}
+
 static void ends(void)
 {
 	struct thread threads[2];
@@ -204,5 +224,6 @@ void test_park(void)
 	wakes();
 	bad_addresses();
 	wakes_and_waits();
+	words_go();
 	ends();
 }
