@@ -306,6 +306,51 @@ static void storm(void)
 	waitpid(child, NULL, 0);
 }
 
+static void beside_a_hog(void)
+{
+	pid_t child = fork();
+
+	while (child == 0)
+		__asm__ volatile("" ::: "memory");
+	wakes("wake_hog_interactive_max");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+/* Two processes that read the counter for ever: from the last reading of one to the first of the other. */
+static void take_turns(volatile uint64_t *readings, unsigned me, unsigned samples_wanted)
+{
+	uint64_t last = __rdtsc(), loop = 40;
+
+	while (count < samples_wanted) {
+		uint64_t now = __rdtsc(), theirs;
+
+		readings[me] = now;
+		if (now - last <= 40) {
+			loop = now - last < loop ? now - last : loop;
+			last = now;
+			continue;
+		}
+		theirs = readings[1 - me];
+		if (theirs > last && me == 0)
+			add(now - theirs - loop + overhead);
+		last = __rdtsc();
+	}
+}
+
+static void preemptions(void)
+{
+	uint64_t *readings = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t child = fork();
+
+	if (child == 0)
+		take_turns(readings, 1, 1);
+	take_turns(readings, 0, 60);
+	report("preempt_switch", 1);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
 static void ticks(void)
 {
 	uint64_t last = __rdtsc(), loop = 40;
@@ -352,7 +397,9 @@ int main(void)
 	report("process_spawn_wait", 1);
 	wakes("timer_wake_max");
 	storm();
+	beside_a_hog();
 	ticks();
+	preemptions();
 	printf("cost-done\n");
 	fflush(stdout);
 	reboot(RB_POWER_OFF);

@@ -32,7 +32,9 @@
 	X(process_spawn_wait, 1)                                                                                     \
 	X(timer_wake_max, 1)                                                                                         \
 	X(timer_wake_storm_max, 1)                                                                                   \
-	X(timer_irq, 1)
+	X(wake_hog_interactive_max, 1)                                                                               \
+	X(timer_irq, 1)                                                                                              \
+	X(preempt_switch, 1)
 
 enum cost_operation {
 #define X(name, parts) COST_##name,
@@ -69,8 +71,9 @@ void costs_ipc(void);
 void costs_threads(void);
 void costs_timer(void);
 
-/* Spawns, threads and unmaps without end (a child's mode). */
+/* Children's modes: spawns, threads and unmaps without end; takes turns with costs_preemptions. */
 _Noreturn void costs_storm(void);
+_Noreturn void costs_preempted(void);
 
 /* A child process: this program in another mode, with a capability "port" (0: none). "storm" may have children itself. */
 capos_handle costs_child(const char *mode, capos_handle port, uint32_t rights);

@@ -133,6 +133,10 @@ int costs_child_main(const char *mode)
 	}
 	if (strcmp(mode, "storm") == 0)
 		costs_storm();
+	if (strcmp(mode, "preempted") == 0)
+		costs_preempted();
+	while (strcmp(mode, "hog") == 0)
+		__asm__ volatile("" ::: "memory");
 	for (;;)
 		yield();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The timer: from a deadline to user code, and what an interrupt takes from a program that runs on. */
+/* The timer: from a deadline to user code, and what an interrupt takes from a program that runs on or from one to another. */
 #include "costs.h"
 
 #define WAKES 2000u
@@ -19,6 +19,76 @@
 		COST_MARK(2 * COST_##name + 1);                                                                      \
 		cost_add(COST_##name, end_ - (before_ + (after_ - before_) / 2 + (deadline_ - now_)));               \
 	}
+
+/* --- preemption: two processes read the counter for ever, and write down when ---------------------------------------- */
+
+#define PREEMPTIONS 60u
+
+/* In memory of both. */
+struct turns {
+	uint64_t last[2]; /* reading of each */
+};
+
+/* Takes `count` samples of switches from the other one to this one. The shortest way around the loop is in them, and taken off. */
+static void take_turns(struct turns *turns, unsigned me, unsigned count)
+{
+	uint64_t last = instructions(), loop = LOOP_MAX;
+
+	while (count > 0) {
+		uint64_t now = instructions(), other;
+
+		__atomic_store_n(&turns->last[me], now, __ATOMIC_RELAXED);
+		if (now - last <= LOOP_MAX) {
+			loop = now - last < loop ? now - last : loop;
+			last = now;
+			continue;
+		}
+		other = __atomic_load_n(&turns->last[1 - me], __ATOMIC_RELAXED);
+		if (other > last && me == 0) {
+			cost_add(COST_preempt_switch, now - other - loop);
+			count--;
+		}
+		last = instructions();
+	}
+}
+
+_Noreturn void costs_preempted(void)
+{
+	uint64_t at = 0;
+
+	must(address_space_map(known.space, cap("port"), 0, 0, CAPOS_PAGE_BYTES, CAPOS_MAP_WRITE, &at));
+	for (;;)
+		take_turns((struct turns *)at, 1, 1);
+}
+
+static void preemptions(void)
+{
+	struct block block;
+	capos_handle other;
+
+	must(block_map(&block, CAPOS_PAGE_BYTES));
+	other = costs_child("preempted", block.memory, CAPOS_RIGHT_READ | CAPOS_RIGHT_WRITE);
+	COST_MARK(2 * COST_preempt_switch);
+	take_turns(block.address, 0, PREEMPTIONS);
+	COST_MARK(2 * COST_preempt_switch + 1);
+	costs_child_end(other);
+	block_unmap(&block);
+}
+
+/* --- wake-ups of the best class beside a process that computes without end -------------------------------------------- */
+
+static void wakes_beside_a_hog(void)
+{
+#ifdef CAPOS_METHODS_scheduling_policy
+	capos_handle hog = costs_child("hog", 0, 0);
+
+	must(scheduling_policy_set_latency_class(known.policy, 0, CAPOS_LATENCY_INTERACTIVE));
+	(void)timer_sleep(known.timer, now_ns() + STORM_SETTLES_NS);
+	WAKES_OF(wake_hog_interactive_max);
+	must(scheduling_policy_set_latency_class(known.policy, 0, CAPOS_LATENCY_NORMAL));
+	costs_child_end(hog);
+#endif
+}
 
 void costs_timer(void)
 {
@@ -48,4 +118,6 @@ void costs_timer(void)
 	if (process_wait(storm, 0, &end).status != CAPOS_STATUS_WOULD_BLOCK)
 		panic("the storm has ended");
 	costs_child_end(storm);
+	wakes_beside_a_hog();
+	preemptions();
 }
