@@ -156,6 +156,7 @@ def test_side_by_side_says_where_ours_is():
     assert side_by_side.boots_of(17, 5) == [5, 4, 4, 4]
     assert [side_by_side.verdict(r, (0.97, 1.02)) for r in (0.9, 1.0, 1.02, 1.03, 1.04)] == [
         "below", "inside", "inside", "inside B/A", "above"]
+    assert side_by_side.verdict(0.9, (0.8, 1.1)) == "undecided"
 
     def boot(ours):
         return [{"linux-a": scale.Sample(1, 100 + i, 100, 100), "capos": scale.Sample(1, ours, 100, 100),

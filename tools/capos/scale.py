@@ -163,13 +163,19 @@ class Live:
         """How long the vCPUs' threads were ready to run so far, and did not (second field of schedstat)."""
         return sum(int((read(f"/proc/{self.child.pid}/task/{task}/schedstat").split() + ["0", "0"])[1]) for task in self.vcpus().values())
 
+    def run_watched(self, case):
+        """A run, with what the vCPUs waited for the host meanwhile."""
+        before = self.waited_ns()
+        sample = self.run(case)
+        sample.host_wait_ns = self.waited_ns() - before
+        return sample
+
     def run_calm(self, case, host_cpus):
         """A run in which the host left the vCPUs running, or the least disturbed one. The host says so, not the guest's times."""
         best = None
         for repeat in range(CALM_TRIES):
-            before = self.waited_ns()
-            sample = self.run(case)
-            sample.host_wait_ns, sample.repeats = self.waited_ns() - before, repeat
+            sample = self.run_watched(case)
+            sample.repeats = repeat
             if best is None or sample.host_wait_ns < best.host_wait_ns:
                 best = sample
             if case.cpus() > host_cpus or best.calm():
