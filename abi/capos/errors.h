@@ -20,6 +20,7 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 #define CAPOS_DETAIL_ANY (~0u)	  /* the detail tells more: see the line */
 #define CAPOS_DETAIL_CALL_WORD 8u /* badArgument: the call word itself */
 #define CAPOS_DETAIL_HANDLE 1u	  /* the handle named in a word or in the message area, not the one called through */
+#define CAPOS_DETAIL_BOUND(name) ((unsigned)offsetof(struct capos_policy_bounds, name)) /* derive: likewise */
 #define CAPOS_DETAIL_FIELD(name) ((unsigned)offsetof(struct capos_spawn, name)) /* spawn: the field of its message */
 
 /* --- what every kernel method can answer: G(status, detail, ways, when) ------------------------------------------------ */
@@ -59,6 +60,17 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	E(i, m, NO_MEMORY, 0, w, "the machine has no frame left")
 /* A new handle in the caller's table. */
 #define CAPOS_ERRORS_SLOT_(E, i, m, w) E(i, m, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, w, "the caller's slots are used up")
+
+/* The memory that a snapshot is written into. */
+#define CAPOS_ERRORS_SNAPSHOT_(E, R)                                                                                 \
+	E(scheduling_policy, snapshot, INVALID_HANDLE, 2, BOTH, "the memory: names no slot, or a later use of it")   \
+	E(scheduling_policy, snapshot, STALE_HANDLE, 2, BOTH, "the memory: released")                                \
+	E(scheduling_policy, snapshot, REVOKED, 2, BOTH, "the memory: revoked or destroyed, before or meanwhile")    \
+	E(scheduling_policy, snapshot, WRONG_INTERFACE, 2, BOTH, "the memory: no memory object")                     \
+	E(scheduling_policy, snapshot, MISSING_RIGHTS, 2, BOTH, "the memory: no write right")                        \
+	R(scheduling_policy, snapshot, CAPOS_POLICY_EXPIRED, 0, BOTH, "the authority was for a time that is over")   \
+	R(scheduling_policy, snapshot, CAPOS_POLICY_OUT_OF_SCOPE, 0, BOTH, "records that the scope does not show")   \
+	R(scheduling_policy, snapshot, CAPOS_POLICY_BUFFER_TOO_SMALL, 0, BOTH, "no room for one record")
 
 /* A method that waits until a deadline. */
 #define CAPOS_ERRORS_WAIT_(E, i, m)                                                                                  \
@@ -257,6 +269,45 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 #define CAPOS_ERRORS_user_session(E, R)                                                                              \
 	R(user_session, logout, CAPOS_SESSION_ENDED, 0, BOTH, "it was logged out before")
 
+/* What a change needs: a policy that has not expired, a thread of its scope. */
+#define CAPOS_ERRORS_POLICY_(E, R, m)                                                                                \
+	R(scheduling_policy, m, CAPOS_POLICY_EXPIRED, 0, BOTH, "the authority was for a time that is over")          \
+	R(scheduling_policy, m, CAPOS_POLICY_NO_SUCH_THREAD, 0, BOTH, "no thread has this id, or it has ended")      \
+	R(scheduling_policy, m, CAPOS_POLICY_FOREIGN_THREAD, 0, BOTH, "the thread is not of the scope")
+
+#define CAPOS_ERRORS_scheduling_policy(E, R)                                                                         \
+	CAPOS_ERRORS_POLICY_(E, R, set_weight)                                                                       \
+	R(scheduling_policy, set_weight, CAPOS_POLICY_WEIGHT_OUT_OF_BOUNDS, 0, BOTH,                                 \
+	  "0, or more than the bounds allow")                                                                        \
+	CAPOS_ERRORS_POLICY_(E, R, set_latency_class)                                                                \
+	R(scheduling_policy, set_latency_class, CAPOS_POLICY_CLASS_OUT_OF_BOUNDS, 0, BOTH,                           \
+	  "better than the bounds allow, or no class")                                                               \
+	CAPOS_ERRORS_POLICY_(E, R, set_request)                                                                      \
+	R(scheduling_policy, set_request, CAPOS_POLICY_REQUEST_OUT_OF_BOUNDS, 0, BOTH, "not within the bounds")      \
+	E(scheduling_policy, snapshot, BAD_ARGUMENT, 0, BOTH, "no such kind of records")                             \
+	E(scheduling_policy, snapshot, BAD_ARGUMENT, 3, BOTH,                                                        \
+	  "the offset is not aligned, or behind the end, or given without memory")                                   \
+	CAPOS_ERRORS_SNAPSHOT_(E, R)                                                                                 \
+	R(scheduling_policy, derive, CAPOS_POLICY_EXPIRED, 0, BOTH, "the authority was for a time that is over")     \
+	R(scheduling_policy, derive, CAPOS_POLICY_TOO_DEEP, 0, BOTH, "derived too often already")                    \
+	R(scheduling_policy, derive, CAPOS_POLICY_WIDER, CAPOS_DETAIL_BOUND(weight_max), BOTH, "a greater weight")   \
+	R(scheduling_policy, derive, CAPOS_POLICY_WIDER, CAPOS_DETAIL_BOUND(class_best), BOTH, "a better class")     \
+	R(scheduling_policy, derive, CAPOS_POLICY_WIDER, CAPOS_DETAIL_BOUND(request_min_ns), BOTH,                   \
+	  "smaller requests")                                                                                        \
+	R(scheduling_policy, derive, CAPOS_POLICY_WIDER, CAPOS_DETAIL_BOUND(request_max_ns), BOTH,                   \
+	  "greater requests")                                                                                        \
+	R(scheduling_policy, derive, CAPOS_POLICY_WIDER, CAPOS_DETAIL_BOUND(expires_ns), BOTH, "for longer")         \
+	R(scheduling_policy, derive, CAPOS_POLICY_WIDER, CAPOS_DETAIL_BOUND(scope), BOTH, "for more threads")        \
+	E(scheduling_policy, derive, BAD_ARGUMENT, CAPOS_DETAIL_BOUND(weight_max), BOTH, "no weight")                \
+	E(scheduling_policy, derive, BAD_ARGUMENT, CAPOS_DETAIL_BOUND(class_best), BOTH, "no class")                 \
+	E(scheduling_policy, derive, BAD_ARGUMENT, CAPOS_DETAIL_BOUND(request_max_ns), BOTH,                         \
+	  "less than the smallest request")                                                                          \
+	E(scheduling_policy, derive, BAD_ARGUMENT, CAPOS_DETAIL_BOUND(expires_ns), BOTH, "an instant that is past")  \
+	E(scheduling_policy, derive, BAD_ARGUMENT, CAPOS_DETAIL_BOUND(scope), BOTH, "no scope")                      \
+	E(scheduling_policy, derive, BAD_ARGUMENT, CAPOS_DETAIL_BOUND(flags), BOTH, "flags that do not exist")       \
+	CAPOS_ERRORS_MEMORY_(E, scheduling_policy, derive, BOTH)                                                     \
+	CAPOS_ERRORS_SLOT_(E, scheduling_policy, derive, BOTH)
+
 /* --- operations ----------------------------------------------------------------------------------------------------------- */
 
 #define CAPOS_METHOD_op_call CAPOS_OP_CALL
@@ -334,15 +385,15 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 
 /* Every list, `op` first. */
 #define CAPOS_ERRORS(E, R)                                                                                           \
-	CAPOS_ERRORS_op(E, R) CAPOS_ERRORS_cap_table(E, R) CAPOS_ERRORS_process(E, R)                                \
-		CAPOS_ERRORS_process_spawner(E, R) CAPOS_ERRORS_thread(E, R) CAPOS_ERRORS_thread_spawner(E, R)       \
-			CAPOS_ERRORS_timer(E, R) CAPOS_ERRORS_wall_clock(E, R) CAPOS_ERRORS_notification(E, R)       \
-				CAPOS_ERRORS_factory(E, R) CAPOS_ERRORS_park_space(E, R) CAPOS_ERRORS_endpoint(E, R) \
-					CAPOS_ERRORS_memory_object(E, R) CAPOS_ERRORS_address_space(E, R)            \
-						CAPOS_ERRORS_console(E, R) CAPOS_ERRORS_log(E, R)                    \
-							CAPOS_ERRORS_entropy(E, R) CAPOS_ERRORS_system_info(E, R)    \
-								CAPOS_ERRORS_trace(E, R) CAPOS_ERRORS_power(E, R)    \
-									CAPOS_ERRORS_session_manager(E, R)           \
-										CAPOS_ERRORS_user_session(E, R)
+	CAPOS_ERRORS_op(E, R) CAPOS_ERRORS_cap_table(E, R) CAPOS_ERRORS_process(E, R) CAPOS_ERRORS_process_spawner(  \
+		E, R) CAPOS_ERRORS_thread(E, R) CAPOS_ERRORS_thread_spawner(E, R) CAPOS_ERRORS_timer(E, R)           \
+		CAPOS_ERRORS_wall_clock(E, R) CAPOS_ERRORS_notification(E, R) CAPOS_ERRORS_factory(E, R)             \
+			CAPOS_ERRORS_park_space(E, R) CAPOS_ERRORS_endpoint(E, R) CAPOS_ERRORS_memory_object(E, R)   \
+				CAPOS_ERRORS_address_space(E, R) CAPOS_ERRORS_console(E, R) CAPOS_ERRORS_log(E, R)   \
+					CAPOS_ERRORS_entropy(E, R) CAPOS_ERRORS_system_info(E, R)                    \
+						CAPOS_ERRORS_trace(E, R) CAPOS_ERRORS_power(E, R)                    \
+							CAPOS_ERRORS_session_manager(E, R)                           \
+								CAPOS_ERRORS_user_session(E, R)                      \
+									CAPOS_ERRORS_scheduling_policy(E, R)
 
 #endif

@@ -39,7 +39,8 @@
 	X(trace, 18)                                                                                                 \
 	X(power, 19)                                                                                                 \
 	X(session_manager, 20)                                                                                       \
-	X(user_session, 21)
+	X(user_session, 21)                                                                                          \
+	X(scheduling_policy, 22)
 
 #define R_(right) CAPOS_RIGHT_##right
 
@@ -194,12 +195,26 @@
 	M(user_session, info, 0, R_(READ), 0, 0, 3, 16)                                                              \
 	M(user_session, logout, 1, R_(CONTROL), 0, 0, 0, 0)
 
+/* Authority over scheduling parameters within its bounds (struct capos_policy_bounds), for the threads of its scope: their ids, 0 the
+ * caller. set_weight: thread, weight. set_latency_class: thread, enum capos_latency_class; the request becomes the class's default,
+ * or the nearest within the bounds. set_request: thread, ns. snapshot: enum capos_snapshot_kind, smallest id, memory handle (write
+ * right; 0: the message area), offset in it (a multiple of CAPOS_SNAPSHOT_ALIGN) -> records, next id (0: end). Records lie one after
+ * the other; each is true for its own instant, which stands in it, and written once. derive: struct capos_policy_bounds -> handle of a
+ * new object, within these bounds, which ends with the authority that it was derived through. info -> struct capos_policy_info. */
+#define CAPOS_METHODS_scheduling_policy(M)                                                                           \
+	M(scheduling_policy, set_weight, 0, R_(CONTROL), 2, 0, 0, 0)                                                 \
+	M(scheduling_policy, set_latency_class, 1, R_(CONTROL), 2, 0, 0, 0)                                          \
+	M(scheduling_policy, snapshot, 2, R_(READ), 4, 0, 2, 512)                                                    \
+	M(scheduling_policy, set_request, 3, R_(CONTROL), 2, 0, 0, 0)                                                \
+	M(scheduling_policy, derive, 4, R_(CREATE), 0, 40, 1, 0)                                                     \
+	M(scheduling_policy, info, 5, R_(READ), 0, 0, 1, 64)
+
 enum capos_iface {
 #define X(name, id) CAPOS_IFACE_##name = (id),
 	CAPOS_INTERFACES(X)
 #undef X
 };
-#define CAPOS_IFACE_COUNT 22u /* kernel interface ids are below */
+#define CAPOS_IFACE_COUNT 23u /* kernel interface ids are below */
 
 enum capos_method {
 #define M(iface, method, id, ...) CAPOS_METHOD_##iface##_##method = (id),

@@ -30,6 +30,18 @@ enum capos_thread_result {
 	CAPOS_THREAD_BAD_SET = 3,
 	CAPOS_THREAD_ONE_CPU = 4
 };
+enum capos_policy_result {
+	CAPOS_POLICY_WEIGHT_OUT_OF_BOUNDS = 1,
+	CAPOS_POLICY_CLASS_OUT_OF_BOUNDS = 2, /* better than the bounds allow, or no class */
+	CAPOS_POLICY_REQUEST_OUT_OF_BOUNDS = 3,
+	CAPOS_POLICY_EXPIRED = 4,
+	CAPOS_POLICY_NO_SUCH_THREAD = 5, /* never was, or has ended */
+	CAPOS_POLICY_FOREIGN_THREAD = 6, /* not of the scope */
+	CAPOS_POLICY_WIDER = 7,		 /* than what it is derived from; detail: the field */
+	CAPOS_POLICY_TOO_DEEP = 8,	 /* derived CAPOS_POLICY_DEPTH_MAX times already */
+	CAPOS_POLICY_OUT_OF_SCOPE = 9,	 /* records that only the machine's scope shows */
+	CAPOS_POLICY_BUFFER_TOO_SMALL = 10,
+};
 /* cap_table: the transport statuses cover the named handle too: detail 1 = the handle in word[0], 0 = the table. */
 
 #define CAPOS_MAP_WRITE 1u
@@ -200,6 +212,128 @@ enum capos_migration {
 #undef X
 };
 #define CAPOS_MIGRATION_KINDS 5u
+
+/* --- scheduling policy -------------------------------------------------------------------------------------------- */
+
+#define CAPOS_WEIGHT_MAX 65536u
+#define CAPOS_WEIGHT_DEFAULT 1024u
+#define CAPOS_REQUEST_MIN_NS 100000ull
+#define CAPOS_REQUEST_MAX_NS 100000000ull
+
+/* The best first. */
+#define CAPOS_LATENCY_CLASSES(X)                                                                                     \
+	X(INTERACTIVE, 0,                                                                                            \
+	  "interactive")       /* default request 1 ms, due at its start: short work that begins at once */          \
+	X(NORMAL, 1, "normal") /* 4 ms, due at its end */                                                            \
+	X(BATCH, 2, "batch")   /* 16 ms, due at its end: throughput */
+enum capos_latency_class {
+#define X(name, value, text) CAPOS_LATENCY_##name = (value),
+	CAPOS_LATENCY_CLASSES(X)
+#undef X
+		CAPOS_LATENCY_CLASS_COUNT
+};
+
+/* Whose threads: the caller's own, those of its process, all. Each has what those before it have. */
+enum capos_policy_scope { CAPOS_SCOPE_THREAD = 1, CAPOS_SCOPE_PROCESS = 2, CAPOS_SCOPE_MACHINE = 3 };
+
+struct capos_policy_bounds {
+	uint32_t weight_max; /* 1 .. CAPOS_WEIGHT_MAX */
+	uint32_t class_best; /* enum capos_latency_class */
+	uint64_t request_min_ns, request_max_ns;
+	uint64_t expires_ns; /* 0: never */
+	uint32_t scope;	     /* enum capos_policy_scope */
+	uint32_t flags;	     /* 0 */
+};
+
+#define CAPOS_POLICY_DEPTH_MAX 8u
+
+struct capos_policy_info {
+	struct capos_policy_bounds bounds;
+	uint32_t depth; /* 0: from the manifest; else one more than that it was derived from */
+	uint32_t expired;
+};
+
+/* snapshot: what the records are, by rising id: of thread, process, session, account (0: without a session), CPU. */
+enum capos_snapshot_kind {
+	CAPOS_SNAPSHOT_THREADS = 1,
+	CAPOS_SNAPSHOT_PROCESSES = 2,
+	CAPOS_SNAPSHOT_SESSIONS = 3,
+	CAPOS_SNAPSHOT_ACCOUNTS = 4,
+	CAPOS_SNAPSHOT_CPUS = 5,
+};
+#define CAPOS_SNAPSHOT_ALIGN 256u
+
+/*
+ * Counters rise only. While the thread runs: context_switches = preemptions + voluntary_blocks + yields + 1, else without the 1.
+ * time_ns: the counters are exact for this instant: now, or, while it runs, the last at which it was charged (a tick ago at most).
+ */
+struct capos_thread_record {
+	uint64_t time_ns, id, process_id;
+	uint64_t runtime_ns;
+	uint64_t virtual_runtime, virtual_deadline; /* in the virtual time of its queue */
+	uint64_t runnable_accumulated_ns;	    /* runnable but waiting, up to its last selection */
+	uint64_t context_switches;		    /* selections */
+	uint64_t preemptions;			    /* by the timer, or by one who woke */
+	uint64_t voluntary_blocks;		    /* waits */
+	uint64_t yields;			    /* by itself, or because it may not run there any more */
+	uint32_t migrations[CAPOS_MIGRATION_KINDS];
+	uint32_t request_ns;
+	uint32_t weight;
+	uint32_t cpu;  /* its last one */
+	uint8_t state; /* enum capos_thread_state */
+	uint8_t wait;  /* enum capos_wait: what it is blocked on */
+	uint8_t latency_class;
+	uint8_t flags;	     /* CAPOS_THREAD_PASSIVE */
+	uint32_t pinned_cpu; /* or CAPOS_CPU_ANY */
+};
+
+/* Sums over threads, live and ended ones, each for an instant of its own up to time_ns. */
+struct capos_process_record {
+	uint64_t time_ns, id, parent_id, session_id, account_id;
+	uint64_t runtime_ns, context_switches, preemptions, voluntary_blocks, migrations;
+	char name[CAPOS_NAME_BYTES];
+	uint32_t state; /* as in capos_process_info */
+	uint32_t threads;
+	uint64_t unused[3];
+};
+
+/* Of a session or an account, its processes that have ended included. */
+struct capos_ledger_record {
+	uint64_t time_ns, id, account_id;
+	uint64_t runtime_ns, context_switches, preemptions, voluntary_blocks, migrations;
+	char name[CAPOS_NAME_BYTES];
+	uint32_t alive;	    /* session: not logged out; account: 1 */
+	uint32_t processes; /* session: that have not been forgotten yet; account: 0 */
+	uint64_t unused[5];
+};
+
+enum capos_cpu_state { CAPOS_CPU_OFFLINE = 0, CAPOS_CPU_IDLE, CAPOS_CPU_BUSY };
+
+/* time_ns = up_ns + busy_ns + idle_ns + irq_ns. The runtime of all threads is the sum of busy_ns - kernel_ns over the CPUs. */
+struct capos_cpu_record {
+	uint64_t time_ns, id, up_ns;
+	uint64_t busy_ns;   /* threads and the kernel's own work */
+	uint64_t kernel_ns; /* of busy_ns: the kernel's own work */
+	uint64_t idle_ns;
+	uint64_t irq_ns; /* interrupts that the running thread did not cause */
+	uint64_t switches, ipis_sent, ipis_received, shootdowns;
+	uint64_t ipis_suppressed; /* one was on its way there already */
+	uint64_t wakes_local, wakes_remote,
+		wakes_sibling;	    /* woken by it here; elsewhere; of those on an SMT sibling */
+	uint64_t placements_failed; /* an idle CPU was not chosen, since an interrupt was on its way there */
+	uint64_t migrations[CAPOS_MIGRATION_KINDS]; /* that it brought about */
+	uint64_t ticks;
+	uint64_t ticks_suppressed[2];		 /* while idle; under a lease */
+	uint64_t policy_admitted, policy_denied; /* changes, derivations and snapshots through scheduling_policy */
+	uint64_t current_thread;		 /* 0: none */
+	uint64_t load;				 /* sum of the weights of who waits and who runs */
+	uint32_t queued;			 /* runnable and waiting */
+	uint32_t state;				 /* enum capos_cpu_state */
+	uint64_t unused[3];
+};
+_Static_assert(sizeof(struct capos_thread_record) == 128 && sizeof(struct capos_process_record) == 128 &&
+		       sizeof(struct capos_ledger_record) == 128 && sizeof(struct capos_cpu_record) == 256,
+	       "whole records fit a page, and the message area");
 
 struct capos_cpu_info {
 	uint32_t id, apic_id, package, llc, core, smt;

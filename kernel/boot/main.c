@@ -41,6 +41,7 @@ struct thread *kernel_boot(const struct boot_info *info)
 	cpu = mach_this_cpu();
 	reclaim_kernel_enter(cpu);
 	cpu->account_ns = mach_clock().ns;
+	cpu->up_ns = cpu->account_ns;
 	atomic_store_release(&cpu->online, 1u); /* as kernel_cpu_boot does for the others */
 	task_init();
 	park_init();

@@ -24,7 +24,17 @@
 
 #define DEPTH_MAX 3
 
-enum node_kind { NODE_ROOT, NODE_OPTIONS, NODE_ACCOUNTS, NODE_ACCOUNT, NODE_PROCESSES, NODE_PROCESS, NODE_KINDS };
+enum node_kind {
+	NODE_ROOT,
+	NODE_OPTIONS,
+	NODE_ACCOUNTS,
+	NODE_ACCOUNT,
+	NODE_POLICIES,
+	NODE_POLICY,
+	NODE_PROCESSES,
+	NODE_PROCESS,
+	NODE_KINDS
+};
 
 struct node_rule {
 	enum node_kind parent;
@@ -35,7 +45,8 @@ struct node_rule {
 static const struct node_rule node_rules[] = {
 	{ NODE_ROOT, NODE_OPTIONS, "options" },	    { NODE_ROOT, NODE_ACCOUNTS, "accounts" },
 	{ NODE_ROOT, NODE_PROCESSES, "processes" }, { NODE_ACCOUNTS, NODE_ACCOUNT, NULL },
-	{ NODE_PROCESSES, NODE_PROCESS, NULL },
+	{ NODE_PROCESSES, NODE_PROCESS, NULL },	    { NODE_ROOT, NODE_POLICIES, "policies" },
+	{ NODE_POLICIES, NODE_POLICY, NULL },
 };
 
 enum property_type {
@@ -47,6 +58,8 @@ enum property_type {
 	TYPE_COMPATIBLE,
 	TYPE_LEVEL,
 	TYPE_SCHEDULER,
+	TYPE_CLASS,
+	TYPE_SCOPE,
 	TYPE_CAPS,
 	TYPE_EXPORTS
 };
@@ -62,7 +75,11 @@ struct property_rule {
 };
 
 #define ACCOUNT(field) offsetof(struct capos_account, field)
+#define POLICY(field) offsetof(struct manifest_policy, field)
 #define PROCESS(field) offsetof(struct manifest_process, field)
+
+#define REQUEST_MIN_US (u32)(CAPOS_REQUEST_MIN_NS / 1000)
+#define REQUEST_MAX_US (u32)(CAPOS_REQUEST_MAX_NS / 1000)
 
 static const struct property_rule property_rules[] = {
 	{ NODE_ROOT, "compatible", TYPE_COMPATIBLE, true, 0, 0, 0, 0 },
@@ -73,6 +90,12 @@ static const struct property_rule property_rules[] = {
 	{ NODE_ACCOUNT, "salt", TYPE_BYTES, true, 8, 32, ACCOUNT(salt), ACCOUNT(salt_bytes) },
 	{ NODE_ACCOUNT, "hash", TYPE_BYTES, true, 32, 32, ACCOUNT(hash), 0 },
 	{ NODE_ACCOUNT, "shell", TYPE_NAME, true, 0, CAPOS_NAME_BYTES, ACCOUNT(shell), 0 },
+	{ NODE_POLICY, "scope", TYPE_SCOPE, true, 0, 0, POLICY(scope), 0 },
+	{ NODE_POLICY, "class-best", TYPE_CLASS, false, 0, 0, POLICY(class_best), 0 },
+	{ NODE_POLICY, "weight-max", TYPE_U32, false, 1, CAPOS_WEIGHT_MAX, POLICY(weight_max), 0 },
+	{ NODE_POLICY, "request-min-us", TYPE_U32, false, REQUEST_MIN_US, REQUEST_MAX_US, POLICY(request_min_us), 0 },
+	{ NODE_POLICY, "request-max-us", TYPE_U32, false, REQUEST_MIN_US, REQUEST_MAX_US, POLICY(request_max_us), 0 },
+	{ NODE_POLICY, "expires-ms", TYPE_U32, false, 1, ~0u, POLICY(expires_ms), 0 },
 	{ NODE_PROCESS, "program", TYPE_NAME, true, 0, CAPOS_NAME_BYTES, PROCESS(program), 0 },
 	{ NODE_PROCESS, "args", TYPE_TEXT, false, 0, 96, PROCESS(args), 0 },
 	{ NODE_PROCESS, "memory-kib", TYPE_U32, false, 256, 1u << 30, PROCESS(memory_kib), 0 },
@@ -108,7 +131,12 @@ static const struct source sources[] = {
 	{ "process_spawner", CAPOS_IFACE_process_spawner, R(READ) | R(CREATE) | R(GRANT) },
 	{ "session_manager", CAPOS_IFACE_session_manager, R(READ) | R(CREATE) | R(GRANT) },
 };
-#define ENDPOINT_RIGHTS (R(CALL) | R(GRANT))
+
+/* Those of which there are several: the name follows a colon. */
+static const struct source named_sources[] = {
+	{ "endpoint:", CAPOS_IFACE_endpoint, R(CALL) | R(GRANT) },
+	{ "scheduling_policy:", CAPOS_IFACE_scheduling_policy, R(READ) | R(CONTROL) | R(CREATE) | R(GRANT) },
+};
 
 static const struct {
 	char letter;
@@ -121,8 +149,12 @@ static const struct {
 
 static const char *const standard_names[MANIFEST_STANDARD_CAPS] = { "caps", "space",   "threads",
 								    "self", "factory", "park" };
-static const char *const level_names[] = { "error", "warn", "info", "debug" };
-static const char *const scheduler_names[] = { [SCHED_EEVDF] = "eevdf", [SCHED_WFQ] = "wfq" };
+static const char *const level_names[] = { "error", "warn", "info", "debug", NULL };
+#define X(name, value, text) [value] = text,
+static const char *const class_names[] = { CAPOS_LATENCY_CLASSES(X) NULL };
+#undef X
+static const char *const scope_names[] = { "", "thread", "process", "machine", NULL };
+static const char *const scheduler_names[] = { [SCHED_EEVDF] = "eevdf", [SCHED_WFQ] = "wfq", NULL };
 
 struct node {
 	enum node_kind kind;
@@ -212,23 +244,19 @@ static bool read_bytes(struct parser *parser, const struct property_rule *rule, 
 	return true;
 }
 
-/* One of a few names; its index. */
-static bool read_choice(struct parser *parser, const struct property_rule *rule, const u8 *data, u32 bytes,
-			u8 *record)
+/* A word of the list, which NULL ends: its index. */
+static bool read_word(struct parser *parser, const struct property_rule *rule, const u8 *data, u32 bytes, u8 *record,
+		      const char *what, const char *const *words)
 {
-	bool level = rule->type == TYPE_LEVEL;
-	const char *const *names = level ? level_names : scheduler_names;
-	u32 count = level ? ARRAY_COUNT(level_names) : ARRAY_COUNT(scheduler_names);
-
 	if (!is_string(data, bytes))
 		REFUSE(parser, "not one string");
-	for (u32 i = 0; i < count; i++) {
-		if (strcmp((const char *)data, names[i]) == 0) {
+	for (u32 i = 0; words[i] != NULL; i++) {
+		if (bytes > 1 && strcmp((const char *)data, words[i]) == 0) {
 			memcpy(record + rule->offset, &i, sizeof(i));
 			return true;
 		}
 	}
-	REFUSE(parser, "unknown %s \"%.40s\"", level ? "level" : "scheduler", (const char *)data);
+	REFUSE(parser, "unknown %s \"%.40s\"", what, (const char *)data);
 }
 
 /* --- capabilities ------------------------------------------------------------------------------------------------- */
@@ -255,9 +283,6 @@ static bool cap_rights(struct parser *parser, struct manifest_cap *cap, const ch
 
 static bool cap_source(struct parser *parser, struct manifest_cap *cap, const char *text, size_t bytes, u32 *has)
 {
-	static const char prefix[] = "endpoint:";
-	const size_t prefix_bytes = sizeof(prefix) - 1;
-
 	memcpy(cap->source, text, MIN(bytes, sizeof(cap->source) - 1));
 	for (u32 i = 0; i < ARRAY_COUNT(sources); i++) {
 		if (strlen(sources[i].name) == bytes && memcmp(sources[i].name, text, bytes) == 0) {
@@ -267,13 +292,18 @@ static bool cap_source(struct parser *parser, struct manifest_cap *cap, const ch
 			return true;
 		}
 	}
-	if (bytes > prefix_bytes && memcmp(text, prefix, prefix_bytes) == 0 &&
-	    name_is_good(text + prefix_bytes, bytes - prefix_bytes)) {
-		cap->iface = CAPOS_IFACE_endpoint;
-		*has = ENDPOINT_RIGHTS;
-		memcpy(cap->export_name, text + prefix_bytes, bytes - prefix_bytes);
-		memcpy(cap->name, text + prefix_bytes, bytes - prefix_bytes);
-		return true;
+	for (u32 i = 0; i < ARRAY_COUNT(named_sources); i++) {
+		const struct source *source = &named_sources[i];
+		size_t prefix_bytes = strlen(source->name);
+
+		if (bytes > prefix_bytes && memcmp(text, source->name, prefix_bytes) == 0 &&
+		    name_is_good(text + prefix_bytes, bytes - prefix_bytes)) {
+			cap->iface = source->iface;
+			*has = source->rights;
+			memcpy(cap->behind_colon, text + prefix_bytes, bytes - prefix_bytes);
+			memcpy(cap->name, text + prefix_bytes, bytes - prefix_bytes);
+			return true;
+		}
 	}
 	REFUSE(parser, "unknown source \"%s\"", cap->source);
 }
@@ -321,7 +351,7 @@ static bool read_export(struct parser *parser, struct manifest_process *process,
 	cap = &process->caps[process->cap_count++];
 	fmt_buf(cap->source, sizeof(cap->source), "%s", name);
 	memcpy(cap->name, name, strlen(name));
-	memcpy(cap->export_name, name, strlen(name));
+	memcpy(cap->behind_colon, name, strlen(name));
 	cap->iface = CAPOS_IFACE_endpoint;
 	cap->rights = CAPOS_RIGHTS_ALL;
 	cap->server = (u32)(process - parser->manifest->processes);
@@ -359,8 +389,13 @@ static bool read_value(struct parser *parser, const struct property_rule *rule, 
 	case TYPE_BYTES:
 		return read_bytes(parser, rule, data, bytes, record);
 	case TYPE_LEVEL:
+		return read_word(parser, rule, data, bytes, record, "level", level_names);
+	case TYPE_CLASS:
+		return read_word(parser, rule, data, bytes, record, "class", class_names);
+	case TYPE_SCOPE:
+		return read_word(parser, rule, data, bytes, record, "scope", scope_names);
 	case TYPE_SCHEDULER:
-		return read_choice(parser, rule, data, bytes, record);
+		return read_word(parser, rule, data, bytes, record, "scheduler", scheduler_names);
 	case TYPE_CAPS:
 	case TYPE_EXPORTS:
 		return read_list(parser, rule, data, bytes, record);
@@ -421,6 +456,20 @@ static bool open_record(struct parser *parser, struct node *node, const char *na
 		memcpy(account->name, name, strlen(name));
 		manifest->account_count++;
 		node->record = (u8 *)account;
+	} else if (node->kind == NODE_POLICY) {
+		struct manifest_policy *policy = &manifest->policies[manifest->policy_count];
+
+		if (manifest->policy_count == MANIFEST_POLICIES_MAX)
+			REFUSE(parser, "more than %u policies", MANIFEST_POLICIES_MAX);
+		for (u32 i = 0; i < manifest->policy_count; i++)
+			if (strcmp(manifest->policies[i].name, name) == 0)
+				REFUSE(parser, "duplicate name");
+		memcpy(policy->name, name, strlen(name));
+		policy->weight_max = CAPOS_WEIGHT_MAX;
+		policy->request_min_us = REQUEST_MIN_US;
+		policy->request_max_us = REQUEST_MAX_US;
+		manifest->policy_count++;
+		node->record = (u8 *)policy;
 	} else if (node->kind == NODE_PROCESS) {
 		struct manifest_process *process = &manifest->processes[manifest->process_count];
 
@@ -562,12 +611,35 @@ static bool find_export(const struct manifest *manifest, const char *name, u32 l
 		for (u32 k = 0; k < manifest->processes[i].cap_count; k++) {
 			const struct manifest_cap *cap = &manifest->processes[i].caps[k];
 
-			if (cap->exported && strcmp(cap->export_name, name) == 0) {
+			if (cap->exported && strcmp(cap->behind_colon, name) == 0) {
 				*server = i;
 				return true;
 			}
 		}
 	}
+	return false;
+}
+
+static bool check_policies(struct parser *parser)
+{
+	const struct manifest *manifest = parser->manifest;
+
+	for (u32 i = 0; i < manifest->policy_count; i++) {
+		const struct manifest_policy *policy = &manifest->policies[i];
+
+		fmt_buf(parser->refusal->path, MANIFEST_TEXT_BYTES, "/policies/%s/request-max-us", policy->name);
+		if (policy->request_max_us < policy->request_min_us)
+			REFUSE(parser, "%u is less than request-min-us, %u", policy->request_max_us,
+			       policy->request_min_us);
+	}
+	return true;
+}
+
+static bool find_policy(const struct manifest *manifest, const char *name, u32 *index)
+{
+	for (*index = 0; *index < manifest->policy_count; (*index)++)
+		if (strcmp(manifest->policies[*index].name, name) == 0)
+			return true;
 	return false;
 }
 
@@ -585,11 +657,14 @@ static bool check_cap(struct parser *parser, u32 index, u32 cap_index)
 	for (u32 i = 0; i < cap_index; i++)
 		if (strcmp(cap->name, process->caps[i].name) == 0)
 			REFUSE(parser, "duplicate capability name \"%s\"", cap->name);
-	if (cap->exported && find_export(parser->manifest, cap->export_name, index, &other))
-		REFUSE(parser, "duplicate export \"%s\"", cap->export_name);
+	if (cap->exported && find_export(parser->manifest, cap->behind_colon, index, &other))
+		REFUSE(parser, "duplicate export \"%s\"", cap->behind_colon);
 	if (cap->iface == CAPOS_IFACE_endpoint &&
-	    !find_export(parser->manifest, cap->export_name, parser->manifest->process_count, &cap->server))
-		REFUSE(parser, "impossible grant: nobody exports \"%s\"", cap->export_name);
+	    !find_export(parser->manifest, cap->behind_colon, parser->manifest->process_count, &cap->server))
+		REFUSE(parser, "impossible grant: nobody exports \"%s\"", cap->behind_colon);
+	if (cap->iface == CAPOS_IFACE_scheduling_policy &&
+	    !find_policy(parser->manifest, cap->behind_colon, &cap->server))
+		REFUSE(parser, "impossible grant: there is no policy \"%s\"", cap->behind_colon);
 	return true;
 }
 
@@ -622,7 +697,7 @@ static bool check_whole(struct parser *parser)
 {
 	u64 memory_kib = 0;
 
-	if (!check_accounts(parser))
+	if (!check_accounts(parser) || !check_policies(parser))
 		return false;
 	fmt_buf(parser->refusal->path, MANIFEST_TEXT_BYTES, "/processes");
 	if (parser->manifest->process_count == 0)

@@ -8,6 +8,7 @@
 #include <kernel/archive.h>
 #include <kernel/debug.h>
 #include <kernel/ipc.h>
+#include <kernel/policy.h>
 #include <kernel/process.h>
 #include <kernel/spawn.h>
 #include <kernel/state.h>
@@ -96,6 +97,26 @@ static struct object *make_endpoint(struct process *owner, const struct manifest
 	return &endpoint->object;
 }
 
+/* The policy's object, made when the first process gets it. */
+static struct object *policy_object(const struct manifest *manifest, struct object **policies, u32 index)
+{
+	const struct manifest_policy *policy = &manifest->policies[index];
+	const struct capos_policy_bounds bounds = {
+		.weight_max = policy->weight_max,
+		.class_best = policy->class_best,
+		.request_min_ns = policy->request_min_us * 1000ull,
+		.request_max_ns = policy->request_max_us * 1000ull,
+		.expires_ns = policy->expires_ms * 1000000ull,
+		.scope = policy->scope,
+	};
+
+	KASSERT(policy_bounds_check(&bounds) < 0);
+	if (policies[index] == NULL && (policy_create(NULL, &bounds, NULL, &policies[index]) != CAPOS_STATUS_OK ||
+					object_publish(policies[index]) != CAPOS_STATUS_OK))
+		boot_refuse("/policies", "no memory");
+	return policies[index];
+}
+
 /* The endpoint that process `server` exports under that name: made when the first one asks. */
 static struct object *exported_endpoint(struct spawn_request *const *requests, const struct manifest *manifest,
 					struct object *endpoints[][MANIFEST_CAPS_MAX], u32 server, const char *name)
@@ -103,7 +124,7 @@ static struct object *exported_endpoint(struct spawn_request *const *requests, c
 	const struct manifest_process *process = &manifest->processes[server];
 
 	for (u32 i = 0; i < process->cap_count; i++) {
-		if (!process->caps[i].exported || strcmp(process->caps[i].export_name, name) != 0)
+		if (!process->caps[i].exported || strcmp(process->caps[i].behind_colon, name) != 0)
 			continue;
 		if (endpoints[server][i] == NULL)
 			endpoints[server][i] = make_endpoint(requests[server]->process, process);
@@ -146,6 +167,7 @@ void boot_start_processes(struct cpu *cpu, const struct manifest *manifest)
 	u32 count = manifest->process_count;
 	struct spawn_request **requests = frames_boot_alloc(count * sizeof(*requests));
 	struct object *(*endpoints)[MANIFEST_CAPS_MAX] = frames_boot_alloc(count * sizeof(*endpoints));
+	struct object *policies[MANIFEST_POLICIES_MAX] = { NULL };
 
 	for (u32 i = 0; i < count; i++)
 		requests[i] = begin_process(cpu, &manifest->processes[i]);
@@ -154,11 +176,15 @@ void boot_start_processes(struct cpu *cpu, const struct manifest *manifest)
 
 		for (u32 k = 0; k < process->cap_count; k++) {
 			const struct manifest_cap *cap = &process->caps[k];
-			struct object *object = cap->iface == CAPOS_IFACE_endpoint
-							? exported_endpoint(requests, manifest, endpoints,
-									    cap->server, cap->export_name)
-							: source_object(cap->iface);
+			struct object *object;
 
+			if (cap->iface == CAPOS_IFACE_endpoint)
+				object = exported_endpoint(requests, manifest, endpoints, cap->server,
+							   cap->behind_colon);
+			else if (cap->iface == CAPOS_IFACE_scheduling_policy)
+				object = policy_object(manifest, policies, cap->server);
+			else
+				object = source_object(cap->iface);
 			add_cap(requests[i], process, cap, object);
 		}
 	}

@@ -25,6 +25,11 @@ static const u64 class_request_ns[LATENCY_CLASSES] = {
 	[LATENCY_BATCH] = 16000000,
 };
 
+u64 sched_class_request_ns(enum latency_class latency_class)
+{
+	return class_request_ns[latency_class];
+}
+
 bool sched_params_are_valid(const struct sched_params *params)
 {
 	return params->weight >= 1 && params->weight <= WEIGHT_MAX && params->latency_class < LATENCY_CLASSES &&

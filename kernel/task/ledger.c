@@ -4,6 +4,7 @@
 
 #include <kernel/process.h>
 #include <kernel/state.h>
+#include <string.h>
 
 /* Threads per piece: about 60 instructions each. */
 #define FOLDED_PER_STEP 16u
@@ -15,6 +16,20 @@ void ledger_read(const struct ledger *ledger, struct ledger_sums *out)
 #define X(sum) out->sum = atomic_load_relaxed(&ledger->sum);
 	SUMS(X)
 #undef X
+}
+
+void ledger_fill_record(const struct ledger *ledger, struct capos_ledger_record *out)
+{
+	struct ledger_sums sums;
+
+	memset(out, 0, sizeof(*out));
+	ledger_read(ledger, &sums);
+	out->time_ns = mach_clock().ns;
+	out->runtime_ns = sums.runtime_ns;
+	out->context_switches = sums.switches;
+	out->preemptions = sums.preemptions;
+	out->voluntary_blocks = sums.blocks;
+	out->migrations = sums.migrations;
 }
 
 static void add(struct ledger *ledger, const struct ledger_sums *sums)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Processes and threads by id, for listings. Only lookers take the lock for long: O(log n) each. */
+/* Processes, threads and sessions by id, for listings. Only lookers take the lock for long: O(log n) each. */
 #include "task_priv.h"
 
 #include <kernel/state.h>
+#include <string.h>
 
 static int process_order(const struct process *a, const struct process *b)
 {
@@ -14,8 +15,14 @@ static int thread_order(const struct thread *a, const struct thread *b)
 	return a->object.id < b->object.id ? -1 : a->object.id > b->object.id;
 }
 
+static int session_order(const struct session *a, const struct session *b)
+{
+	return a->session_id < b->session_id ? -1 : a->session_id > b->session_id;
+}
+
 RB_GENERATE_INTERNAL(process_tree, process, registry_node, process_order, __attribute__((unused)) static)
 RB_GENERATE_INTERNAL(thread_tree, thread, registry_node, thread_order, __attribute__((unused)) static)
+RB_GENERATE_INTERNAL(session_tree, session, registry_node, session_order, __attribute__((unused)) static)
 
 void task_init(void)
 {
@@ -24,6 +31,7 @@ void task_init(void)
 	spinlock_init(&task->registry_lock, RANK_REGISTRY, 0);
 	RB_INIT(&task->processes);
 	RB_INIT(&task->threads);
+	RB_INIT(&task->sessions);
 }
 
 void registry_add_process(struct process *process)
@@ -78,10 +86,11 @@ struct process *registry_next_process(u64 id)
 	return found;
 }
 
-struct thread *registry_next_thread(u64 id)
+u32 registry_next_threads(u64 id, struct thread **out, u32 n)
 {
 	struct task_state *task = &kernel_state.task;
 	struct thread *found = NULL;
+	u32 count = 0;
 
 	spin_lock(&task->registry_lock);
 	for (struct thread *at = RB_ROOT(&task->threads); at != NULL;) {
@@ -89,6 +98,60 @@ struct thread *registry_next_thread(u64 id)
 			found = at;
 		at = at->object.id >= id ? RB_LEFT(at, registry_node) : RB_RIGHT(at, registry_node);
 	}
+	for (; found != NULL && count < n; found = RB_NEXT(thread_tree, &task->threads, found))
+		out[count++] = found;
 	spin_unlock(&task->registry_lock);
+	return count;
+}
+
+struct thread *registry_next_thread(u64 id)
+{
+	struct thread *found = NULL;
+
+	(void)registry_next_threads(id, &found, 1);
 	return found;
+}
+
+/* --- sessions: records, since a session has no handle that keeps it ----------------------------------------------------- */
+
+void registry_add_session(struct session *session)
+{
+	struct task_state *task = &kernel_state.task;
+
+	spin_lock(&task->registry_lock);
+	RB_INSERT(session_tree, &task->sessions, session);
+	spin_unlock(&task->registry_lock);
+}
+
+void registry_remove_session(struct session *session)
+{
+	struct task_state *task = &kernel_state.task;
+
+	spin_lock(&task->registry_lock);
+	RB_REMOVE(session_tree, &task->sessions, session);
+	spin_unlock(&task->registry_lock);
+}
+
+/* Under the lock: the last reference may be given back at any time. */
+bool session_next_record(u64 id, struct capos_ledger_record *out)
+{
+	struct task_state *task = &kernel_state.task;
+	struct session *found = NULL;
+
+	spin_lock(&task->registry_lock);
+	for (struct session *at = RB_ROOT(&task->sessions); at != NULL;) {
+		if (at->session_id >= id)
+			found = at;
+		at = at->session_id >= id ? RB_LEFT(at, registry_node) : RB_RIGHT(at, registry_node);
+	}
+	if (found != NULL) {
+		ledger_fill_record(&found->ledger, out);
+		out->id = found->session_id;
+		out->account_id = found->account_id;
+		memcpy(out->name, found->name, sizeof(out->name));
+		out->alive = atomic_load_relaxed(&found->alive);
+		out->processes = atomic_load_relaxed(&found->references);
+	}
+	spin_unlock(&task->registry_lock);
+	return found != NULL;
 }

@@ -25,8 +25,10 @@ bool session_try_get(struct session *session)
 
 void session_put(struct session *session)
 {
-	if (session != NULL && atomic_fetch_sub(&session->references, 1u) == 1)
+	if (session != NULL && atomic_fetch_sub(&session->references, 1u) == 1) {
+		registry_remove_session(session);
 		pool_free(POOL_SESSION, session);
+	}
 }
 
 static bool session_kill_step(struct object *object)
@@ -83,6 +85,7 @@ u64 method_session_manager_create(struct call *call)
 		pool_free(POOL_SESSION, session);
 		return call_status(status, CAPOS_QUOTA_MEMORY);
 	}
+	registry_add_session(session);
 	status = cap_insert_root(process, &session->object, CAPOS_RIGHTS_ALL, &handle);
 	if (status != CAPOS_STATUS_OK) {
 		/* Nobody has a capability: a few steps. */
@@ -94,6 +97,32 @@ u64 method_session_manager_create(struct call *call)
 	call->word[0] = handle;
 	call->word[1] = session->session_id;
 	return STATUS(OK);
+}
+
+/* Of few: the smallest id that is not less. Id 0 is that of the processes without a session. */
+bool account_next_record(u64 id, struct capos_ledger_record *out)
+{
+	const struct manifest *manifest = manifest_current();
+	const struct capos_account *found = NULL;
+
+	if (id == 0) {
+		ledger_fill_record(ledger_of_account(0), out);
+		out->alive = 1;
+		return true;
+	}
+	for (u32 i = 0; i < manifest->account_count; i++) {
+		const struct capos_account *account = &manifest->accounts[i];
+
+		if (account->id >= id && (found == NULL || account->id < found->id))
+			found = account;
+	}
+	if (found == NULL)
+		return false;
+	ledger_fill_record(ledger_of_account((u32)(found - manifest->accounts) + 1), out);
+	out->id = out->account_id = found->id;
+	memcpy(out->name, found->name, sizeof(out->name));
+	out->alive = 1;
+	return true;
 }
 
 u64 method_session_manager_accounts(struct call *call)

@@ -43,6 +43,8 @@ bool cpu_is_usable(u64 id);
 void registry_add_process(struct process *process);
 void registry_remove_process(struct process *process);
 void registry_add_thread(struct thread *thread);
+void registry_add_session(struct session *session);
+void registry_remove_session(struct session *session);
 
 /* session.c */
 /* False: its last reference was given back; the record is about to be freed. */

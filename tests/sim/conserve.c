@@ -87,17 +87,14 @@ static void check_ring(const struct thread *thread)
 
 static void check_time(const struct cpu *cpu)
 {
-	static u64 up_ns[4096], before_ns[4096];
+	static u64 before_ns[4096];
 	u64 sum = cpu->busy_ns + cpu->idle_ns + cpu->irq_ns;
 
 	if (cpu->online.value_ == 0)
 		return;
-	if (before_ns[cpu->id] == 0)
-		up_ns[cpu->id] = cpu->account_ns - sum; /* AC1: this does not change */
-	if (sum < before_ns[cpu->id] || cpu->account_ns - sum != up_ns[cpu->id])
+	if (sum < before_ns[cpu->id] || cpu->account_ns - sum != cpu->up_ns)
 		FAIL("AC1: CPU %u accounts for %llu ns up to %llu, and came up at %llu", cpu->id,
-		     (unsigned long long)sum, (unsigned long long)cpu->account_ns,
-		     (unsigned long long)up_ns[cpu->id]);
+		     (unsigned long long)sum, (unsigned long long)cpu->account_ns, (unsigned long long)cpu->up_ns);
 	before_ns[cpu->id] = sum;
 }
 

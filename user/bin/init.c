@@ -91,8 +91,8 @@ static bool ask_who(capos_handle service, struct login *login)
 
 static void run_shell(const struct login *login)
 {
-	const char *const names[] = { "console",     "log",   "entropy", "timer",	   "wall_clock",
-				      "system_info", "trace", "power",	 "process_spawner" };
+	const char *const names[] = { "console",     "log",   "entropy", "timer",	    "wall_clock",
+				      "system_info", "trace", "power",	 "process_spawner", "policy" };
 	struct capos_spawn spawn;
 	struct process_end end = { 0 };
 	capos_handle process = 0;

@@ -149,6 +149,9 @@ const char *iresult_name(uint32_t iface, unsigned iresult)
 	const char *const session[] = { NULL, "sessionEnded", "unknownAccount" };
 	const char *const thread[] = { NULL, "notSelf", "badCpu" };
 	const char *const park[] = { NULL, "mismatch" };
+	const char *const policy[] = { NULL,	  "weightOutOfBounds", "classOutOfBounds", "requestOutOfBounds",
+				       "expired", "noSuchThread",      "foreignThread",	   "wider",
+				       "tooDeep", "outOfScope",	       "bufferTooSmall" };
 
 	switch (iface) {
 	case CAPOS_IFACE_process_spawner:
@@ -165,9 +168,29 @@ const char *iresult_name(uint32_t iface, unsigned iresult)
 		return PICK(thread, iresult);
 	case CAPOS_IFACE_park_space:
 		return PICK(park, iresult);
+	case CAPOS_IFACE_scheduling_policy:
+		return PICK(policy, iresult);
 	default:
 		return NULL;
 	}
+}
+
+const char *latency_class_name(uint32_t latency_class)
+{
+#define X(name, value, text) text,
+	const char *const names[] = { CAPOS_LATENCY_CLASSES(X) };
+#undef X
+
+	return PICK(names, latency_class);
+}
+
+const char *migration_name(uint32_t kind)
+{
+#define X(name, value, text) text,
+	const char *const names[] = { CAPOS_MIGRATIONS(X) };
+#undef X
+
+	return PICK(names, kind);
 }
 
 void rights_text(uint32_t rights, char *text)

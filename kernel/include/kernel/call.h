@@ -67,6 +67,20 @@ struct asked {
 	bool pending, endpoint;
 };
 
+/* scheduling_policy.snapshot in progress (kernel/sched/snapshot.c). */
+struct snapshot {
+	struct grant *authority, *memory_grant; /* with references */
+	struct memory_object *memory;		/* NULL: into the message area */
+	u64 offset;
+	u64 next_id;	/* records from here on */
+	u64 fold_id;	/* sessions, accounts: processes from here on are still to be folded ... */
+	u64 process_id; /* ... and of this one so many threads */
+	u32 left;
+	u32 kind, scope; /* enum capos_snapshot_kind, enum capos_policy_scope */
+	u32 count, room; /* records written, and how many go in */
+	bool folded;
+};
+
 /* A multi-step call in progress. Steps run on the thread's entity, with interrupt windows between them, and may block
  * (OPERATION_WAIT: armed thread->wait; finish makes the thread ready and the step is called again). */
 enum operation_progress { OPERATION_AGAIN, OPERATION_WAIT, OPERATION_DONE };
@@ -80,9 +94,12 @@ struct operation {
 	u64 asked;   /* its call word: debug builds */
 	u64 args[4]; /* private to the operation */
 	union {
-		struct map_request map;
-		struct unmap_request unmap;
-	} mm;
+		union {
+			struct map_request map;
+			struct unmap_request unmap;
+		} mm;
+		struct snapshot snapshot;
+	};
 };
 /* From a method with METHOD_OPERATION: returns CALL_OPERATION. */
 u64 call_start_operation(struct call *call,
@@ -208,6 +225,7 @@ FAST_METHODS(F)
 #define METHOD_SPECIAL_power 0ull
 #define METHOD_SPECIAL_session_manager OPERATES_(session_manager, create)
 #define METHOD_SPECIAL_user_session OPERATES_(user_session, logout)
+#define METHOD_SPECIAL_scheduling_policy OPERATES_(scheduling_policy, snapshot)
 
 #define METHOD_ENTRY_(i_, m_, id_, rights_, words_in_, bytes_in_, words_out_, bytes_out_)                            \
 	[id_] = {                                                                                                    \

@@ -51,7 +51,8 @@ struct CACHELINE cpu {
 	u64 up_ns;		      /* (c) since then time is accounted for */
 	u64 account_ns;		      /* up to here the time is accounted for */
 	u64 switches, ipis_sent, ipis_suppressed, ipis_received, shootdowns, ticks;
-	struct placed placed; /* by this CPU */
+	struct placed placed;		    /* by this CPU */
+	u64 policy_admitted, policy_denied; /* uses of scheduling_policy */
 
 	/* (o) reclaim */
 	struct reclaim_node *deferred_first, *deferred_last;

@@ -12,6 +12,7 @@
 #ifndef KERNEL_LEDGER_H
 #define KERNEL_LEDGER_H
 
+#include <capos/interface.h>
 #include <kernel/types.h>
 #include <mach/atomic.h>
 
@@ -29,6 +30,11 @@ struct ledger_sums {
 	u64 runtime_ns, switches, preemptions, blocks, migrations;
 };
 void ledger_read(const struct ledger *ledger, struct ledger_sums *out);
+/* A record of it as of now; ids and names are the caller's to store. */
+void ledger_fill_record(const struct ledger *ledger, struct capos_ledger_record *out);
+/* Records of the first session or account with an id that is not less; false: there is none. */
+MUST_CHECK bool session_next_record(u64 id, struct capos_ledger_record *out);
+MUST_CHECK bool account_next_record(u64 id, struct capos_ledger_record *out);
 
 /* A pass over a process's threads: after it the ledgers have what each of them had when it began, at least. */
 u32 ledger_pass_begin(struct process *process);

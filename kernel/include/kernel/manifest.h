@@ -5,11 +5,14 @@
  *   / { compatible = "capos,manifest-1";
  *       options { log-level = "info"; scheduler = "eevdf"; };     or "wfq": docs/SCHEDULING.md
  *       accounts { NAME { account-id = <5>; iterations = <10000>; salt = [..]; hash = [.. 32 ..]; shell = "shell"; }; };
+ *       policies { NAME { scope = "machine"; weight-max = <4096>; class-best = "normal"; request-min-us = <100>;
+ *                         request-max-us = <100000>; expires-ms = <60000>; }; };
  *       processes { NAME { program = "prog"; args = "..."; memory-kib = <4096>; slots = <128>; threads = <16>;
  *                          processes = <8>; cpu = <0>; one-cpu; optional; exports = "login";
  *                          caps = "console", "log/w", "endpoint:login/cg=auth"; }; }; };
  *
- * A capability is SOURCE[/RIGHTS][=NAME]. RIGHTS are letters of r w x c(call) v(receive) s(signal) t(wait) k(control)
+ * Scope: thread (that calls), process (its), machine. What a policy does not say is not bounded, but its scope must be said.
+ * A capability is SOURCE[/RIGHTS][=NAME]; `endpoint:EXPORT` and `scheduling_policy:POLICY` are named after what stands behind the colon. RIGHTS are letters of r w x c(call) v(receive) s(signal) t(wait) k(control)
  * n(create) g(grant) d(destroy); without them: all that the source has.
  */
 #ifndef KERNEL_MANIFEST_H
@@ -22,17 +25,25 @@
 #define MANIFEST_PROCESSES_MAX 64u
 #define MANIFEST_STANDARD_CAPS 6u
 #define MANIFEST_CAPS_MAX (CAPOS_STARTUP_CAPS - MANIFEST_STANDARD_CAPS)
+#define MANIFEST_POLICIES_MAX 16u
 #define MANIFEST_TEXT_BYTES 160u
 #define MANIFEST_NO_EXPORT (~0u)
 
 struct manifest_cap {
-	char source[28]; /* as written, for reports */
+	char source[40]; /* as written, for reports */
 	char name[CAPOS_NAME_BYTES];
-	u32 iface;			    /* CAPOS_IFACE_*; endpoint: the export below */
-	u32 rights;			    /* 0 while being read: all that the source has */
-	char export_name[CAPOS_NAME_BYTES]; /* endpoint only */
-	u32 server;			    /* endpoint only: index of the exporting process */
-	bool exported;			    /* this process's own export: it makes the endpoint */
+	u32 iface;			     /* CAPOS_IFACE_*; endpoint: the export below */
+	u32 rights;			     /* 0 while being read: all that the source has */
+	char behind_colon[CAPOS_NAME_BYTES]; /* the export of an endpoint, or the policy */
+	u32 server;			     /* index of the process that exports it, or of the policy */
+	bool exported;			     /* this process's own export: it makes the endpoint */
+};
+
+struct manifest_policy {
+	char name[CAPOS_NAME_BYTES];
+	u32 scope;	/* enum capos_policy_scope */
+	u32 class_best; /* enum capos_latency_class */
+	u32 weight_max, request_min_us, request_max_us, expires_ms;
 };
 
 struct manifest_process {
@@ -50,8 +61,10 @@ struct manifest {
 	u32 log_level; /* enum log_level */
 	u32 scheduler; /* enum sched_policy */
 	u32 account_count;
+	u32 policy_count;
 	u32 process_count;
 	struct capos_account accounts[MANIFEST_ACCOUNTS_MAX];
+	struct manifest_policy policies[MANIFEST_POLICIES_MAX];
 	struct manifest_process processes[MANIFEST_PROCESSES_MAX];
 };
 

@@ -13,9 +13,10 @@ struct session {
 	u64 account_id;	   /* (c) */
 	u32 account_index; /* (c) ledger_of_account */
 	char name[CAPOS_NAME_BYTES];
-	ATOMIC(u32) alive;	/* (a) the liveness cell */
-	ATOMIC(u32) references; /* (a) object, until freed; processes that run in it */
-	struct ledger ledger;	/* (a) */
+	ATOMIC(u32) alive;		 /* (a) the liveness cell */
+	ATOMIC(u32) references;		 /* (a) object, until freed; processes that run in it */
+	struct ledger ledger;		 /* (a) */
+	RB_ENTRY(session) registry_node; /* (l:registry) */
 };
 
 /* Rooms' own state, before the first process. */

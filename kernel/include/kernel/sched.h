@@ -247,11 +247,13 @@ void sched_charge(struct cpu *cpu, struct instant now);
  * time for a thread. */
 void sched_set_affinity(struct cpu *cpu, struct thread *thread, u64 affinity);
 /* Change weight, class and request of the thread's own entity, wherever it is, lent out too; in effect at once when it is queued,
- * after an IPI when it runs, else when it next competes. Any CPU, no lock held. The parameters are within bounds. */
+ * after an IPI when it runs, else when it next competes. Any CPU, no lock of RANK_RUNQ or above held. The parameters are within bounds. */
 void sched_set_params(struct cpu *cpu, struct thread *thread, const struct sched_params *params);
 /* What was asked for last. */
 struct sched_params sched_get_params(const struct thread *thread);
 bool sched_params_are_valid(const struct sched_params *params);
+/* The default request of a class. */
+u64 sched_class_request_ns(enum latency_class latency_class);
 void sched_verify(struct cpu *cpu);
 
 #define REQUEST_RESCHEDULE 1u /* look at inbox and attention of current */

@@ -193,5 +193,7 @@ void thread_fill_info(struct thread *thread, struct capos_thread_info *out);
 /* Registry: id -> object, for listing. Next process / thread with id >= `id`, or NULL; valid in this kernel entry. */
 struct process *registry_next_process(u64 id);
 struct thread *registry_next_thread(u64 id);
+/* Up to n threads with ids from `id` on, in order: how many. */
+u32 registry_next_threads(u64 id, struct thread **out, u32 n);
 
 #endif

@@ -74,6 +74,8 @@ static bool parse(u64 bytes)
 #define ROOT(body) "/dts-v1/; / { compatible = \"capos,manifest-1\"; " body " };"
 #define PROCESSES(body) ROOT("processes { " body " };")
 #define INIT(body) PROCESSES("init { program = \"init\"; " body " };")
+#define POLICIES(body, init) ROOT("policies { " body " }; processes { init { program = \"init\"; " init " }; };")
+#define SCOPE "scope = \"machine\";"
 #define ACCOUNT_REST "iterations = <1000>; salt = [00 01 02 03 04 05 06 07]; hash = [" HASH "]; shell = \"shell\";"
 #define HASH "00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 11 12 13 14 15 16 17 18 19 1a 1b 1c 1d 1e 1f"
 #define ACCOUNTS(body) ROOT("accounts { " body " }; processes { init { program = \"init\"; }; };")
@@ -132,6 +134,39 @@ static void reads_a_good_one(void **state)
 	assert_int_equal(init->caps[1].rights, CAPOS_RIGHT_CALL);
 }
 
+static void reads_policies(void **state)
+{
+	const struct manifest_policy *all = &manifest.policies[0], *own = &manifest.policies[1];
+	const struct manifest_cap *cap = manifest.processes[0].caps;
+
+	(void)state;
+	compile(POLICIES("all { " SCOPE " }; own { scope = \"thread\"; weight-max = <2048>; class-best = \"batch\";"
+			 " request-min-us = <1000>; request-max-us = <20000>; expires-ms = <60000>; };",
+			 "caps = \"scheduling_policy:own\", \"scheduling_policy:all/rg=look\";"));
+	if (!parse(blob_bytes))
+		fail_msg("%s: %s", refusal.path, refusal.reason);
+	assert_int_equal(manifest.policy_count, 2);
+	assert_string_equal(all->name, "all");
+	assert_int_equal(all->scope, CAPOS_SCOPE_MACHINE);
+	assert_int_equal(all->class_best, CAPOS_LATENCY_INTERACTIVE);
+	assert_int_equal(all->weight_max, CAPOS_WEIGHT_MAX);
+	assert_int_equal(all->request_min_us * 1000ull, CAPOS_REQUEST_MIN_NS);
+	assert_int_equal(all->request_max_us * 1000ull, CAPOS_REQUEST_MAX_NS);
+	assert_int_equal(all->expires_ms, 0);
+	assert_int_equal(own->scope, CAPOS_SCOPE_THREAD);
+	assert_int_equal(own->class_best, CAPOS_LATENCY_BATCH);
+	assert_int_equal(own->weight_max, 2048);
+	assert_int_equal(own->request_min_us, 1000);
+	assert_int_equal(own->request_max_us, 20000);
+	assert_int_equal(own->expires_ms, 60000);
+	assert_string_equal(cap[0].name, "own");
+	assert_int_equal(cap[0].iface, CAPOS_IFACE_scheduling_policy);
+	assert_int_equal(cap[0].server, 1);
+	assert_string_equal(cap[1].name, "look");
+	assert_int_equal(cap[1].server, 0);
+	assert_int_equal(cap[1].rights, CAPOS_RIGHT_READ | CAPOS_RIGHT_GRANT);
+}
+
 static const struct {
 	const char *source, *path, *reason;
 } bad[] = {
@@ -176,6 +211,31 @@ static const struct {
 	{ INIT("caps = \"log=self\";"), "/processes/init/caps",
 	  "duplicate capability name \"self\": every process has it" },
 	{ INIT("caps = \"endpoint:login\";"), "/processes/init/caps", "impossible grant: nobody exports \"login\"" },
+	{ INIT("caps = \"scheduling_policy:all\";"), "/processes/init/caps",
+	  "impossible grant: there is no policy \"all\"" },
+	{ INIT("caps = \"scheduling_policy\";"), "/processes/init/caps", "unknown source \"scheduling_policy\"" },
+	{ POLICIES("all { };", ""), "/policies/all", "property \"scope\" is missing" },
+	{ POLICIES("all { scope = \"world\"; };", ""), "/policies/all/scope", "unknown scope \"world\"" },
+	{ POLICIES("all { scope = \"\"; };", ""), "/policies/all/scope", "unknown scope \"\"" },
+	{ POLICIES("all { scope = <3>; };", ""), "/policies/all/scope", "not one string" },
+	{ POLICIES("all { " SCOPE " weight-max = <0>; };", ""), "/policies/all/weight-max", "0 is not in 1..65536" },
+	{ POLICIES("all { " SCOPE " weight-max = <65537>; };", ""), "/policies/all/weight-max",
+	  "65537 is not in 1..65536" },
+	{ POLICIES("all { " SCOPE " class-best = \"fast\"; };", ""), "/policies/all/class-best",
+	  "unknown class \"fast\"" },
+	{ POLICIES("all { " SCOPE " request-min-us = <99>; };", ""), "/policies/all/request-min-us",
+	  "99 is not in 100..100000" },
+	{ POLICIES("all { " SCOPE " request-max-us = <100001>; };", ""), "/policies/all/request-max-us",
+	  "100001 is not in 100..100000" },
+	{ POLICIES("all { " SCOPE " request-min-us = <4000>; request-max-us = <2000>; };", ""),
+	  "/policies/all/request-max-us", "2000 is less than request-min-us, 4000" },
+	{ POLICIES("all { " SCOPE " expires-ms = <0>; };", ""), "/policies/all/expires-ms",
+	  "0 is not in 1..4294967295" },
+	{ POLICIES("all { " SCOPE " priority = <1>; };", ""), "/policies/all/priority", "unknown property" },
+	{ POLICIES("all { " SCOPE " more { }; };", ""), "/policies/all/more", "unknown node" },
+	{ POLICIES("all@1 { " SCOPE " };", ""), "/policies/all@1", "not a name" },
+	{ POLICIES("all { " SCOPE " };", "caps = \"scheduling_policy:all/w\";"), "/processes/init/caps",
+	  "impossible grant: \"scheduling_policy:all\" has no right 'w'" },
 	{ INIT("caps = \"endpoint:\";"), "/processes/init/caps", "unknown source \"endpoint:\"" },
 	{ INIT("exports = \"a b\";"), "/processes/init/exports", "\"a b\" is not a name" },
 	{ INIT("exports = \"login\"; caps = \"endpoint:login/v\";"), "/processes/init/caps",
@@ -289,9 +349,9 @@ static void survives_changed_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_a_good_one),	  cmocka_unit_test(refuses_by_path_and_reason),
-		cmocka_unit_test(refuses_duplicates),	  cmocka_unit_test(refuses_every_truncation),
-		cmocka_unit_test(survives_changed_bytes),
+		cmocka_unit_test(reads_a_good_one),	      cmocka_unit_test(reads_policies),
+		cmocka_unit_test(refuses_by_path_and_reason), cmocka_unit_test(refuses_duplicates),
+		cmocka_unit_test(refuses_every_truncation),   cmocka_unit_test(survives_changed_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

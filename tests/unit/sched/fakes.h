@@ -4,6 +4,7 @@
 #define TESTS_SCHED_FAKES_H
 
 #include "tests/unit/fakes.h"
+#include "tests/unit/sched/fakes_authority.h"
 
 #include <kernel/affinity.h>
 #include <kernel/call.h>

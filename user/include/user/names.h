@@ -16,6 +16,8 @@ const char *process_state_name(uint32_t state);
 const char *exit_cause_name(uint64_t cause);
 const char *fault_cause_name(uint64_t cause);
 const char *quota_name(uint32_t quota);
+const char *latency_class_name(uint32_t latency_class);
+const char *migration_name(uint32_t kind); /* enum capos_migration */
 
 /* Name of an interface result of a kernel interface, or NULL. */
 const char *iresult_name(uint32_t iface, unsigned iresult);

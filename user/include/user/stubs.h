@@ -622,4 +622,66 @@ static inline struct capos_result user_session_logout(capos_handle h)
 	STUB_RETURN_(user_session, logout, 0, h, 0);
 }
 
+/* --- scheduling policy -------------------------------------------------------------------------------------------- */
+
+/* thread: an id, 0 the caller. */
+static inline struct capos_result scheduling_policy_set_weight(capos_handle h, uint64_t thread, uint64_t weight)
+{
+	STUB_RETURN_(scheduling_policy, set_weight, 0, h, thread, weight);
+}
+
+static inline struct capos_result scheduling_policy_set_latency_class(capos_handle h, uint64_t thread,
+								      uint64_t latency_class)
+{
+	STUB_RETURN_(scheduling_policy, set_latency_class, 0, h, thread, latency_class);
+}
+
+static inline struct capos_result scheduling_policy_set_request(capos_handle h, uint64_t thread, uint64_t request_ns)
+{
+	STUB_RETURN_(scheduling_policy, set_request, 0, h, thread, request_ns);
+}
+
+/*
+ * Records from id on into memory at offset (`records` NULL then), or as many as a message holds into `records`. *next: where to go
+ * on; 0: that was all.
+ */
+static inline struct capos_result scheduling_policy_snapshot(capos_handle h, enum capos_snapshot_kind kind,
+							     uint64_t id, capos_handle memory, uint64_t offset,
+							     void *records, uint64_t *count, uint64_t *next)
+{
+	CAPOS_CALL_REGS(regs, scheduling_policy, snapshot, 0, h, kind, id, memory, offset);
+	struct capos_result r = result_of(regs.call);
+
+	if (result_ok(r) && records)
+		message_get(records, CAPOS_MESSAGE_BYTES);
+	out_word_(r, count, regs.word[0]);
+	out_word_(r, next, regs.word[1]);
+	return r;
+}
+#define THREAD_RECORDS_MAX (CAPOS_MESSAGE_BYTES / sizeof(struct capos_thread_record))
+#define PROCESS_RECORDS_MAX (CAPOS_MESSAGE_BYTES / sizeof(struct capos_process_record))
+#define LEDGER_RECORDS_MAX (CAPOS_MESSAGE_BYTES / sizeof(struct capos_ledger_record))
+#define CPU_RECORDS_MAX (CAPOS_MESSAGE_BYTES / sizeof(struct capos_cpu_record))
+
+static inline struct capos_result scheduling_policy_derive(capos_handle h, const struct capos_policy_bounds *bounds,
+							   capos_handle *out)
+{
+	message_put(bounds, sizeof(*bounds));
+	CAPOS_CALL_REGS(regs, scheduling_policy, derive, CAPOS_CALL_MESSAGE, h, 0);
+	struct capos_result r = result_of(regs.call);
+
+	out_word_(r, out, regs.word[0]);
+	return r;
+}
+
+static inline struct capos_result scheduling_policy_info(capos_handle h, struct capos_policy_info *info)
+{
+	CAPOS_CALL_REGS(regs, scheduling_policy, info, 0, h, 0);
+	struct capos_result r = result_of(regs.call);
+
+	if (result_ok(r))
+		message_get(info, sizeof(*info));
+	return r;
+}
+
 #endif

@@ -84,6 +84,12 @@ struct row {
 #define WANTS_session_manager_accounts "s"
 #define WANTS_user_session_info ""
 #define WANTS_user_session_logout ""
+#define WANTS_scheduling_policy_set_weight "ss"
+#define WANTS_scheduling_policy_set_latency_class "ss"
+#define WANTS_scheduling_policy_snapshot "ssmo"
+#define WANTS_scheduling_policy_set_request "sn"
+#define WANTS_scheduling_policy_derive ""
+#define WANTS_scheduling_policy_info ""
 
 #define M(i_, m_, id_, rights_, words_in_, bytes_in_, words_out_, bytes_out_)                                        \
 	{ CAPOS_IFACE_##i_, (id_), (bytes_in_), (words_in_), WANTS_##i_##_##m_ },

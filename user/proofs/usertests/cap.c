@@ -149,6 +149,11 @@ static void deep(void)
 /* The table is full. */
 static void without_slots(void)
 {
+	struct capos_policy_info info = { 0 };
+	struct capos_policy_bounds bounds;
+
+	must(scheduling_policy_info(known.policy, &info));
+	bounds = info.bounds;
 	FAILS(cap_table, derive, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "no slot", .handle = known.caps,
 	      .word = { known.timer, CAPOS_RIGHT_READ });
 	FAILS(cap_table, copy, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "no slot", .handle = known.caps,
@@ -161,6 +166,8 @@ static void without_slots(void)
 	FAILS(thread_spawner, create, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "no slot", .handle = known.threads,
 	      .word = { (uintptr_t)without_slots, startup()->stack_base + PAGE, 0, CAPOS_CPU_ANY });
 	FAILS(thread_spawner, self, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "no slot", .handle = known.threads);
+	FAILS(scheduling_policy, derive, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "no slot", .handle = known.policy,
+	      .message = &bounds, .bytes = sizeof(bounds));
 	FAILS(session_manager, create, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "no slot", .handle = known.session_manager,
 	      .word = { 7 }, .message = "tester", .bytes = 6);
 }

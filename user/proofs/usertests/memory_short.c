@@ -15,6 +15,12 @@ static unsigned mapped_count;
 static unsigned waiting; /* ring entries in flight, for a notification */
 static capos_handle bell;
 static struct block block;
+/* The least authority that there is. */
+static const struct capos_policy_bounds least = { .weight_max = 1,
+						  .class_best = CAPOS_LATENCY_BATCH,
+						  .request_min_ns = CAPOS_REQUEST_MIN_NS,
+						  .request_max_ns = CAPOS_REQUEST_MIN_NS,
+						  .scope = CAPOS_SCOPE_THREAD };
 
 /* Makes one more of what `result` makes, which leaves its handle in *handle. */
 static bool kept(struct capos_result result, const capos_handle *handle)
@@ -39,6 +45,8 @@ static void take_memory(uint64_t largest)
 	while (kept(factory_notification(known.factory, &h), &h))
 		;
 	while (kept(factory_park_space(known.factory, &h), &h))
+		;
+	while (kept(scheduling_policy_derive(known.policy, &least, &h), &h))
 		;
 	while (kept(session_manager_create(known.session_manager, 7, "tester", &h, NULL), &h))
 		;
@@ -103,6 +111,8 @@ static void end(void)
 	FAILS(factory, memory, status, detail, when, .handle = known.factory, .word = { PAGE });                     \
 	FAILS(session_manager, create, status, detail, when, .handle = known.session_manager, .word = { 7 },         \
 	      .message = "tester", .bytes = 6);                                                                      \
+	FAILS(scheduling_policy, derive, status, detail, when, .handle = known.policy, .message = &least,            \
+	      .bytes = sizeof(least));                                                                               \
 	FAILS(thread_spawner, create, status, detail, when, .handle = known.threads,                                 \
 	      .word = { (uintptr_t)begin, startup()->stack_base + PAGE, 0, CAPOS_CPU_ANY });                         \
 	FAILS(process_spawner, spawn, status, detail, when, .handle = known.process_spawner, .message = &spawn,      \

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* What policy_object.c and snapshot.c need of other rooms. They are tested by user/proofs/usertests; here nobody calls them. */
+#ifndef TESTS_SCHED_FAKES_AUTHORITY_H
+#define TESTS_SCHED_FAKES_AUTHORITY_H
+
+#include "tests/unit/fakes.h"
+
+#include <kernel/call.h>
+#include <kernel/ledger.h>
+#include <kernel/thread.h>
+
+#define U __attribute__((unused))
+#define NEVER(type, name, parameters)                                                                                \
+	type name parameters                                                                                         \
+	{                                                                                                            \
+		fail_msg("%s is called", #name);                                                                     \
+		__builtin_unreachable();                                                                             \
+	}
+NEVER(bool, grant_get, (struct grant * grant U))
+NEVER(void, grant_put, (struct grant * grant U))
+NEVER(u16, cap_lookup_typed, (struct process * process U, u64 handle U, u16 type U, u32 rights U, struct cap *out U))
+NEVER(u64, factory_hand_out, (struct call * call U, struct object *object U))
+NEVER(void, object_init, (struct object * object U, u16 type U, struct process *owner U))
+NEVER(u64, call_start_operation,
+      (struct call * call U, enum operation_progress (*step)(struct cpu *, struct thread *, struct operation *) U))
+NEVER(struct paddr, memory_object_page, (const struct memory_object *memory U, u64 page_index U))
+NEVER(u32, ledger_pass_begin, (struct process * process U))
+NEVER(bool, ledger_pass_step, (struct process * process U, u32 *left U))
+NEVER(void, ledger_read, (const struct ledger *ledger U, struct ledger_sums *out U))
+NEVER(bool, session_next_record, (u64 id U, struct capos_ledger_record *out U))
+NEVER(bool, account_next_record, (u64 id U, struct capos_ledger_record *out U))
+NEVER(struct process *, registry_next_process, (u64 id U))
+NEVER(struct thread *, registry_next_thread, (u64 id U))
+NEVER(u32, registry_next_threads, (u64 id U, struct thread **out U, u32 n U))
+#undef NEVER
+#undef U
+
+#endif
