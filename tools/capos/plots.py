@@ -105,8 +105,8 @@ def powers(axis):
 
 
 def factor(value):
-    """2.53 as "2.5x", 26.4 as "26x"."""
-    return f"{value:.0f}x" if value >= 10 else f"{value:.1f}x"
+    """Two digits: "26x", "2.5x", "0.45x"."""
+    return f"{value:.0f}x" if value >= 10 else f"{value:.1f}x" if value >= 1 else f"{value:.2g}x"
 
 
 def dumbbells(rows, label):
