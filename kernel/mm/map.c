@@ -71,16 +71,20 @@ static u16 check_request(struct map_request *request)
 static u16 link_region(struct map_request *request, struct region *region)
 {
 	struct space *space = request->space;
-	u64 lowest = request->from != 0 ? request->from : space->base;
-	u64 addr = request->addr != 0 ? request->addr
-				      : region_choose(space, lowest, request->bytes, MAX(request->align, PAGE_BYTES));
+	u64 addr = request->addr, lowest = request->from != 0 ? request->from : space->base;
+	struct region *next;
 	u16 status;
+
+	if (addr == 0)
+		addr = region_choose(space, lowest, request->bytes, MAX(request->align, PAGE_BYTES), &next);
+	else
+		next = region_from(space, addr);
 
 	if (atomic_load_relaxed(&space->ending) != 0)
 		return CAPOS_STATUS_DYING;
 	if (addr == 0)
 		return CAPOS_STATUS_NO_MEMORY; /* no address is left */
-	if (request->addr != 0 && !region_range_is_free(space, addr, request->bytes)) {
+	if (next != NULL && next->start < addr + request->bytes) {
 		request->iresult = CAPOS_MAP_OVERLAP;
 		return CAPOS_STATUS_BAD_ARGUMENT;
 	}
@@ -103,7 +107,7 @@ static u16 link_region(struct map_request *request, struct region *region)
 		if (status != CAPOS_STATUS_OK)
 			return status;
 	}
-	region_insert(space, region);
+	region_insert(space, region, next);
 	request->addr = request->next = addr;
 	request->region = region;
 	space->busy++;

@@ -62,14 +62,12 @@ struct region *region_from(const struct space *space, u64 va);
 /* Region that covers va, or NULL. */
 struct region *region_at(const struct space *space, u64 va);
 struct region *region_next(const struct space *space, const struct region *region);
-/* Nothing is in [start, start + bytes), which is within the user range. */
-bool region_range_is_free(const struct space *space, u64 start, u64 bytes);
 /* A free place at or above `lowest` with a free page on either side, whose last page begins at a multiple of `align` (a power
  * of two); 0: none. The lowest one, but for large alignments: O(log n) for each of a few gaps that may not fit, then in a gap
- * that does. */
-u64 region_choose(const struct space *space, u64 lowest, u64 bytes, u64 align);
-/* The range is free. Counts bytes and regions. */
-void region_insert(struct space *space, struct region *region);
+ * that does. *next: the region above it, or NULL. */
+u64 region_choose(const struct space *space, u64 lowest, u64 bytes, u64 align, struct region **next);
+/* The range is free, `next` the region above it (NULL: none). Counts bytes and regions. */
+void region_insert(struct space *space, struct region *region, struct region *next);
 void region_remove(struct space *space, struct region *region);
 /* Cut at `at`: `region` keeps what is below, `right` (zeroed, not linked) gets the rest. No counting of references. */
 void region_split(struct space *space, struct region *region, struct region *right, u64 at);

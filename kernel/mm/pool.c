@@ -168,39 +168,59 @@ static inline struct place_magazine *places_here(enum pool_id id)
 	return magazine != NULL ? &magazine->pool[id] : NULL;
 }
 
-static inline void *take(struct pool *pool, enum pool_id id)
+static __attribute__((noinline)) u16 give_out(const struct pool *pool, void *object)
 {
+	if (pool->clear_bytes >= CLEAR_BYTES_MIN)
+		mach_clear(object, pool->clear_bytes);
+	else
+		memset(object, 0, pool->clear_bytes);
+	return CAPOS_STATUS_OK;
+}
+
+/* This CPU keeps none. */
+static __attribute__((noinline)) u16 alloc_shared(struct pool *pool, struct process *process, void **out)
+{
+	void *object = take_shared(pool);
+
+	if (unlikely(object == NULL)) {
+		quota_uncharge(process, CAPOS_QUOTA_MEMORY, pool->object_bytes);
+		return CAPOS_STATUS_NO_MEMORY;
+	}
+	*out = object;
+	return give_out(pool, object);
+}
+
+/* Charged. What is rare is called last, so that the way to a place of this CPU needs no registers to be preserved. */
+static inline __attribute__((always_inline)) u16 alloc(enum pool_id id, struct process *process, void **out)
+{
+	struct pool *pool = pool_of(id);
 	struct place_magazine *places = places_here(id);
 	void *object;
 
-	if (alloc_must_fail())
-		return NULL;
 	if (unlikely(places == NULL || places->count == 0))
-		return take_shared(pool);
+		return alloc_shared(pool, process, out);
 	object = places->place[--places->count];
 	place_check(pool, object);
-	return object;
+	*out = object;
+	return pool->clear_bytes != 0 ? give_out(pool, object) : CAPOS_STATUS_OK;
+}
+
+static __attribute__((noinline)) u16 alloc_injected(enum pool_id id, struct process *process, void **out)
+{
+	if (!alloc_must_fail())
+		return alloc(id, process, out);
+	pool_uncharge(id, process);
+	return CAPOS_STATUS_NO_MEMORY;
 }
 
 u16 pool_alloc(enum pool_id id, struct process *process, void **out)
 {
-	struct pool *pool = pool_of(id);
-	void *object;
-
 	no_alloc_check();
-	if (!quota_charge(process, CAPOS_QUOTA_MEMORY, pool->object_bytes))
+	if (!quota_charge(process, CAPOS_QUOTA_MEMORY, pool_of(id)->object_bytes))
 		return CAPOS_STATUS_QUOTA_EXCEEDED;
-	object = take(pool, id);
-	if (unlikely(object == NULL)) {
-		pool_uncharge(id, process);
-		return CAPOS_STATUS_NO_MEMORY;
-	}
-	*out = object;
-	if (pool->clear_bytes >= CLEAR_BYTES_MIN)
-		mach_clear(object, pool->clear_bytes);
-	else if (pool->clear_bytes != 0)
-		memset(object, 0, pool->clear_bytes);
-	return CAPOS_STATUS_OK;
+	if (unlikely(kernel_state.mm.inject))
+		return alloc_injected(id, process, out);
+	return alloc(id, process, out);
 }
 
 void pool_uncharge(enum pool_id id, struct process *process)

@@ -96,13 +96,6 @@ bool region_range_ok(const struct space *space, u64 addr, u64 bytes)
 	       addr < space->limit && bytes <= space->limit - addr;
 }
 
-bool region_range_is_free(const struct space *space, u64 start, u64 bytes)
-{
-	const struct region *region = region_from(space, start);
-
-	return region == NULL || region->start >= start + bytes;
-}
-
 #define TRIES_MAX 8u
 
 /* --- a free place ------------------------------------------------------------------------------------------------------ */
@@ -155,12 +148,13 @@ static u64 choose_behind(const struct space *space, u64 lowest, u64 bytes, u64 a
 	return at < space->limit && bytes <= space->limit - at ? at : 0;
 }
 
-u64 region_choose(const struct space *space, u64 lowest, u64 bytes, u64 align)
+u64 region_choose(const struct space *space, u64 lowest, u64 bytes, u64 align, struct region **next)
 {
 	struct region *region = region_from(space, lowest);
 	const struct region *before;
 	u64 need = bytes + 2 * PAGE_BYTES, at, from = lowest;
 
+	*next = region;
 	if (bytes == 0 || bytes > space->limit - lowest)
 		return 0;
 	if (region == NULL)
@@ -177,7 +171,7 @@ u64 region_choose(const struct space *space, u64 lowest, u64 bytes, u64 align)
 	for (u32 tries = 0;; tries++) {
 		if (tries == TRIES_MAX)
 			need += align; /* fits anywhere in a gap */
-		region = next_with_gap(region, need);
+		*next = region = next_with_gap(region, need);
 		if (region == NULL)
 			return choose_behind(space, lowest, bytes, align);
 		at = aligned(region->start - region->gap + PAGE_BYTES, bytes, align);
@@ -200,10 +194,8 @@ static void set_gap(struct space *space, struct region *region)
 	augment_up(region);
 }
 
-void region_insert(struct space *space, struct region *region)
+void region_insert(struct space *space, struct region *region, struct region *next)
 {
-	struct region *next = region_from(space, region->start);
-
 	KASSERT(region->start < region->end && RB_INSERT(region_tree, &space->regions, region) == NULL);
 	list_insert_before_(next != NULL ? &next->order : &space->order.head, &region->order);
 	set_gap(space, region);
@@ -249,7 +241,7 @@ void region_split(struct space *space, struct region *region, struct region *rig
 	};
 	space->mapped_bytes -= region->end - at;
 	region->end = at;
-	region_insert(space, right);
+	region_insert(space, right, region_next(space, region));
 	if (region->memory != NULL) {
 		spin_lock(&region->memory->object.lock);
 		right->sweep = region->sweep;

@@ -41,7 +41,7 @@ static void against_array(void **state)
 	first = space->base - 64 * PAGE_BYTES;
 	for (u32 round = 0; round < 100000; round++) {
 		u64 at = fake_random() % PAGES, pages = 1 + fake_random() % 4, addr = first + at * PAGE_BYTES;
-		struct region *region = region_at(space, addr);
+		struct region *region = region_at(space, addr), *next = NULL;
 
 		assert_int_equal(region != NULL, used[at]);
 		if (region != NULL && fake_random() % 4 != 0) {
@@ -51,7 +51,7 @@ static void against_array(void **state)
 			free(region);
 		} else if (fake_random() % 2 == 0) {
 			u64 want = choose_by_hand(pages),
-			    got = region_choose(space, space->base, pages * PAGE_BYTES, PAGE_BYTES);
+			    got = region_choose(space, space->base, pages * PAGE_BYTES, PAGE_BYTES, &next);
 
 			if (want != 0)
 				assert_int_equal(got, first + want * PAGE_BYTES);
@@ -60,7 +60,8 @@ static void against_array(void **state)
 			if (want != 0 && fake_random() % 3 == 0) {
 				region = new_region(got, pages);
 				region->space = space;
-				region_insert(space, region);
+				assert_ptr_equal(next, region_from(space, got));
+				region_insert(space, region, next);
 				for (u64 i = 0; i < pages; i++)
 					used[want + i] = 1;
 			}
@@ -71,11 +72,12 @@ static void against_array(void **state)
 				free_by_hand = free_by_hand && used[i] == 0;
 			if (at + pages > PAGES)
 				continue;
-			assert_int_equal(region_range_is_free(space, addr, pages * PAGE_BYTES), free_by_hand);
+			next = region_from(space, addr);
+			assert_int_equal(next == NULL || next->start >= addr + pages * PAGE_BYTES, free_by_hand);
 			if (free_by_hand && fake_random() % 2 == 0) {
 				region = new_region(addr, pages);
 				region->space = space;
-				region_insert(space, region);
+				region_insert(space, region, next);
 				for (u64 i = 0; i < pages; i++)
 					used[at + i] = 1;
 			}
@@ -97,6 +99,7 @@ static void limits(void **state)
 	struct process *process = fake_process();
 	struct space *space = &process->space;
 	u64 base = SIM_WINDOWS_BASE;
+	struct region *next;
 
 	(void)state;
 	assert_int_equal(space_create(process, space), CAPOS_STATUS_OK);
@@ -110,9 +113,9 @@ static void limits(void **state)
 	assert_false(region_range_ok(space, base + MACH_USER_BYTES - PAGE_BYTES, 2 * PAGE_BYTES));
 	assert_false(region_range_ok(space, base + MACH_USER_BYTES, PAGE_BYTES));
 	assert_false(region_range_ok(space, ~0ull & ~(PAGE_BYTES - 1), PAGE_BYTES));
-	assert_int_equal(region_choose(space, space->base, MACH_USER_BYTES, PAGE_BYTES), 0);
-	assert_int_equal(region_choose(space, space->base, ~0ull & ~(PAGE_BYTES - 1), PAGE_BYTES), 0);
-	assert_int_equal(region_choose(space, space->base, MACH_USER_BYTES / 2, PAGE_BYTES), space->base);
+	assert_int_equal(region_choose(space, space->base, MACH_USER_BYTES, PAGE_BYTES, &next), 0);
+	assert_int_equal(region_choose(space, space->base, ~0ull & ~(PAGE_BYTES - 1), PAGE_BYTES, &next), 0);
+	assert_int_equal(region_choose(space, space->base, MACH_USER_BYTES / 2, PAGE_BYTES, &next), space->base);
 }
 
 static void index_of_entries(void **state)
