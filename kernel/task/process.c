@@ -16,7 +16,7 @@
 #include <kernel/debug.h>
 #include <string.h>
 
-#define KILLS_PER_STEP 8u
+#define KILLS_PER_STEP 4u
 
 /* --- birth --------------------------------------------------------------------------------------------------------- */
 
