@@ -57,6 +57,7 @@ u64 method_system_info_memory(struct call *call)
 {
 	struct capos_memory_info info = { 0 };
 
+	pools_drain();
 	info.frames_total = frames_total();
 	info.frames_free = frames_free_count();
 	info.total_bytes = info.frames_total * PAGE_BYTES;

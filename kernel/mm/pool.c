@@ -3,7 +3,7 @@
  * Typed pools of kernel objects: slabs of one frame, a header and places of one size. A slab's free places are a list
  * through the places, and places above `untouched` that were never used. A slab all of whose places are free is given
  * back, except one per pool. In front of the slabs of the pools that are used most, each CPU keeps a few places (interrupts are
- * off), so that most allocations take no lock.
+ * off), so that most allocations take no lock; a CPU that idles keeps none.
  *
  * Invariants: PO1 live + free places == slabs * per_slab, where a place in a magazine is live. PO2 a full slab is in `full`, every
  * other in `partial`.
@@ -236,8 +236,15 @@ static void slab_drop(struct pool *pool, struct slab *slab)
 	frame_free(virt_to_phys(slab));
 }
 
-static __attribute__((noinline)) void give_shared(struct pool *pool, struct slab *slab, void *object)
+static struct slab *slab_of(const void *object)
 {
+	return (struct slab *)((uintptr_t)object & ~(uintptr_t)(PAGE_BYTES - 1));
+}
+
+static __attribute__((noinline)) void give_shared(struct pool *pool, void *object)
+{
+	struct slab *slab = slab_of(object);
+
 	spin_lock(&pool->lock);
 	KASSERT(slab->used > 0 && ((uintptr_t)object - (uintptr_t)slab - SLAB_HEADER) % pool->object_bytes == 0);
 	mm_unpoison(object, sizeof(void *));
@@ -261,15 +268,24 @@ static __attribute__((noinline)) void give_shared(struct pool *pool, struct slab
 void pool_free(enum pool_id id, void *object)
 {
 	struct pool *pool = pool_of(id);
-	struct slab *slab = (struct slab *)((uintptr_t)object & ~(uintptr_t)(PAGE_BYTES - 1));
 	struct place_magazine *places = places_here(id);
 
-	KASSERT(slab->pool == pool);
+	KASSERT(slab_of(object)->pool == pool);
 	place_forget(pool, object);
 	if (likely(places != NULL && places->count < MAGAZINE_PLACES))
 		places->place[places->count++] = object;
 	else
-		give_shared(pool, slab, object);
+		give_shared(pool, object);
+}
+
+void pools_drain(void)
+{
+	for (enum pool_id id = 0; id < POOL_CACHED; id++) {
+		struct place_magazine *places = places_here(id);
+
+		while (places != NULL && places->count > 0)
+			give_shared(pool_of(id), places->place[--places->count]);
+	}
 }
 
 size_t pool_object_bytes(enum pool_id id)

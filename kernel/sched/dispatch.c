@@ -150,6 +150,7 @@ static void idle(struct cpu *cpu)
 		space_poll(cpu->loaded_space);
 	space_switch(cpu, NULL);
 	deferred = reclaim_poll(cpu);
+	pools_drain();
 	cpu->tick_ns = deferred ? cpu->account_ns + TICK_NS : INSTANT_NEVER.ns;
 	place_set_idle(cpu);
 	atomic_store_relaxed(&cpu->idling, 1u);

@@ -63,6 +63,8 @@ MUST_CHECK u16 pool_alloc(enum pool_id pool, struct process *process, void **out
 void pool_uncharge(enum pool_id pool, struct process *process);
 /* ... and the memory, when no CPU can hold a pointer any more. (Failed creations: uncharge and free at once.) */
 void pool_free(enum pool_id pool, void *object);
+/* The places that this CPU keeps go back to all: before it idles, and before free memory is counted. */
+void pools_drain(void);
 size_t pool_object_bytes(enum pool_id pool);
 u64 pool_live_count(enum pool_id pool);
 

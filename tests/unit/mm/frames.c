@@ -158,6 +158,7 @@ static void pools(void **state)
 static void places_between_cpus(void **state)
 {
 	void *object[100];
+	u64 free = frames_free_count();
 
 	(void)state;
 	for (u32 round = 0; round < 10; round++) {
@@ -178,6 +179,12 @@ static void places_between_cpus(void **state)
 		for (u32 i = 0; i < FAKE_CPUS; i++)
 			assert_true(kernel_state.mm.magazines[i].pool[POOL_THREAD].count <= MAGAZINE_PLACES);
 	}
+	for (u32 i = 0; i < FAKE_CPUS; i++) {
+		fake_on(i);
+		pools_drain();
+	}
+	pools_verify();
+	assert_true(free - frames_free_count() <= 1); /* an empty slab */
 }
 
 static void pool_limits(void **state)
