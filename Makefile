@@ -117,7 +117,7 @@ unit_cc_clang := $(CLANG)
 
 # --- commands -------------------------------------------------------------------------------------------------------
 
-.PHONY: all image sim-image sim-campaign run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-hackbench bench-latency bench-boot \
+.PHONY: all image sim-image sim-campaign run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-hackbench bench-latency bench-runq bench-boot \
 	run-thread-scale run-linux-thread-scale-baseline bench-side-by-side bench-scale-instructions \
 	report setup-run setup-test setup-gdb setup-report \
 	unit unit-gcc unit-clang FORCE
@@ -169,6 +169,8 @@ bench-hackbench: | setup-run ## messages between many, against Linux's pipes and
 bench-latency: | setup-run ## wake-ups and requests, idle and beside hogs, against Linux: build/bench/latency.csv (CPUS=1,2,4 TIMES=rounds)
 	@tools/bench-latency $(if $(CPUS),--cpus $(CPUS)) $(if $(TIMES),--rounds $(TIMES))
 
+bench-runq: | setup-run ## the fair queue by the number of those queued, in instructions
+	@tools/bench-runq
 bench-boot: | setup-run ## QEMU start to prompt, against Linux with a static init (TIMES=n)
 	@tools/bench-boot $(if $(TIMES),--times $(TIMES))
 

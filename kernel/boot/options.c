@@ -3,9 +3,12 @@
  * Options of the command line (the manifest has all that is policy): words `capos.NAME=VALUE`, others are not ours.
  *   capos.panic=boot       end with a panic, to see (and test) what one looks like
  *   capos.panic=exception  the same by an exception in kernel mode
+ *   capos.bench=runq       measure builds: what the fair queue costs, and halt
  */
 #include "boot_priv.h"
 
+#include <kernel/process.h>
+#include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <string.h>
 
@@ -26,6 +29,13 @@ static void option(const char *text)
 
 		*(volatile u64 *)nowhere = 0;
 	}
+#ifdef CAPOS_MEASURE
+	if (word_is(text, "capos.bench=runq")) {
+		runq_bench(mach_this_cpu());
+		console_flush_sync();
+		mach_exit(MACH_EXIT_OK);
+	}
+#endif
 	if (strncmp(text, "capos.", 6) == 0)
 		klog(LOG_WARN, "boot: unknown option on the command line: %.60s", text);
 }

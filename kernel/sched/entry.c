@@ -99,26 +99,31 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 	return worked;
 }
 
-/* The timer's interrupt came for the tick alone, and there is nothing that the tick would change. */
+/* The timer's interrupt came for the tick alone, and there is nothing that the tick would change or the thread has to do. */
 static inline bool tick_is_quiet(struct cpu *cpu, struct instant now)
 {
 	return now.ns >= cpu->tick_ns && atomic_load_relaxed(&cpu->timers.first_ns) > now.ns &&
-	       runq_looks_empty(cpu) && atomic_load_relaxed(&cpu->ipi_pending) == 0 &&
-	       atomic_load_relaxed(&cpu->requests) == 0 && cpu->deferred_first == NULL &&
-	       atomic_load_relaxed(&cpu->loaded_space->orphaned) == 0;
+	       atomic_equals_relaxed(&cpu->runq.count, 0u) &&
+	       atomic_equals_acquire(&cpu->inbox, NULL) && /* pairs with the compare-and-swap in inbox_push */
+	       atomic_equals_relaxed(&cpu->ipi_pending, 0u) && atomic_equals_relaxed(&cpu->requests, 0u) &&
+	       cpu->deferred_first == NULL && atomic_equals_relaxed(&cpu->loaded_space->orphaned, 0u) &&
+	       atomic_equals_relaxed(&cpu->current->attention, 0u);
 }
 
 /* What sched_irq does then. */
 static inline void quiet_tick(struct cpu *cpu, struct instant now)
 {
-	u64 first_ns;
+	u64 first_ns, next_ns = now.ns + TICK_NS;
 
+	_Static_assert(TICK_NS <= MACH_TIMER_SPAN_MAX_NS, "a tick can be armed as a span");
 	TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
 	cpu->ticks++;
-	cpu->tick_ns = now.ns + TICK_NS;
+	cpu->tick_ns = next_ns;
 	first_ns = atomic_load_relaxed(&cpu->timers.first_ns); /* once: others cancel timers meanwhile */
-	cpu->armed_ns = MIN(cpu->tick_ns, first_ns);
-	mach_timer_arm((struct instant){ cpu->armed_ns });
+	if (unlikely(first_ns < next_ns))
+		next_ns = MAX(first_ns, now.ns); /* perhaps another one than tick_is_quiet saw */
+	cpu->armed_ns = next_ns;
+	mach_timer_arm_span((u32)(next_ns - now.ns));
 }
 
 struct thread *kernel_irq(struct cpu *cpu, u32 bits)
@@ -127,9 +132,11 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 
 	reclaim_kernel_enter_inline(cpu);
 	account_current(cpu, cpu->current_entity, now);
-	if (likely(bits == IRQ_TIMER && tick_is_quiet(cpu, now)))
+	if (likely(bits == IRQ_TIMER && tick_is_quiet(cpu, now))) {
 		quiet_tick(cpu, now);
-	else if (unlikely(sched_irq(cpu, bits, now)))
+		return leave_kernel(cpu, cpu->current);
+	}
+	if (unlikely(sched_irq(cpu, bits, now)))
 		account_irq(cpu, mach_clock());
 	return sched_exit(cpu);
 }

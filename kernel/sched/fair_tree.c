@@ -13,7 +13,7 @@
 
 #include <kernel/debug.h>
 
-static inline struct entity *min_from(struct entity *entity)
+static inline u64 min_from(struct entity *entity)
 {
 	struct fair_node *node = &entity->node;
 	u64 min = entity->vruntime;
@@ -23,7 +23,7 @@ static inline struct entity *min_from(struct entity *entity)
 	if (node->child[1] != NULL && virtual_before(node->child[1]->node.min_vruntime, min))
 		min = node->child[1]->node.min_vruntime;
 	node->min_vruntime = min;
-	return entity;
+	return min;
 }
 
 static inline bool is_red(const struct entity *entity)
@@ -105,12 +105,17 @@ void fair_tree_insert_general(struct fair_tree *tree, struct entity *entity)
 	struct entity *at = tree->root, *parent;
 	u32 side;
 
+	/* Equals in the order of arrival. Two branches: shorter than to index by the comparison. */
 	do {
 		parent = at;
-		side = !virtual_before(deadline, at->deadline); /* equals in the order of arrival */
-		at = at->node.child[side];
+		if (virtual_before(deadline, at->deadline))
+			at = at->node.child[side = 0];
+		else
+			at = at->node.child[side = 1];
 	} while (at != NULL);
-	entity->node = (struct fair_node){ .parent = parent, .min_vruntime = vruntime, .red = true };
+	entity->node.parent = parent;
+	entity->node.min_vruntime = vruntime;
+	entity->node.red = true;
 	parent->node.child[side] = entity;
 	if (side == 0 && parent == tree->first)
 		tree->first = entity;
@@ -156,16 +161,11 @@ static void balance_removed(struct fair_tree *tree, struct entity *parent, u32 s
 	}
 }
 
-/* Minima from `at` up, where `gone` was below: up to one that had another minimum, but at least up to `top` (NULL: no such). */
-static void repair_minima(struct entity *at, u64 gone, const struct entity *top)
+/* One with vruntime `gone` was below `at`, and is not any more: minima up to one that was another's. */
+static inline void repair_minima(struct entity *at, const struct entity *end, u64 gone)
 {
-	for (; at != NULL; at = at->node.parent) {
-		if (at == top)
-			top = NULL;
-		else if (top == NULL && at->node.min_vruntime != gone)
-			return;
+	for (; at != end && at->node.min_vruntime == gone; at = at->node.parent)
 		min_from(at);
-	}
 }
 
 static inline struct entity *leftmost(struct entity *entity)
@@ -193,10 +193,10 @@ static void remove_inner(struct fair_tree *tree, struct entity *entity)
 	if (next->node.child[1] != NULL)
 		next->node.child[1]->node.parent = next;
 	replace_child(tree, entity->node.parent, entity, next);
-	/* `next` left where it was: what is between there and here may have had its minimum. */
-	for (struct entity *at = parent; at != next; at = at->node.parent)
-		min_from(at);
-	repair_minima(next, entity->vruntime, next);
+	/* From where it left up to its new place, then upward from there. */
+	repair_minima(parent, next, next->vruntime);
+	if (min_from(next) != entity->node.min_vruntime)
+		repair_minima(next->node.parent, NULL, entity->vruntime);
 	if (!black)
 		return;
 	if (orphan != NULL)
@@ -217,7 +217,7 @@ static void remove_outer(struct fair_tree *tree, struct entity *entity)
 	} else {
 		side = side_of(parent, entity);
 		parent->node.child[side] = child;
-		repair_minima(parent, entity->vruntime, NULL);
+		repair_minima(parent, NULL, entity->vruntime);
 	}
 	if (child != NULL) {
 		child->node.parent = parent;

@@ -12,8 +12,9 @@ struct entity *eevdf_best(const struct runq *runq)
 {
 	struct entity *first = fair_tree_first(&runq->tree);
 
-	/* One that competes alone is its own mean. */
-	if (atomic_load_relaxed(&runq->count) <= 1 && atomic_load_relaxed(&runq->current_weight) == 0)
+	/* The least of those that compete is not above their mean: no need to know it. */
+	if (atomic_load_relaxed(&runq->current_weight) == 0 &&
+	    (first == NULL || first->vruntime == runq->tree.root->node.min_vruntime))
 		return first;
 	return fair_tree_first_until(&runq->tree, runq_virtual_time(runq));
 }

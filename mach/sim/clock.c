@@ -85,6 +85,11 @@ struct instant mach_clock(void)
 	return (struct instant){ now };
 }
 
+void mach_timer_arm_span(u32 span_ns)
+{
+	mach_timer_arm((struct instant){ sim_now() + span_ns });
+}
+
 void mach_timer_arm(struct instant deadline)
 {
 	struct vcpu *cpu = sim.current;

@@ -234,7 +234,6 @@ void apic_ipi_others(u32 command);
 #define APIC_STARTUP 0x4600u
 #define APIC_NMI 0x4400u
 /* Raw timer of this CPU, for calibration: count down from `count` (0 stops it); what is left. */
-void apic_timer_set(u32 count);
 u32 apic_timer_left(void);
 void ioapic_init(void);
 void ioapic_route(u32 gsi, u16 flags, u32 vector, u32 apic_id);

@@ -33,10 +33,8 @@ struct sample {
 struct mach_tsc mach_tsc;
 
 /* (c) after tsc_init */
-static u64 count_mul;
 static u64 count_ns_max; /* longest span that the one-shot can count */
 static u64 hz;
-static bool deadline_mode;
 
 /* a * b / c without overflow in between; the result fits 64 bits. */
 static u64 multiply_divide(u64 a, u64 b, u64 c)
@@ -136,14 +134,16 @@ void tsc_init(void)
 	struct reference r = reference_find();
 	u64 tsc[RUNS], apic[RUNS], apic_hz;
 
-	deadline_mode = (cpuid_leaf(1, 0).ecx & 1u << 24) != 0;
+	mach_tsc.deadline_mode = (cpuid_leaf(1, 0).ecx & 1u << 24) != 0;
 	for (u32 i = 0; i < RUNS; i++)
 		run(&r, &tsc[i], &apic[i]);
 	hz = MAX(median(tsc), 4000000ull);
 	apic_hz = MAX(median(apic), 1000ull);
 	mach_tsc.ns_mul = multiply_divide(NS_PER_S, 1ull << MACH_NS_SHIFT, hz);
-	count_mul = multiply_divide(deadline_mode ? hz : apic_hz, 1ull << 32, NS_PER_S);
-	count_ns_max = deadline_mode ? ~0ull >> 2 : 0xf0000000ull * NS_PER_S / apic_hz;
+	mach_tsc.count_mul = multiply_divide(mach_tsc.deadline_mode ? hz : apic_hz, 1ull << 32, NS_PER_S);
+	if (mach_tsc.count_mul >> 35 != 0)
+		panic("a timer of more than 8 GHz");
+	count_ns_max = mach_tsc.deadline_mode ? ~0ull >> 2 : 0xf0000000ull * NS_PER_S / apic_hz;
 	mach_tsc.base = rdtsc_ordered();
 }
 
@@ -152,12 +152,17 @@ u64 tsc_hz(void)
 	return hz;
 }
 
+void tsc_deadline_in(u64 counts)
+{
+	wrmsr(MSR_TSC_DEADLINE, rdtsc_ordered() + counts);
+}
+
 void mach_timer_arm(struct instant deadline)
 {
 	u64 now_tsc, now, count;
 
 	if (deadline.ns == INSTANT_NEVER.ns) {
-		if (deadline_mode)
+		if (mach_tsc.deadline_mode)
 			wrmsr(MSR_TSC_DEADLINE, 0);
 		else
 			apic_timer_set(0);
@@ -167,8 +172,8 @@ void mach_timer_arm(struct instant deadline)
 	now = mach_tsc_ns(now_tsc);
 	count = deadline.ns <= now ? 0 : MIN(deadline.ns - now, count_ns_max);
 	/* One more: never before the deadline by rounding. */
-	count = (u64)((unsigned __int128)count * count_mul >> 32) + 1;
-	if (deadline_mode)
+	count = (u64)((unsigned __int128)count * mach_tsc.count_mul >> 32) + 1;
+	if (mach_tsc.deadline_mode)
 		wrmsr(MSR_TSC_DEADLINE, now_tsc + count);
 	else
 		apic_timer_set((u32)count); /* count_ns_max keeps it below 2^32 */

@@ -43,7 +43,7 @@ def go_ahead():
 
 
 def build(machine):
-    code, output = make("-s", *machine.needs())
+    code, output = make("-s", *machine.needs(), f"BUILD={machine.build}")
     if code:
         fail("capOS does not build", output)
 

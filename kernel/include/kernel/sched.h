@@ -49,7 +49,7 @@ enum entity_kind { ENTITY_THREAD, ENTITY_ACTIVITY };
 #define REQUEST_MIN_NS 100000ull
 #define REQUEST_MAX_NS 100000000ull
 /* A longer charge counts as this one: nobody who waits catches up a machine that stood still. */
-#define CHARGE_MAX_NS (1ull << 40)
+#define CHARGE_MAX_NS 0x7fffffffull
 /* A longer sleep forgets what was owed, by either side. */
 #define LAG_KEEP_NS 1000000000ull
 
@@ -255,6 +255,9 @@ bool sched_params_are_valid(const struct sched_params *params);
 /* The default request of a class. */
 u64 sched_class_request_ns(enum latency_class latency_class);
 void sched_verify(struct cpu *cpu);
+#ifdef CAPOS_MEASURE
+void runq_bench(struct cpu *cpu); /* kernel/sched/bench.c */
+#endif
 
 #define REQUEST_RESCHEDULE 1u /* look at inbox and attention of current */
 #define REQUEST_FLUSH 2u      /* TLB flushes are waiting (mm) */

@@ -142,6 +142,10 @@ struct instant mach_clock(void);
 /* Arm this CPU's one-shot for an absolute instant (past: as soon as possible), replacing the former one;
  * INSTANT_NEVER disarms. An expiry that is already pending may still be delivered. */
 void mach_timer_arm(struct instant deadline);
+/* The same for span_ns (at most MACH_TIMER_SPAN_MAX_NS) after a reading of the clock in this kernel entry, without another one: late by
+ * the time since that reading. */
+#define MACH_TIMER_SPAN_MAX_NS (1u << 28)
+void mach_timer_arm_span(u32 span_ns);
 
 /* --- CPUs ------------------------------------------------------------------------------------------------------- */
 

@@ -28,6 +28,10 @@ static unsigned garbage_count;
 
 /* --- the machine ------------------------------------------------------------------------------------------------------- */
 
+void mach_timer_arm_span(u32 span_ns)
+{
+	armed_at[sim_cpu_record->id] = now_ns + span_ns;
+}
 void mach_timer_arm(struct instant deadline)
 {
 	armed_at[sim_cpu_record->id] = deadline.ns;

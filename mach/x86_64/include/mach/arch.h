@@ -155,6 +155,8 @@ static inline u32 pte_prot(u64 pte)
 
 struct mach_tsc {
 	u64 base, ns_mul;
+	u64 count_mul; /* one-shot's counts in a ns, * 2^32: below 2^35 */
+	bool deadline_mode;
 };
 extern struct mach_tsc mach_tsc; /* (c) after tsc_init */
 
@@ -177,6 +179,20 @@ static inline u64 mach_tsc_ns(u64 tsc)
 static inline struct instant mach_clock(void)
 {
 	return (struct instant){ mach_tsc_ns(rdtsc_ordered()) };
+}
+
+void apic_timer_set(u32 count);	  /* apic.c */
+void tsc_deadline_in(u64 counts); /* tsc.c */
+
+static inline void mach_timer_arm_span(u32 span_ns)
+{
+	/* Fits 64 bits. One more: never before the deadline by rounding. */
+	u64 count = ((u64)span_ns * mach_tsc.count_mul >> 32) + 1;
+
+	if (unlikely(mach_tsc.deadline_mode))
+		tsc_deadline_in(count);
+	else
+		apic_timer_set((u32)count);
 }
 
 /* --- parts of the interface that are a few instructions ------------------------------------------------------------ */
