@@ -166,7 +166,7 @@ INLINE struct thread *wake_wait(struct cpu *cpu, struct thread *thread)
 	u64 wake_addr = thread->mach.frame.word[4];
 	struct park_bucket *bucket;
 	struct parking parking;
-	struct grant *held;
+	struct grant *held = NULL;
 	struct thread *to;
 	bool differs;
 
