@@ -75,25 +75,40 @@ static void preemptions(void)
 	block_unmap(&block);
 }
 
-/* --- wake-ups of the best class beside a process that computes without end -------------------------------------------- */
+/* --- wake-ups of the best class beside others ------------------------------------------------------------------------ */
 
-static void wakes_beside_a_hog(void)
+static void set_class(enum capos_latency_class latency_class)
 {
-#ifdef CAPOS_METHODS_scheduling_policy
-	capos_handle hog = costs_child("hog", 0, 0);
+	must(scheduling_policy_set_latency_class(known.policy, 0, latency_class));
+}
 
-	must(scheduling_policy_set_latency_class(known.policy, 0, CAPOS_LATENCY_INTERACTIVE));
+static void wakes_beside(const char *mode, void (*wakes)(void))
+{
+	capos_handle child = costs_child(mode, 0, 0);
+	struct process_end end;
+
+	set_class(CAPOS_LATENCY_INTERACTIVE);
 	(void)timer_sleep(known.timer, now_ns() + STORM_SETTLES_NS);
+	wakes();
+	set_class(CAPOS_LATENCY_NORMAL);
+	/* It still runs: else the samples mean nothing. */
+	if (process_wait(child, 0, &end).status != CAPOS_STATUS_WOULD_BLOCK)
+		panic("the child has ended");
+	costs_child_end(child);
+}
+
+static void wakes_beside_storm(void)
+{
+	WAKES_OF(timer_wake_storm_max);
+}
+
+static void wakes_beside_hog(void)
+{
 	WAKES_OF(wake_hog_interactive_max);
-	must(scheduling_policy_set_latency_class(known.policy, 0, CAPOS_LATENCY_NORMAL));
-	costs_child_end(hog);
-#endif
 }
 
 void costs_timer(void)
 {
-	struct process_end end;
-	capos_handle storm;
 	uint64_t last, seen = 0, loop = LOOP_MAX;
 
 	WAKES_OF(timer_wake_max);
@@ -111,13 +126,7 @@ void costs_timer(void)
 		last = now;
 	}
 	COST_MARK(2 * COST_timer_irq + 1);
-	storm = costs_child("storm", 0, 0);
-	(void)timer_sleep(known.timer, now_ns() + STORM_SETTLES_NS);
-	WAKES_OF(timer_wake_storm_max);
-	/* It still rages: else the samples mean nothing. */
-	if (process_wait(storm, 0, &end).status != CAPOS_STATUS_WOULD_BLOCK)
-		panic("the storm has ended");
-	costs_child_end(storm);
-	wakes_beside_a_hog();
+	wakes_beside("storm", wakes_beside_storm);
+	wakes_beside("hog", wakes_beside_hog);
 	preemptions();
 }

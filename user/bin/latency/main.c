@@ -46,14 +46,9 @@ void system_join(unsigned i)
 
 bool system_fast(bool fast)
 {
-#ifdef CAPOS_METHODS_scheduling_policy
 	return result_ok(
 		scheduling_policy_set_latency_class(known.policy, 0,
 						    fast ? CAPOS_LATENCY_INTERACTIVE : CAPOS_LATENCY_NORMAL));
-#else
-	(void)fast;
-	return false;
-#endif
 }
 
 void system_hogs(unsigned count)
