@@ -87,35 +87,6 @@ bool sched_switch_to(struct cpu *cpu, struct thread *to)
 	return true;
 }
 
-/* Take the best of another CPU's queue: bounded, local-first, never waits for its lock. */
-static struct entity *steal(struct cpu *cpu)
-{
-	u32 count = cpu_count();
-
-	for (u32 i = 1; i < count; i++) {
-		struct cpu *victim = cpu_get((cpu->id + i) % count);
-		struct entity *entity;
-
-		if (atomic_load_relaxed(&victim->runq.count) == 0 && wake_inbox_is_empty(victim))
-			continue;
-		if (!spin_trylock(&victim->runq.lock))
-			continue;
-		wake_drain_locked(victim);
-		entity = runq_steal(&victim->runq, cpu);
-		if (entity != NULL)
-			owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
-		spin_unlock(&victim->runq.lock);
-		if (entity != NULL) {
-			runq_take_over(&cpu->runq, entity, true);
-			account_move(cpu, entity, CAPOS_MIGRATION_STEAL);
-			if (entity->kind == ENTITY_THREAD)
-				TRACE(cpu, MIGRATE, entity->thread->object.id, victim->id, cpu->id);
-			return entity;
-		}
-	}
-	return NULL;
-}
-
 void send_away(struct cpu *cpu, struct entity *entity)
 {
 	spin_lock(&cpu->runq.lock);

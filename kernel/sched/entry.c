@@ -26,7 +26,7 @@ struct thread *kernel_fault(struct cpu *cpu, const struct fault *fault)
 }
 
 /*
- * Reclamation, and the other half of stealing: a CPU steals when it goes idle, and may then have come
+ * Reclamation, balancing, and the other half of stealing: a CPU steals when it goes idle, and may then have come
  * a moment before the entity did, or have found the lock taken. While entities wait here, an idle CPU is told to look again.
  */
 static void tick(struct cpu *cpu, struct instant now)
@@ -34,6 +34,7 @@ static void tick(struct cpu *cpu, struct instant now)
 	bool may_move;
 
 	cpu->ticks++;
+	cpu->balance_turn++;
 	cpu->tick_ns = now.ns + TICK_NS;
 	(void)reclaim_poll(cpu);
 	if (cpu->loaded_space != NULL)
@@ -43,12 +44,9 @@ static void tick(struct cpu *cpu, struct instant now)
 	may_move =
 		atomic_load_relaxed(&cpu->runq.count) > 0 && cpu->current_entity != NULL && runq_may_move(&cpu->runq);
 	spin_unlock(&cpu->runq.lock);
-	if (may_move) {
-		struct cpu *idle = place_take_idle(cpu);
-
-		if (idle != NULL)
-			sched_request(cpu, idle, REQUEST_RESCHEDULE);
-	}
+	if (may_move)
+		steal_tell(cpu);
+	balance_look(cpu);
 }
 
 bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
@@ -107,7 +105,7 @@ static inline bool tick_is_quiet(struct cpu *cpu, struct instant now)
 	       atomic_equals_acquire(&cpu->inbox, NULL) && /* pairs with the compare-and-swap in inbox_push */
 	       atomic_equals_relaxed(&cpu->ipi_pending, 0u) && atomic_equals_relaxed(&cpu->requests, 0u) &&
 	       cpu->deferred_first == NULL && atomic_equals_relaxed(&cpu->loaded_space->orphaned, 0u) &&
-	       atomic_equals_relaxed(&cpu->current->attention, 0u);
+	       atomic_equals_relaxed(&cpu->current->attention, 0u) && !balance_is_due(cpu);
 }
 
 /* What sched_irq does then. */
@@ -118,6 +116,7 @@ static inline void quiet_tick(struct cpu *cpu, struct instant now)
 	_Static_assert(TICK_NS <= MACH_TIMER_SPAN_MAX_NS, "a tick can be armed as a span");
 	TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
 	cpu->ticks++;
+	cpu->balance_turn++;
 	cpu->tick_ns = next_ns;
 	first_ns = atomic_load_relaxed(&cpu->timers.first_ns); /* once: others cancel timers meanwhile */
 	if (unlikely(first_ns < next_ns))

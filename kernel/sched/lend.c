@@ -119,6 +119,8 @@ static void take_spare(struct thread *thread)
 	u64 wanted = atomic_load_relaxed(&old->wanted);
 
 	atomic_store_relaxed(&spare->cpu, atomic_load_relaxed(&old->cpu)); /* not a new thread */
+	spare->vruntime = old->vruntime;
+	spare->shift = old->shift;
 	atomic_store_relaxed(&spare->wanted, wanted);
 	shared_store_relaxed(&spare->affinity, affinity);
 	shared_store_relaxed(&thread->own, spare);

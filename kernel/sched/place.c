@@ -129,17 +129,11 @@ static bool is_vacant(const struct cpu *cpu)
 	return cpu->current_entity == NULL && atomic_load_relaxed(&cpu->runq.count) == 0;
 }
 
-/* What others would compete with there. */
-static u64 load_of(struct cpu *cpu)
-{
-	return runq_load(&cpu->runq) + atomic_load_relaxed(&cpu->inbox_weight);
-}
-
 /* Of `first` (NULL: none) and those after it, around, the first with the least load. */
 static struct cpu *least_loaded(struct cpu *first, const struct cpu *near, u64 affinity)
 {
 	u32 count = cpu_count(), looks = MIN(count, LOAD_SCAN_MAX);
-	u64 least = first != NULL ? load_of(first) : ~0ull;
+	u64 least = first != NULL ? cpu_load(first) : ~0ull;
 	struct cpu *best = first;
 
 	for (u32 i = 0; i < looks; i++) {
@@ -148,7 +142,7 @@ static struct cpu *least_loaded(struct cpu *first, const struct cpu *near, u64 a
 
 		if (!affinity_allows(affinity, target) || atomic_load_relaxed(&target->online) == 0)
 			continue;
-		load = load_of(target);
+		load = cpu_load(target);
 		if (load < least) {
 			least = load;
 			best = target;
@@ -180,7 +174,7 @@ static struct cpu *place_loaded(struct cpu *cpu, struct cpu *previous, u64 affin
 	bool there = affinity_allows(affinity, previous), here = affinity_allows(affinity, cpu);
 
 	if (there && here)
-		return load_of(cpu) < load_of(previous) ? cpu : previous;
+		return cpu_load(cpu) < cpu_load(previous) ? cpu : previous;
 	if (there || here)
 		return there ? previous : cpu;
 	previous = least_loaded(NULL, previous, affinity);

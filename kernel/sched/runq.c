@@ -160,7 +160,8 @@ static inline i64 lag_of_joining(const struct runq *runq, const struct entity *e
  * Among competitors of weight W whose mean is V, one that joins at v moves the mean to V' = V - w * (V - v) / (W + w), and has the
  * lag V' - v = (V - v) * W / (W + w). For it to be l: v = V - l - l * w / W. Rounded up.
  */
-static inline __attribute__((always_inline)) void place(struct entity *entity, u64 now, u64 competing, i64 lag)
+static inline __attribute__((always_inline)) void place(struct entity *entity, u64 now, u64 competing, i64 lag,
+							   bool moved)
 {
 	u64 from = entity->vruntime, to = now;
 
@@ -171,6 +172,7 @@ static inline __attribute__((always_inline)) void place(struct entity *entity, u
 			beyond = div128_floor(weighted(entity->weight, (u64)lag), competing);
 		to = now - (u64)lag - (u64)beyond;
 	}
+	keep_received(entity, to, moved);
 	entity->vruntime = to;
 	entity->lag = lag;
 	if (likely(!entity->goes_on)) {
@@ -193,7 +195,7 @@ void runq_join_general(struct runq *runq, struct entity *entity, bool moved)
 	u64 now = virtual_time(runq);
 
 	adopt_apart(entity);
-	place(entity, now, competing_weight(runq), lag_of_joining(runq, entity, now, moved));
+	place(entity, now, competing_weight(runq), lag_of_joining(runq, entity, now, moved), moved);
 	runq_requeue(runq, entity);
 }
 
@@ -204,7 +206,7 @@ static bool join_next(struct runq *runq, struct entity *entity, bool moved, bool
 
 	if (atomic_load_relaxed(&runq->count) == 0) {
 		adopt_apart(entity);
-		place(entity, atomic_load_relaxed(&runq->vruntime), 0, entity->lag);
+		place(entity, atomic_load_relaxed(&runq->vruntime), 0, entity->lag, moved);
 		return true;
 	}
 	spin_lock(&runq->lock);
@@ -214,7 +216,7 @@ static bool join_next(struct runq *runq, struct entity *entity, bool moved, bool
 	if (!in_turn || lag >= 0 || competing == 0) {
 		adopt_apart(entity);
 		lag = lag_of_joining(runq, entity, now, moved);
-		place(entity, now, competing, lag);
+		place(entity, now, competing, lag, moved);
 		in_turn = false;
 	}
 	spin_unlock(&runq->lock);
@@ -340,6 +342,11 @@ struct entity *runq_steal(struct runq *runq, const struct cpu *thief)
 	if (entity != NULL)
 		runq_dequeue(runq, entity);
 	return entity;
+}
+
+bool runq_may_be_stolen(const struct runq *runq, const struct cpu *thief)
+{
+	return first_for(runq, thief) != NULL;
 }
 
 bool runq_may_move(const struct runq *runq)

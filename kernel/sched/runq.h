@@ -198,9 +198,17 @@ static inline void place_at(struct entity *entity, u64 vruntime)
 	request_begin(entity);
 }
 
+/* It is to be at `to`; on the way from another queue what it received stays (balance.c). */
+static inline void keep_received(struct entity *entity, u64 to, bool moved)
+{
+	if (unlikely(moved))
+		entity->shift += to - entity->vruntime;
+}
+
 static inline void runq_join(struct runq *runq, struct entity *entity, bool moved)
 {
 	if (likely(joins_plainly(runq, entity))) {
+		keep_received(entity, atomic_load_relaxed(&runq->vruntime), moved);
 		place_at(entity, atomic_load_relaxed(&runq->vruntime));
 		set_only(runq, entity);
 		atomic_store_relaxed(&runq->count, 1u);
@@ -213,6 +221,7 @@ static inline bool runq_join_next(struct runq *runq, struct entity *entity, bool
 {
 	if (unlikely(!joins_plainly(runq, entity)))
 		return runq_join_next_general(runq, entity, moved);
+	keep_received(entity, atomic_load_relaxed(&runq->vruntime), moved);
 	place_at(entity, atomic_load_relaxed(&runq->vruntime));
 	return true;
 }

@@ -57,6 +57,29 @@ static inline void account_move(struct cpu *cpu, struct entity *entity, enum cap
 	account_of(entity)->migrations[kind]++;
 }
 
+/* What competes on a CPU, or is about to. Anyone. */
+static inline u64 cpu_load(struct cpu *cpu)
+{
+	return runq_load(&cpu->runq) + atomic_load_relaxed(&cpu->inbox_weight);
+}
+
+/* steal.c */
+/* For a CPU that would go idle: somebody who waits elsewhere, as by runq_pick; NULL: there is nobody. */
+struct entity *steal(struct cpu *cpu);
+/* Somebody waits here who may run elsewhere: an idle CPU is told, if there is one. */
+void steal_tell(struct cpu *cpu);
+
+/* balance.c */
+/* A tick of a busy CPU: it compares itself with another one. */
+void balance_look(struct cpu *cpu);
+/* Would that CPU's look change anything? */
+bool balance_is_due(struct cpu *cpu);
+/* Service on all queues, by weight: virtual time, comparable between CPUs. */
+static inline u64 entity_received(const struct entity *entity)
+{
+	return entity->vruntime - entity->shift;
+}
+
 /* dispatch.c */
 /* Arm the one-shot for this CPU's next event if that is earlier than what is armed. */
 static inline void dispatch_arm(struct cpu *cpu)

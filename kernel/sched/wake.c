@@ -111,6 +111,9 @@ void sched_wake(struct cpu *cpu, struct entity *entity)
 
 	no_alloc_begin(cpu);
 	lag_forget(entity, now.ns);
+	/* A new one received as much as its creator: what is compared between CPUs has one beginning. */
+	if (unlikely(previous == NULL))
+		entity->shift = cpu->current_entity != NULL ? 0 - entity_received(cpu->current_entity) : 0;
 	entity->enqueued_ns = now.ns;
 	if (likely(entity->thread != NULL)) {
 		TRACE(cpu, WAKE, entity->thread->object.id, target->id, cpu->current ? cpu->current->object.id : 0);

@@ -41,6 +41,7 @@ struct CACHELINE cpu {
 	ATOMIC(u32) requests;			 /* REQUEST_* */
 	ATOMIC(u32) idling;			 /* 1: will halt, or halts, until an interrupt */
 	ATOMIC(u64) epoch; /* reclaim: 0 outside the kernel and idle, else grace period * 2 + 1 */
+	ATOMIC(u32) told_by;			 /* CPU + 1 where somebody waits: for the next steal; 0: none */
 
 	struct runq runq CACHELINE;
 	struct timer_queue timers CACHELINE;
@@ -53,6 +54,8 @@ struct CACHELINE cpu {
 	u64 switches, ipis_sent, ipis_suppressed, ipis_received, shootdowns, ticks;
 	struct placed placed;		    /* by this CPU */
 	u64 policy_admitted, policy_denied; /* uses of scheduling_policy */
+
+	u32 balance_turn; /* (o) ticks: whom to compare with (balance.c) */
 
 	/* (o) reclaim */
 	struct reclaim_node *deferred_first, *deferred_last;

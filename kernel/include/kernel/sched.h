@@ -103,6 +103,7 @@ struct entity {
 	u64 request_virtual; /* a whole request in virtual time: K * request_ns / weight */
 	u64 request_ns;
 	i64 lag;	/* V - v when it left, at most one request; virtual time */
+	u64 shift;	/* added to vruntime on the way from queue to queue (balance.c) */
 	u32 vremainder; /* of vruntime: in units of 1 / weight */
 	u64 sequence;	/* order of arrival in the tree */
 };
@@ -186,6 +187,8 @@ static inline u64 runq_load(const struct runq *runq)
 
 /* One that may run on `thief`, removed, with its lag; NULL when there is none among the first few. Under the lock. */
 struct entity *runq_steal(struct runq *runq, const struct cpu *thief);
+/* Is there one that it would take? Under the lock. */
+bool runq_may_be_stolen(const struct runq *runq, const struct cpu *thief);
 /* Is there one among the first few that may run on any CPU? Under the lock. */
 bool runq_may_move(const struct runq *runq);
 
