@@ -117,7 +117,7 @@ unit_cc_clang := $(CLANG)
 
 # --- commands -------------------------------------------------------------------------------------------------------
 
-.PHONY: all image sim-image sim-campaign run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-hackbench bench-latency bench-runq bench-boot \
+.PHONY: all image sim-image sim-campaign sim-lag sim-fairness sim-scale run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-hackbench bench-latency bench-runq bench-boot \
 	run-thread-scale run-linux-thread-scale-baseline bench-side-by-side bench-scale-instructions \
 	report setup-run setup-test setup-gdb setup-report \
 	unit unit-gcc unit-clang FORCE
@@ -155,6 +155,18 @@ fuzz-replay: | setup-test ## every case of the corpus and each found one, once
 
 fuzz-qemu: | setup-test ## variations of all cases in QEMU (CALLS=1000000 CPUS=4 SEED=1)
 	@tools/fuzz qemu --calls $(CALLS) --cpus $(or $(CPUS),4) --seed $(or $(SEED),1)
+
+# The queues of the scheduler alone, against the reference model: tests/sim/fair.
+fair_dispatches := $(or $(DISPATCHES),10000000)
+sim-lag: build/fair/fast/drive build/fair/fast/scenarios ## the kernel's queues against the reference model (DISPATCHES=n SEED=n), and ways to cheat
+	@for policy in eevdf wfq; do build/fair/fast/drive --policy $$policy --dispatches $(fair_dispatches) --seed $(or $(SEED),1) && \
+		build/fair/fast/scenarios --policy $$policy || exit 1; done
+
+sim-fairness: | setup-run ## both policies on the same seeds: shares, lags, latencies: build/fair/fairness.csv (SEEDS=n CPUS=1,4)
+	@tools/sim-fairness $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CPUS),--cpus $(CPUS))
+
+sim-scale: build/fair/count/scale ## cost of the queues' operations, 10 to 100,000 threads: build/fair/scale-*.json
+	@for policy in eevdf wfq; do build/fair/count/scale --policy $$policy --json build/fair/scale-$$policy.json || exit 1; done
 
 sim-campaign: sim-image ## SEEDS=20000 over all workloads and 1 to 64 CPUs, with faults; PART=1/4 FIRST=n
 	@tools/sim --no-build --build $(SIM_BUILD) --campaign $(or $(SEEDS),20000) $(if $(PART),--part $(PART)) \
@@ -434,10 +446,39 @@ endef
 $(foreach c,gcc clang,$(eval $(call unit_rules,$(c))))
 $(foreach c,gcc clang,$(foreach t,$(unit_tests),$(eval $(call unit_program,$(c),$(t)))))
 
+# --- the fair queues against the reference model (tests/sim/fair) ---------------------------------------------------
+
+# fast: for very many dispatches; check: sanitizers, the core's own walks; count: the core's basic blocks are counted.
+fair_core      := $(addprefix kernel/sched/,fair_tree.c runq.c classes.c policy_eevdf.c policy_wfq.c)
+fair_common    := $(common) -fno-strict-aliasing -DCAPOS_UNIT=1 $(call kernel_inc,sim) -I.
+fair_fast      := -O2
+fair_check     := -O1 -DCAPOS_DEBUG=1 -fsanitize=address,undefined -fno-sanitize-recover=all
+fair_count     := -O2
+fair_programs  := fast/drive fast/scenarios check/drive check/scenarios count/scale
+$(call obj,build/fair/count,tests/sim/fair/driver.c $(fair_core)): private file_cflags := -fsanitize-coverage=trace-pc
+# $(call fair_rules,VARIANT)
+define fair_rules
+build/fair/$(1)/.flags: FORCE
+	$$(call stamp,gcc $$(fair_common) $$(fair_$(1)))
+build/fair/$(1)/%.o: %.c build/fair/$(1)/.flags | setup-run
+	$$(call say,CC,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)gcc $$(fair_common) $$(fair_$(1)) $$(file_cflags) -MMD -MP -c -o $$@ $$<
+endef
+$(foreach v,fast check count,$(eval $(call fair_rules,$(v))))
+# $(call fair_program,VARIANT,NAME)
+define fair_program
+build/fair/$(1)/$(2): $$(call obj,build/fair/$(1),tests/sim/fair/$(2).c tests/sim/fair/driver.c tests/sim/fair/reference.c $$(fair_core))
+	$$(call say,LD,$$@)
+	$$(Q)gcc $$(fair_$(1)) -o $$@ $$^ -lm
+endef
+$(foreach p,$(fair_programs),$(eval $(call fair_program,$(patsubst %/,%,$(dir $(p))),$(notdir $(p)))))
+
 # --- what depends on which headers ----------------------------------------------------------------------------------
 
 -include $(fuzz_core_obj:.o=.d) $(fuzz_mach_obj:.o=.d) $(fuzz_own_obj:.o=.d)
 -include $(kernel_obj:.o=.d) $(sim_obj:.o=.d) $(user_x86_obj:.o=.d) $(user_sim_obj:.o=.d)
 -include $(foreach r,$(K) $(S),$(patsubst %.c,$(r)/uobj/%.d,$(foreach p,$(programs),$(call program_src,$(p)))))
+-include $(foreach v,fast check count,$(patsubst %.c,build/fair/$(v)/%.d,$(wildcard tests/sim/fair/*.c) $(fair_core)))
 -include $(foreach r,$(K) $(S),$(manifests:%=$(r)/manifests/%.dtb.d))
 -include $(foreach c,gcc clang,$(foreach t,$(unit_tests),$(patsubst %.c,build/unit/$(c)/obj/%.d,tests/unit/$(t).c $(unit_link_$(t)))))

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""The scheduler's queues alone, against the reference model (tests/sim/fair): short samples, and a canary for every check."""
+import os
+import re
+import subprocess
+
+import pytest
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+FAIR = os.path.join(ROOT, "build", "fair")
+PLANTS = {
+    "pick": "pick: ",
+    "floor": "floor: lag is lower",
+    "ceiling": "ceiling: lag is higher",
+    "charge": "accounting: virtual runtime",
+    "lag": "RQ5: joins at another place",
+    "owed": "RQ5: joins at another place",
+    "weight": "the rest of the request does not go along|a change of weight changes",
+    "rest": "the rest of the request does not go along",
+    "renew": "a request is used up and not renewed",
+    "preempt": "preemption: ",
+    "sums": "RQ3: ",
+}
+
+
+def run(program, *arguments):
+    return subprocess.run([os.path.join(FAIR, program), *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=60, check=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    subprocess.run(["make", "-s", "-C", ROOT, *(f"build/fair/{p}" for p in ("check/drive", "check/scenarios", "fast/drive", "count/scale"))],
+                   check=True)
+
+
+@pytest.mark.parametrize("policy", ["eevdf", "wfq"])
+def test_sanitized(policy):
+    done = run("check/drive", "--policy", policy, "--dispatches", "150000", "--seed", "5")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("policy", ["eevdf", "wfq"])
+def test_fast(policy):
+    done = run("fast/drive", "--policy", policy, "--dispatches", "3000000", "--seed", "6")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("policy", ["eevdf", "wfq"])
+def test_scenarios(policy):
+    done = run("check/scenarios", "--policy", policy)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("ok ") == 8
+
+
+@pytest.mark.parametrize("policy", ["eevdf", "wfq"])
+def test_growth(policy):
+    done = run("count/scale", "--policy", policy)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_canary(plant):
+    done = run("fast/drive", "--dispatches", "200000", "--plant", plant)
+    assert done.returncode == 1
+    assert re.search(PLANTS[plant], done.stdout)
+
+
+def test_canary_growth():
+    done = run("count/scale", "--plant", "linear")
+    assert done.returncode == 1
+    assert "DEFECT: pick" in done.stdout
