@@ -26,6 +26,11 @@ PLANTS = {
     "selection": "checker conserve: AC3",
     "alloc": r"panic\+\w+\n  #\d+ (pool|frame)_alloc\+",
 }
+FAIRNESS = {
+    "bad-choice": "checker fairness: CPU .* chose one that is not eligible",
+    "starved": "checker fairness: thread .* is runnable for",
+    "lag-lost": "checker fairness: .* ahead by",
+}
 DEATHS = {
     "death-frame": r"at step \d+ \(\w+\): left something behind, bytes 0\.4096",
     "death-waiter": r"at step \d+ \(\w+\): ",
@@ -41,7 +46,7 @@ def run(plant, workload="tour"):
 @pytest.fixture(scope="module", autouse=True)
 def simulator():
     subprocess.run(["make", "-s", "-C", ROOT, "build/sim/debug/capos-sim", "build/sim/debug/boot-tour.cpio",
-                    "build/sim/debug/boot-death.cpio"], check=True)
+                    "build/sim/debug/boot-death.cpio", "build/sim/debug/boot-fair-storm.cpio"], check=True)
 
 
 def test_nothing_planted_nothing_found():
@@ -53,6 +58,13 @@ def test_found(plant):
     done = run(plant)
     assert done.returncode == 2
     assert re.search(PLANTS[plant], done.stdout)
+
+
+@pytest.mark.parametrize("plant", FAIRNESS)
+def test_found_by_fairness(plant):
+    done = run(plant, "fair-storm")
+    assert done.returncode == 2
+    assert re.search(FAIRNESS[plant], done.stdout)
 
 
 @pytest.mark.parametrize("plant", DEATHS)

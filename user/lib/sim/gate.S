@@ -65,6 +65,19 @@ __sanitizer_cov_trace_pc:
 	jmp	*(%r11)
 	.size __sanitizer_cov_trace_pc, . - __sanitizer_cov_trace_pc
 
+/* void capos_sim_spend(u64 ns): as so many basic blocks. */
+	.globl capos_sim_spend
+	.type capos_sim_spend, @function
+	.balign 16
+capos_sim_spend:
+	movabsq	$GATE_CREDIT, %r11
+	subq	%rdi, (%r11)
+	js	1f
+	ret
+1:	movabsq	$GATE_HOOK, %r11
+	jmp	*(%r11)
+	.size capos_sim_spend, . - capos_sim_spend
+
 /* u64 capos_sim_clock(void): the clock without a system call, as RDTSC would be. */
 	.globl capos_sim_clock
 	.type capos_sim_clock, @function

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+/* With SchedulingPolicyCap: weights, classes, and what is refused. */
+#include "fairtest.h"
+
+void authority(void)
+{
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run-thread-fairness (D3 to D6), in QEMU and in the simulator:
+ *
+ *   fairtest matrix MS [strict] [wfq]   TAP; windows of MS milliseconds; strict: bounds to the request (one CPU, exact time)
+ *   fairtest storm MS              a mix drawn from the entropy, for the simulator's checkers and figures
+ *   fairtest hogs N                a process of N hogs on CPU 0, until it is killed
+ *   fairtest equal|ratio|mixed …   long runs, one line of figures each: figures.c
+ */
+#include "fairtest.h"
+
+struct plan plan;
+
+static int hogs_until_killed(uint64_t count)
+{
+	struct load loads[LOADS_MAX];
+
+	for (uint64_t i = 0; i < count && i < LOADS_MAX; i++) {
+		loads[i] = load_make(LOAD_HOG, 0);
+		load_start(&loads[i]);
+	}
+	(void)sleep_until_ns(CAPOS_NEVER);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "matrix";
+	uint64_t span_ms = argc > 2 ? number_of(argv[2]) : 200;
+
+	for (int i = 3; i < argc; i++) {
+		plan.strict |= strcmp(argv[i], "strict") == 0;
+		plan.wfq |= strcmp(argv[i], "wfq") == 0;
+	}
+	plan.span_ns = span_ms * MS;
+	plan.slack_ns = plan.strict ? MS / 2 : plan.span_ns / 4 + 30 * MS;
+	if (strcmp(what, "hogs") == 0)
+		return hogs_until_killed(span_ms);
+	if (strcmp(what, "storm") == 0)
+		return storm(plan.span_ns);
+	if (strcmp(what, "matrix") != 0)
+		return figures(argc, argv);
+	tap_plan(0);
+	matrix();
+	authority();
+	return tap_done();
+}
