@@ -354,6 +354,7 @@ struct capos_machine_info {
 	uint64_t uptime_ns;
 	uint64_t clock_hz;
 	char machine[32], version[32], build[16];
+	char scheduler[16]; /* the policy of fair queues: "eevdf", "wfq" */
 };
 
 /* From the manifest; readable only by the holder of the session manager. */

@@ -154,7 +154,6 @@ static const char *const level_names[] = { "error", "warn", "info", "debug", NUL
 static const char *const class_names[] = { CAPOS_LATENCY_CLASSES(X) NULL };
 #undef X
 static const char *const scope_names[] = { "", "thread", "process", "machine", NULL };
-static const char *const scheduler_names[] = { [SCHED_EEVDF] = "eevdf", [SCHED_WFQ] = "wfq", NULL };
 
 struct node {
 	enum node_kind kind;
@@ -395,7 +394,7 @@ static bool read_value(struct parser *parser, const struct property_rule *rule, 
 	case TYPE_SCOPE:
 		return read_word(parser, rule, data, bytes, record, "scope", scope_names);
 	case TYPE_SCHEDULER:
-		return read_word(parser, rule, data, bytes, record, "scheduler", scheduler_names);
+		return read_word(parser, rule, data, bytes, record, "scheduler", sched_policy_names);
 	case TYPE_CAPS:
 	case TYPE_EXPORTS:
 		return read_list(parser, rule, data, bytes, record);

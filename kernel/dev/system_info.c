@@ -81,6 +81,7 @@ u64 method_system_info_machine(struct call *call)
 	copy_text(info.machine, sizeof(info.machine), kernel_state.boot.machine);
 	copy_text(info.version, sizeof(info.version), CAPOS_VERSION);
 	copy_text(info.build, sizeof(info.build), CAPOS_BUILD);
+	copy_text(info.scheduler, sizeof(info.scheduler), sched_policy_names[cpu_get(0)->runq.policy]);
 	memcpy(call->out, &info, sizeof(info));
 	call->out_bytes = sizeof(info);
 	call->word[0] = sizeof(info);

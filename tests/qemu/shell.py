@@ -117,6 +117,41 @@ def test_top(guest):
     has(text, r"shell")
 
 
+def tid_of(guest, program):
+    """The thread of a program that runs: its process is the one of that name in ps."""
+    pid = re.search(rf"(?m)^\s*(\d+)\s.*\b{program}\b", run(guest, "ps"))[1]
+    return re.search(rf"(?m)^\s*(\d+)\s+{pid}\s", run(guest, "threads"))[1]
+
+
+def test_sched(guest):
+    text = run(guest, "sched")
+    has(text, r"policy +eevdf", r"authority +every thread, weight up to 65536, class up to interactive",
+        r"moves +wake \d+", r"\d+ admitted, \d+ denied")
+
+
+def test_policy_and_why(guest):
+    run(guest, "spin 0 &")
+    tid = tid_of(guest, "spin")
+    run(guest, f"policy {tid} weight 3072")
+    run(guest, f"policy {tid} class batch")
+    run(guest, f"policy {tid} request 2500")
+    has(run(guest, f"why {tid}"), rf"thread {tid} of process \d+ (runs, on CPU|is runnable, and waits on CPU)",
+        r"class batch, weight 3072, request 2500 us", r"run \d+ ms, selected \d+ times")
+    has(run(guest, f"policy {tid} weight 0"), r"weightOutOfBounds")
+    has(run(guest, f"policy {tid} weight 65537"), r"weightOutOfBounds")
+    has(run(guest, f"policy {tid} request 1"), r"requestOutOfBounds")
+    has(run(guest, f"policy {tid} class royal"), r"usage")
+    has(run(guest, "policy 99999 weight 5"), r"noSuchThread")
+    has(run(guest, f"why {tid}"), r"class batch, weight 3072, request 2500 us")
+    login = tid_of(guest, "login")
+    has(run(guest, f"why {login}"), r"waits for a call at an endpoint")
+    has(run(guest, "why 99999"), r"no thread has the id")
+    has(run(guest, "why me"), r"usage")
+    pid = re.search(r"\[(\d+)\] spin", run(guest, "jobs"))[1]
+    has(run(guest, "top -n 1", timeout=30), r"batch +3072")
+    run(guest, f"kill {pid}")
+
+
 def test_trace(guest):
     run(guest, "trace on call switch")
     run(guest, "echo traced")

@@ -197,6 +197,8 @@ bool runq_may_move(const struct runq *runq);
 void sched_init_cpu(struct cpu *cpu);
 /* At boot, before anything is runnable: which policy all queues follow. */
 void sched_set_policy(enum sched_policy policy);
+/* By enum sched_policy, then NULL. */
+extern const char *const sched_policy_names[SCHED_POLICIES + 1];
 void entity_init(struct entity *entity, enum entity_kind kind, u64 affinity);
 /* Make an entity runnable somewhere (place.c). Pushes or enqueues, sends at most one IPI. Owner must be NONE. Any CPU, any lock below
  * RANK_RUNQ may be held. */

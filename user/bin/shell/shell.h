@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The shell's rooms: main (prompt, commands), jobs, show (tables), top, trace. */
+/* The shell's rooms: main (prompt, commands), jobs, show (tables), top, sched, trace. */
 #ifndef SHELL_H
 #define SHELL_H
 
@@ -58,6 +58,16 @@ int command_session(int argc, char **argv);
 int command_programs(int argc, char **argv);
 int command_top(int argc, char **argv);
 int command_trace(int argc, char **argv);
+
+/* sched.c */
+int command_sched(int argc, char **argv);
+int command_policy(int argc, char **argv);
+int command_why(int argc, char **argv);
+/* Calls visit() with every record; false: could not (said). The shell has known.policy. */
+typedef void (*thread_record_visitor)(const struct capos_thread_record *record, void *context);
+typedef void (*cpu_record_visitor)(const struct capos_cpu_record *record, void *context);
+bool each_thread_record(thread_record_visitor visit, void *context);
+bool each_cpu_record(cpu_record_visitor visit, void *context);
 
 /* Calls visit() with every process or thread; false: could not (said). */
 typedef void (*process_visitor)(const struct capos_process_info *info, void *context);

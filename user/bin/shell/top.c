@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * top: two samples a second apart, and what happened between them. CPU load is (busy + irq) / (busy + irq + idle) of
- * the interval; a thread's share is its run time in the interval over the interval's length.
+ * the interval; a thread's share is its run time in the interval over the interval's length, %WAIT the time that it was runnable
+ * but waited, up to its last turn.
  */
 #include "shell.h"
 
@@ -18,7 +19,10 @@
 
 struct thread_sample {
 	uint64_t id, pid, runtime_ns, share; /* share: in 1/1000 of a CPU */
-	uint32_t state, wait, cpu;
+	uint64_t runnable_ns, waiting;	     /* waiting: as share, runnable without running */
+	uint64_t switches, migrations;
+	uint32_t state, wait, cpu, weight;
+	uint32_t latency_class; /* CAPOS_LATENCY_CLASS_COUNT: not told */
 };
 
 struct sample {
@@ -60,10 +64,45 @@ static void take_thread(const struct capos_thread_info *info, void *context)
 		.id = info->id,
 		.pid = info->process_id,
 		.runtime_ns = info->runtime_ns,
+		.runnable_ns = info->runnable_ns,
+		.switches = info->context_switches,
+		.migrations = info->migrations,
 		.state = info->state,
 		.wait = info->wait,
 		.cpu = info->last_cpu,
+		.weight = info->weight,
+		.latency_class = CAPOS_LATENCY_CLASS_COUNT,
 	};
+}
+
+/* With authority over scheduling the kernel tells the class, too. */
+static void take_record(const struct capos_thread_record *record, void *context)
+{
+	struct sample *sample = context;
+	uint64_t migrations = 0;
+
+	if (sample->thread_count == THREADS_MAX)
+		return;
+	for (unsigned i = 0; i < CAPOS_MIGRATION_KINDS; i++)
+		migrations += record->migrations[i];
+	sample->threads[sample->thread_count++] = (struct thread_sample){
+		.id = record->id,
+		.pid = record->process_id,
+		.runtime_ns = record->runtime_ns,
+		.runnable_ns = record->runnable_accumulated_ns,
+		.switches = record->context_switches,
+		.migrations = migrations,
+		.state = record->state,
+		.wait = record->wait,
+		.cpu = record->cpu,
+		.weight = record->weight,
+		.latency_class = record->latency_class,
+	};
+}
+
+static bool take_threads(struct sample *sample)
+{
+	return known.policy ? each_thread_record(take_record, sample) : each_thread(take_thread, sample);
 }
 
 static void take_process(const struct capos_process_info *info, void *context)
@@ -92,7 +131,7 @@ static bool take(struct sample *sample)
 		for (uint64_t i = 0; i < count && i < CPU_INFOS_MAX && sample->cpu_count < CPUS_MAX; i++)
 			sample->cpus[sample->cpu_count++] = infos[i];
 	}
-	return each_thread(take_thread, sample) && each_process(take_process, NULL);
+	return take_threads(sample) && each_process(take_process, NULL);
 }
 
 static const char *process_name(uint64_t pid)
@@ -109,13 +148,18 @@ static void sort_threads(struct sample *now, const struct sample *before)
 	uint64_t interval = now->ns > before->ns ? now->ns - before->ns : 1;
 
 	for (unsigned i = 0; i < now->thread_count; i++) {
-		uint64_t former = 0;
+		uint64_t ran = 0, waited = 0;
 
-		for (unsigned k = 0; k < before->thread_count; k++)
-			if (before->threads[k].id == now->threads[i].id)
-				former = before->threads[k].runtime_ns;
-		if (now->threads[i].runtime_ns > former)
-			now->threads[i].share = (now->threads[i].runtime_ns - former) * 1000 / interval;
+		for (unsigned k = 0; k < before->thread_count; k++) {
+			if (before->threads[k].id != now->threads[i].id)
+				continue;
+			ran = before->threads[k].runtime_ns;
+			waited = before->threads[k].runnable_ns;
+		}
+		if (now->threads[i].runtime_ns > ran)
+			now->threads[i].share = (now->threads[i].runtime_ns - ran) * 1000 / interval;
+		if (now->threads[i].runnable_ns > waited)
+			now->threads[i].waiting = (now->threads[i].runnable_ns - waited) * 1000 / interval;
 	}
 	for (unsigned i = 1; i < now->thread_count; i++) {
 		struct thread_sample moved = now->threads[i];
@@ -154,6 +198,22 @@ static void show_cpus(const struct sample *now, const struct sample *before)
 		add("... and %u more\x1b[K\n", now->cpu_count - ROWS_CPUS);
 }
 
+static void show_thread_row(const struct thread_sample *thread)
+{
+	const char *class =
+		thread->latency_class < CAPOS_LATENCY_CLASS_COUNT ? latency_class_name(thread->latency_class) : "-";
+	/* Of one that is blocked: on what. */
+	const char *state =
+		thread->state == CAPOS_THREAD_BLOCKED ? wait_name(thread->wait) : thread_state_name(thread->state);
+	char time[32];
+
+	add("%5lu %5lu %-10.10s %3lu.%lu %-12.12s %3u %-6.6s %6u %3lu.%lu %6lu %4lu %8s\x1b[K\n",
+	    (unsigned long)thread->id, (unsigned long)thread->pid, process_name(thread->pid),
+	    (unsigned long)(thread->share / 10), (unsigned long)(thread->share % 10), state, thread->cpu, class,
+	    thread->weight, (unsigned long)(thread->waiting / 10), (unsigned long)(thread->waiting % 10),
+	    (unsigned long)thread->switches, (unsigned long)thread->migrations, span_text(thread->runtime_ns, time));
+}
+
 static void show(struct sample *now, const struct sample *before)
 {
 	struct capos_memory_info memory = { 0 };
@@ -166,16 +226,9 @@ static void show(struct sample *now, const struct sample *before)
 	    clock_text(now->ns, up), now->cpu_count, now->thread_count,
 	    size_text(memory.total_bytes - memory.free_bytes, used), size_text(memory.total_bytes, total));
 	show_cpus(now, before);
-	add("\x1b[K\n  TID   PID  PROGRAM          %%CPU  STATE    WAITS FOR     CPU   CPU TIME\x1b[K\n");
-	for (unsigned i = 0; i < now->thread_count && i < ROWS_THREADS; i++) {
-		const struct thread_sample *thread = &now->threads[i];
-		char time[32];
-
-		add("%5lu %5lu  %-15s %3lu.%lu  %-8s %-12s %4u %10s\x1b[K\n", (unsigned long)thread->id,
-		    (unsigned long)thread->pid, process_name(thread->pid), (unsigned long)(thread->share / 10),
-		    (unsigned long)(thread->share % 10), thread_state_name(thread->state), wait_name(thread->wait),
-		    thread->cpu, span_text(thread->runtime_ns, time));
-	}
+	add("\x1b[K\n  TID   PID PROGRAM     %%CPU STATE        CPU CLASS  WEIGHT %%WAIT SWITCH MOVE CPU TIME\x1b[K\n");
+	for (unsigned i = 0; i < now->thread_count && i < ROWS_THREADS; i++)
+		show_thread_row(&now->threads[i]);
 	add("\x1b[J");
 	print_bytes(screen, screen_length);
 }
