@@ -68,8 +68,7 @@ bool balance_is_due(struct cpu *cpu)
 {
 	struct cpu *partner = partner_of(cpu);
 
-	return partner != NULL && atomic_load_relaxed(&partner->runq.count) != 0 &&
-	       cpu_load(cpu) < cpu_load(partner);
+	return partner != NULL && atomic_load_relaxed(&partner->runq.count) != 0 && cpu_load(cpu) < cpu_load(partner);
 }
 
 /* --- what there is ------------------------------------------------------------------------------------------------------- */
@@ -80,7 +79,8 @@ static void see(struct side *side, const struct side *other, struct entity *enti
 
 	side->weight_seen += weight;
 	side->sum_seen += weight * ahead;
-	if (entity->kind == ENTITY_THREAD && place_allows(other->cpu, entity) && side->count < ARRAY_COUNT(side->movable))
+	if (entity->kind == ENTITY_THREAD && place_allows(other->cpu, entity) &&
+	    side->count < ARRAY_COUNT(side->movable))
 		side->movable[side->count++] = (struct candidate){ entity, ahead, weight };
 }
 
@@ -110,7 +110,8 @@ static void see_running(struct side *side, u64 reference)
 
 	if (current == NULL || current->kind != ENTITY_THREAD)
 		return;
-	ahead = (i64)(atomic_load_relaxed(&side->cpu->runq.vruntime) - shared_load_relaxed(&current->shift) - reference);
+	ahead = (i64)(atomic_load_relaxed(&side->cpu->runq.vruntime) - shared_load_relaxed(&current->shift) -
+		      reference);
 	if (ahead > limit || ahead < -limit)
 		return;
 	side->weight_seen += shared_load_relaxed(&current->weight);
@@ -137,7 +138,8 @@ static i64 rise(const struct side *here, const struct side *there, const struct 
 	/* Loads are of a moment ago. */
 	if (load_here <= 0 || load_there <= 0)
 		return 0;
-	return (sum_here + half) / load_here + (sum_there + half) / load_there - half / here->load - half / there->load;
+	return (sum_here + half) / load_here + (sum_there + half) / load_there - half / here->load -
+	       half / there->load;
 }
 
 /* What a choice must gain: for those of average weight as if GAIN_NS of a CPU's time were at stake, for lighter ones less. */
@@ -213,7 +215,7 @@ static bool take_own(struct cpu *cpu, struct entity *entity)
 		cpu->current = NULL;
 		cpu->current_entity = NULL;
 		owner_change(entity, OWNER_CURRENT, OWNER_HANDOFF);
-		entity->goes_on = true;
+		entity->goes_on = !request_is_over(entity);
 		entity->enqueued_ns = cpu->account_ns;
 		entity->thread->account.preemptions++;
 		taken = true;

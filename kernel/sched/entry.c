@@ -34,7 +34,6 @@ static void tick(struct cpu *cpu, struct instant now)
 	bool may_move;
 
 	cpu->ticks++;
-	cpu->balance_turn++;
 	cpu->tick_ns = now.ns + TICK_NS;
 	(void)reclaim_poll(cpu);
 	if (cpu->loaded_space != NULL)
@@ -47,6 +46,7 @@ static void tick(struct cpu *cpu, struct instant now)
 	if (may_move)
 		steal_tell(cpu);
 	balance_look(cpu);
+	cpu->balance_turn++;
 }
 
 bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)

@@ -161,7 +161,7 @@ static inline i64 lag_of_joining(const struct runq *runq, const struct entity *e
  * lag V' - v = (V - v) * W / (W + w). For it to be l: v = V - l - l * w / W. Rounded up.
  */
 static inline __attribute__((always_inline)) void place(struct entity *entity, u64 now, u64 competing, i64 lag,
-							   bool moved)
+							bool moved)
 {
 	u64 from = entity->vruntime, to = now;
 

@@ -40,8 +40,8 @@ struct CACHELINE cpu {
 	ATOMIC(u32) ipi_pending;		 /* an IPI is on its way and not yet handled */
 	ATOMIC(u32) requests;			 /* REQUEST_* */
 	ATOMIC(u32) idling;			 /* 1: will halt, or halts, until an interrupt */
-	ATOMIC(u64) epoch; /* reclaim: 0 outside the kernel and idle, else grace period * 2 + 1 */
-	ATOMIC(u32) told_by;			 /* CPU + 1 where somebody waits: for the next steal; 0: none */
+	ATOMIC(u64) epoch;   /* reclaim: 0 outside the kernel and idle, else grace period * 2 + 1 */
+	ATOMIC(u32) told_by; /* CPU + 1 where somebody waits: for the next steal; 0: none */
 
 	struct runq runq CACHELINE;
 	struct timer_queue timers CACHELINE;

@@ -23,7 +23,7 @@ static bool pool_empty;
 static jmp_buf halted;
 static unsigned steps, deaths, operations, polls;
 static enum activity_result step_result;
-static void *garbage[64];
+static void *garbage[256];
 static unsigned garbage_count;
 
 /* --- the machine ------------------------------------------------------------------------------------------------------- */
@@ -185,7 +185,7 @@ void pool_free(enum pool_id pool, void *object)
 /* --- the world ----------------------------------------------------------------------------------------------------------- */
 
 static struct process *process;
-static struct thread *threads[32];
+static struct thread *threads[64];
 static unsigned thread_count;
 static u64 next_id;
 
