@@ -262,24 +262,24 @@ void balance_look(struct cpu *cpu)
 	if (here.load <= 0 || there.load <= here.load)
 		return;
 	reference = entity_received(cpu->current_entity);
-	spin_lock(&cpu->runq.lock);
+	spin_lock(&here.cpu->runq.lock);
 	see_queue(&here, &there, reference);
-	spin_unlock(&cpu->runq.lock);
+	spin_unlock(&here.cpu->runq.lock);
 	if (may_leave(cpu))
 		see(&here, &there, cpu->current_entity, 0);
 	form_mean(&here);
-	if (!spin_trylock(&partner->runq.lock))
+	if (!spin_trylock(&there.cpu->runq.lock))
 		return;
-	wake_drain_locked(partner);
+	wake_drain_locked(there.cpu);
 	see_queue(&there, &here, reference);
 	see_running(&there, reference);
 	form_mean(&there);
 	if (!choose_pair(&here, &there, &choice)) {
-		spin_unlock(&partner->runq.lock);
+		spin_unlock(&there.cpu->runq.lock);
 		return;
 	}
-	runq_dequeue(&partner->runq, choice.come->entity);
+	runq_dequeue(&there.cpu->runq, choice.come->entity);
 	owner_change(choice.come->entity, OWNER_QUEUE, OWNER_HANDOFF);
-	spin_unlock(&partner->runq.lock);
+	spin_unlock(&there.cpu->runq.lock);
 	exchange(cpu, partner, choice.go->entity, choice.come->entity);
 }

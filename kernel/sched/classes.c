@@ -19,8 +19,6 @@ _Static_assert(WEIGHT_MAX < 1u << WEIGHT_BITS && LATENCY_CLASSES <= 1u << CLASS_
 		       REQUEST_MAX_NS < 1ull << (64 - WEIGHT_BITS - CLASS_BITS),
 	       "they fit one word");
 
-const char *const sched_policy_names[] = { [SCHED_EEVDF] = "eevdf", [SCHED_WFQ] = "wfq", NULL };
-
 static const u64 class_request_ns[LATENCY_CLASSES] = {
 	[LATENCY_INTERACTIVE] = 1000000,
 	[LATENCY_NORMAL] = 4000000,

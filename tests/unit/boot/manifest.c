@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* LINK: kernel/boot/manifest.c lib/fmt.c */
+/* LINK: kernel/boot/manifest.c kernel/sched/policy_names.c lib/fmt.c */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
