@@ -63,8 +63,10 @@ static inline struct entity *take_best(struct cpu *cpu) REQUIRES(cpu->runq.lock)
 {
 	struct entity *entity = runq_pick(&cpu->runq);
 
-	if (entity != NULL)
+	if (entity != NULL) {
+		OBSERVE_CHOICE(cpu, entity, NULL);
 		owner_change(entity, OWNER_QUEUE, OWNER_HANDOFF);
+	}
 	return entity;
 }
 

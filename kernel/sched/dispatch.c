@@ -163,6 +163,7 @@ static bool preempt(struct cpu *cpu, struct entity **next)
 	gives_way = *next != NULL;
 	if (gives_way) {
 		runq_take(&cpu->runq, *next);
+		OBSERVE_CHOICE(cpu, *next, entity);
 		owner_change(*next, OWNER_QUEUE, OWNER_HANDOFF);
 	}
 	if (gives_way || !place_allows(cpu, entity)) {
@@ -175,6 +176,7 @@ static bool preempt(struct cpu *cpu, struct entity **next)
 			mach_thread_leave(cpu->current);
 		requeue_current(cpu);
 	} else if (slice_over) {
+		OBSERVE_CHOICE(cpu, entity, entity);
 		cpu->slice_end_ns = cpu->account_ns + request_left_ns(entity);
 	}
 	spin_unlock(&cpu->runq.lock);

@@ -68,6 +68,10 @@ void sim_check_end(void)
 {
 	if (!sim.solo && sim_is_quiet())
 		run_full();
+	for (const struct sim_checker *const *at = __start_sim_checkers; at != __stop_sim_checkers; at++) {
+		if ((*at)->end != NULL && !sim.solo)
+			(*at)->end();
+	}
 }
 
 void sim_check_failed(const char *checker, const char *format, ...)
@@ -84,6 +88,21 @@ void sim_check_failed(const char *checker, const char *format, ...)
 u64 sim_check_entries(void)
 {
 	return sim.entries;
+}
+
+u64 sim_check_now(void)
+{
+	return sim_now();
+}
+
+u64 sim_check_seed(void)
+{
+	return sim_options.seed;
+}
+
+int sim_check_faults(void)
+{
+	return sim.faults;
 }
 
 /* --- injected allocation failures: only when asked for by --faults, never during the boot --------------------- */

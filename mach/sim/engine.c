@@ -325,6 +325,7 @@ void sim_stand_still(void)
 
 void sim_go_on(void)
 {
+	sim_stores_drain(); /* locks that the walk took: nobody may wait for them in another walk */
 	sim.still = false;
 	set_limit(still_now_ns, still_limit_ns);
 }

@@ -20,6 +20,7 @@
 #include <kernel/cpu.h>
 #include <kernel/thread.h>
 #include <mach/mach.h>
+#include <sim/checker.h>
 
 /* Built with the address sanitizer. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -167,9 +168,7 @@ static inline void vcpu_leave_kernel(struct vcpu *cpu)
 	}
 }
 
-/* Between the two no other CPU runs, no time passes and nothing is drawn: for walks of the core's structures. */
-void sim_stand_still(void);
-void sim_go_on(void);
+/* sim_stand_still to sim_go_on (checker.h): no other CPU runs, no time passes and nothing is drawn. */
 
 /* --- randomness (engine.c) ------------------------------------------------------------------------------------ */
 

@@ -39,4 +39,15 @@ void kernel_verify(void);
 /* Should this allocation fail? Defined by the simulator for fault injection, absent (weak) elsewhere. */
 bool fault_inject_alloc(void) __attribute__((weak));
 
+struct cpu;
+struct entity;
+/* For the simulator's checkers (debug builds), under the queue's lock: `chosen`, which is not in the tree, runs next; `current`
+ * competed, or is it, or NULL. Absent elsewhere. */
+void observe_choice(struct cpu *cpu, const struct entity *chosen, const struct entity *current) __attribute__((weak));
+#define OBSERVE_CHOICE(cpu, chosen, current)                                                                         \
+	do {                                                                                                         \
+		if (CAPOS_DEBUG && observe_choice != NULL)                                                           \
+			observe_choice((cpu), (chosen), (current));                                                  \
+	} while (0)
+
 #endif

@@ -20,6 +20,8 @@ struct sim_checker {
 	void (*step)(struct cpu *cpu);
 	/* Every 64 entries, when no other CPU is inside the kernel, and at the end. */
 	void (*full)(void);
+	/* The run ends. */
+	void (*end)(void);
 	/* `cpu` is about to wait for an interrupt. */
 	void (*idle)(struct cpu *cpu);
 	/* `cpu` is held at a step of an operation (STEP_* of lib/steps.h). */
@@ -34,9 +36,16 @@ struct sim_checker {
 NORETURN void sim_check_failed(const char *checker, const char *format, ...) PRINTF_LIKE(2, 3);
 /* No other CPU is inside the kernel: what it began there is done. */
 bool sim_is_quiet(void);
+/* Between the two the core's own walks may be called; only while sim_is_quiet. In `full` that is so. */
+void sim_stand_still(void);
+void sim_go_on(void);
 /* mach_ipi_send was called for the CPU, and it has not taken the interrupt yet. */
 bool sim_ipi_in_flight(const struct cpu *cpu);
 /* Kernel entries so far, for messages. */
 u64 sim_check_entries(void);
+/* Local time of the running CPU, ns; the run's seed; its level of faults. */
+u64 sim_check_now(void);
+u64 sim_check_seed(void);
+int sim_check_faults(void);
 
 #endif
