@@ -30,12 +30,84 @@ static int equal(uint64_t count, uint64_t span_ns)
 	return 0;
 }
 
+/* Two hogs of weights 1024 and 335: their ratio's error. */
+static int ratio(capos_handle policy, uint64_t span_ns)
+{
+	struct load loads[2] = { load_make(LOAD_HOG, 0), load_make(LOAD_HOG, 0) };
+	uint64_t off;
+
+	loads_start(loads, 2);
+	must(scheduling_policy_set_weight(policy, loads[1].thread.id, 335));
+	loads_measure(loads, 2, span_ns);
+	off = parts_per_million(distance(loads[0].ran_ns / 1024, loads[1].ran_ns / 335) * 335, loads[1].ran_ns);
+	print("figure ratio: 1024 : 335, %lu s: %lu us : %lu us, error %lu ppm\n", (unsigned long)(span_ns / SECOND),
+	      (unsigned long)(loads[0].ran_ns / 1000), (unsigned long)(loads[1].ran_ns / 1000), (unsigned long)off);
+	loads_stop(loads, 2);
+	return 0;
+}
+
+/* Weighted max-min over the CPUs: `ideal` in parts per million of a CPU; weights fall. */
+static void max_min(const uint64_t *weight, unsigned count, uint64_t cpus, uint64_t *ideal)
+{
+	uint64_t rest = 0;
+	unsigned whole = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		rest += weight[i];
+	for (; whole < count && whole < cpus && weight[whole] * (cpus - whole) >= rest; whole++) {
+		rest -= weight[whole];
+		ideal[whole] = 1000000;
+	}
+	for (unsigned i = whole; i < count; i++)
+		ideal[i] = weight[i] * (cpus - whole) * 1000000 / rest;
+}
+
+static int mixed(capos_handle policy, uint64_t count, uint64_t span_ns)
+{
+	static const uint64_t usual[] = { 3121, 2501, 1991, 1586, 1277, 1024, 820, 655, 526, 423, 335 };
+	struct load loads[LOADS_MAX];
+	struct capos_machine_info machine = { 0 };
+	uint64_t weight[LOADS_MAX], ideal[LOADS_MAX], worst = 0, off_sum = 0, moves = 0;
+
+	must(system_info_machine(known.system_info, &machine));
+	for (uint64_t i = 0; i < count; i++) {
+		weight[i] = usual[i * COUNT_OF(usual) / count];
+		loads[i] = load_make(LOAD_HOG, CAPOS_CPU_ANY);
+		load_start(&loads[i]);
+		must(scheduling_policy_set_weight(policy, loads[i].thread.id, weight[i]));
+	}
+	max_min(weight, (unsigned)count, machine.cpu_count, ideal);
+	(void)sleep_ns(SECOND);
+	loads_measure(loads, (unsigned)count, span_ns);
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t wanted = ideal[i] * (plan.measured_ns / 1000) / 1000,
+			 off = distance(loads[i].ran_ns, wanted);
+
+		worst = parts_per_million(off, wanted) > worst ? parts_per_million(off, wanted) : worst;
+		off_sum += off;
+		moves += loads[i].after.migrations - loads[i].before.migrations;
+	}
+	print("figure mixed: %lu hogs on %u CPUs, %lu s: share error %lu ppm, worst thread %lu ppm, %lu moves\n",
+	      (unsigned long)count, machine.cpu_count, (unsigned long)(span_ns / SECOND),
+	      (unsigned long)parts_per_million(off_sum, plan.measured_ns * machine.cpu_count), (unsigned long)worst,
+	      (unsigned long)moves);
+	loads_stop(loads, (unsigned)count);
+	return 0;
+}
+
 int figures(int argc, char **argv)
 {
 	uint64_t first = argc > 2 ? number_of(argv[2]) : 10, second = argc > 3 ? number_of(argv[3]) : 10;
+	capos_handle policy = known.policy;
 
+	must(scheduling_policy_set_latency_class(policy, 0, CAPOS_LATENCY_INTERACTIVE));
+	first = argc > 3 && first > LOADS_MAX ? LOADS_MAX : first;
 	if (argc > 1 && strcmp(argv[1], "equal") == 0)
-		return equal(first < LOADS_MAX ? first : LOADS_MAX, second * SECOND);
+		return equal(first, second * SECOND);
+	if (argc > 1 && strcmp(argv[1], "ratio") == 0)
+		return ratio(policy, first * SECOND);
+	if (argc > 1 && strcmp(argv[1], "mixed") == 0)
+		return mixed(policy, first, second * SECOND);
 	print("fairtest: what is `%s`?\n", argc > 1 ? argv[1] : "");
 	return 1;
 }

@@ -54,12 +54,31 @@ static uint64_t bursts(void *argument)
 	return 0;
 }
 
+/* Its weight, class or request is another one now. */
+static void change(capos_handle policy, uint64_t thread)
+{
+	switch (rng_below(&rng, 4)) {
+	case 0:
+		must(scheduling_policy_set_weight(policy, thread, 1 + rng_below(&rng, 4096)));
+		break;
+	case 1:
+		must(scheduling_policy_set_latency_class(policy, thread, rng_below(&rng, CAPOS_LATENCY_CLASS_COUNT)));
+		break;
+	case 2:
+		must(scheduling_policy_set_request(policy, thread, CAPOS_REQUEST_MIN_NS + rng_below(&rng, 20 * MS)));
+		break;
+	default:
+		break;
+	}
+}
+
 int storm(uint64_t span_ns)
 {
 	static struct load loads[ACTORS_MAX];
 	struct thread others[ACTORS_MAX];
 	struct capos_machine_info machine = { 0 };
 	unsigned count = 0, other_count = 0, wanted;
+	capos_handle policy = known.policy;
 	uint64_t seed = 1;
 
 	(void)entropy_read(known.entropy, 1, &seed);
@@ -98,6 +117,8 @@ int storm(uint64_t span_ns)
 	}
 	while (now_ns() < end_ns) {
 		(void)sleep_ns(rng_below(&rng, 20 * MS));
+		if (policy != 0 && count > 0)
+			change(policy, loads[rng_below(&rng, count)].thread.id);
 		if (count > 0 && rng_below(&rng, 4) == 0)
 			(void)thread_set_cpu(loads[rng_below(&rng, count)].thread.handle,
 					     rng_below(&rng, 3) == 0 ? (uint32_t)rng_below(&rng, cpu_count)
