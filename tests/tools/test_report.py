@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import sys
 import types
 
@@ -82,6 +83,13 @@ def test_every_command_it_names_is_there(report):
     assert set(re.findall(r"<code>make ([\w-]+)", page(report))) <= goals
 
 
+def test_the_readme_shows_pictures_that_it_makes(report):
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as f:
+        shown = re.findall(r"docs/images/(\w[\w-]*)\.png", f.read())
+    assert sorted(shown) == sorted(report.PICTURES)
+    assert all(os.path.getsize(os.path.join(ROOT, "docs", "images", f"{name}.png")) < 60000 for name in shown)
+
+
 def test_costs_met_and_missed(report, tmp_path):
     put(tmp_path, "costs", [COST, {**COST, "operation": "park_rt", "instructions_median": 81}, {**COST, "operation": "x", "target": None, "linux": ""},
                             {**COST, "operation": "timer_wake_max", "counted": "max"}])
@@ -121,8 +129,11 @@ def test_a_ratio_is_met_only_inside_or_below(report, tmp_path):
 
 def test_the_newest_folder_counts(report, tmp_path):
     put_side_by_side(tmp_path)
-    (tmp_path / "target" / "side-by-side" / "2").mkdir()  # one that was given up: without results
-    assert results.side_by_side().files[0].endswith("1/results.json")
+    folder = tmp_path / "target" / "side-by-side"
+    (folder / "2").mkdir()  # one that was given up: without results
+    shutil.copytree(folder / "1", folder / "0-newer")
+    os.utime(folder / "1" / "results.json", (1, 1))
+    assert results.side_by_side().files[0].endswith("0-newer/results.json")
 
 
 def test_instructions_against_half_of_linux(report, tmp_path):

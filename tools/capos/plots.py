@@ -127,7 +127,10 @@ def dumbbells(rows, label):
     powers(axis)
     axis.set_xlabel(label)
     side = axis.twinx()
-    lines_down(side, [f"{factor(r['linux'] / r['ours']) if r['linux'] else '':6}{'missed' if r['missed'] else ''}" for r in rows])
+    lines_down(side, [factor(r["linux"] / r["ours"]) if r["linux"] else "" for r in rows])
+    for y, r in enumerate(rows):
+        if r["missed"]:
+            side.annotate("missed", (1, y), xytext=(41, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", color="#b03000")
     side.annotate("Linux ÷ capOS", (1, 1), xytext=(3, 4), xycoords="axes fraction", textcoords="offset points", va="bottom")
     side.spines[["left", "right"]].set_visible(False)
     legend(figure, axis)

@@ -30,10 +30,10 @@ def facts(record, name="host"):
     return dict(said)
 
 
-def newest(kind, file="results.json"):
-    """The last folder of target/KIND that has results."""
-    found = sorted(glob.glob(path("target", kind, "*", file)))
-    return os.path.dirname(found[-1]) if found else None
+def newest(kind):
+    """The folder of target/KIND with the newest results, whatever its name."""
+    found = glob.glob(path("target", kind, "*", "results.json"))
+    return os.path.dirname(max(found, key=os.path.getmtime)) if found else None
 
 
 def bench_file(name):
