@@ -165,8 +165,8 @@ sim-lag: build/fair/fast/drive build/fair/fast/scenarios ## the kernel's queues 
 sim-fairness: | setup-run ## both policies on the same seeds: shares, lags, latencies: build/fair/fairness.csv (SEEDS=n CPUS=1,4)
 	@tools/sim-fairness $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CPUS),--cpus $(CPUS))
 
-sim-scale: build/fair/count/scale ## cost of the queues' operations, 10 to 100,000 threads: build/fair/scale-*.json
-	@for policy in eevdf wfq; do build/fair/count/scale --policy $$policy --json build/fair/scale-$$policy.json || exit 1; done
+sim-scale: | setup-run ## cost of the queues' operations, 10 to 100,000 threads: build/bench/sim-scale.json
+	@tools/sim-scale
 
 sim-campaign: sim-image ## SEEDS=20000 over all workloads and 1 to 64 CPUs, with faults; PART=1/4 FIRST=n
 	@tools/sim --no-build --build $(SIM_BUILD) --campaign $(or $(SEEDS),20000) $(if $(PART),--part $(PART)) \

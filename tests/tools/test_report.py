@@ -28,7 +28,7 @@ class Drawing(str):
 def fixture_report(monkeypatch, tmp_path):
     """tools/report over an empty tree, drawing nothing."""
     plots = types.ModuleType("capos.plots")
-    for name in ("scaling", "ratios", "dumbbells", "quantiles"):
+    for name in ("scaling", "ratios", "dumbbells", "quantiles", "strips", "growth"):
         setattr(plots, name, lambda rows, *_: Drawing(json.dumps(rows, default=str)))
     plots.svg, plots.factor = str, "{:.1f}x".format
     plots.png = lambda drawing, file, source: open(file, "w", encoding="utf-8").write(source)
@@ -72,7 +72,8 @@ def put_side_by_side(tmp_path, rounds=None):
 def test_nothing_measured_is_said_with_the_commands(report):
     text = page(report)
     for command in ("make bench-side-by-side", "make run-thread-scale", "make run-linux-thread-scale-baseline", "make bench-costs",
-                    "make bench-hackbench", "make bench-scale-instructions", "make bench-latency"):
+                    "make bench-hackbench", "make bench-scale-instructions", "make bench-latency", "make sim-fairness",
+                    "make sim-scale"):
         assert re.search(rf"No data: <code>{command}</code> has not been run", text), command
     assert "<img" not in text and 'class="met"' not in text and 'class="missed"' not in text
 
@@ -165,6 +166,30 @@ def test_latency_against_its_target(report, tmp_path):
         assert f'<td class="{kind}">{kind}' in page(report)
     put(tmp_path, "latency", latencies(1, ("p50", "max")))
     with pytest.raises(SystemExit, match=r"latency\.json:\d+: no row 'p99' of timer_fast, 1 CPUs"):
+        report.main()
+
+
+FAIR = {"cpus": 4, "seed": 1, "worst_ahead_us": 1, "p50_us": 1, "p99_us": 1, "p999_us": 1, "max_us": 1, "switches": 1, "migrations": 1}
+
+
+def test_fairness_tells_medians_and_the_worst_of_each_policy(report, tmp_path):
+    rows = [{**FAIR, "policy": p, "share_error": e, "worst_owed_us": us} for p, e, us in
+            (("eevdf", 0.01, 5000), ("wfq", 0.05, 1), ("eevdf", 0.02, 9000), ("eevdf", 0.06, 7000))]
+    put(tmp_path, "sim-fairness", rows)
+    cells = re.findall(r"<td class=n>4</td><td>(\w+)</td><td class=n>(\d)</td><td class=n>([\d.]+)</td><td class=n>([\d.]+)</td>", page(report))
+    assert cells == [("EEVDF", "3", "2.00", "9.00"), ("WFQ", "1", "5.00", "0.00")]
+    put(tmp_path, "sim-fairness", [{**rows[0], "share_error": None}])
+    with pytest.raises(SystemExit, match=r"sim-fairness\.json:\d+: 'share_error' is None, not a number"):
+        report.main()
+
+
+def test_growth_tells_means_and_the_most(report, tmp_path):
+    row = {"policy": "wfq", "threads": 1000, **{o: 12.34 for o in ("wake", "pick", "requeue", "move")}, **{f"{o}_most": 99 for o in ("wake", "pick", "requeue", "move")}}
+    put(tmp_path, "sim-scale", [row])
+    assert page(report).count("<td class=n>12.3 (99)</td>") == 4
+    del row["move_most"]
+    put(tmp_path, "sim-scale", [row])
+    with pytest.raises(SystemExit, match=r"sim-scale\.json:\d+: no field 'move_most'"):
         report.main()
 
 

@@ -2,6 +2,7 @@
 """The report's figures, drawn by matplotlib: rows of a data set in, a figure out. Systems differ by colour (Okabe and Ito's, which
 colour-blind people tell apart) and by the shape of their marks."""
 import io
+import statistics
 
 import matplotlib
 
@@ -105,8 +106,8 @@ def powers(axis):
 
 
 def factor(value):
-    """Two digits: "26x", "2.5x", "0.45x"."""
-    return f"{value:.0f}x" if value >= 10 else f"{value:.1f}x" if value >= 1 else f"{value:.2g}x"
+    """In short: "26x", "2.5x", "0.4x"."""
+    return f"{value:.0f}x" if value >= 10 else f"{value:.1f}x" if value >= 1 else f"{value:.1g}x"
 
 
 def dumbbells(rows, label):
@@ -164,6 +165,50 @@ def quantiles(rows, label):
     powers(axis)
     axis.set_xlabel(label)
     legend(figure, axis)
+    return figure
+
+
+POLICIES = {"eevdf": ("EEVDF", OURS, "o"), "wfq": ("WFQ", "#aa4499", "^")}
+
+
+def strips(rows, measures):
+    """Panels side by side, one per measure (field, label, factor); in each a line per count of CPUs and policy: a dot for each seed, a
+    stroke for their median."""
+    counts = sorted({int(r["cpus"]) for r in rows})
+    figure, axes = canvas(0.95 + 0.5 * len(counts), len(measures), sharey=True)
+    for axis, (name, label, unit) in zip(axes[0], measures):
+        lines_down(axis, [f"{n} CPU{'s' if n > 1 else ''}" for n in counts])
+        for i, (policy, (title, colour, mark)) in enumerate(POLICIES.items()):
+            for y, cpus in enumerate(counts):
+                values = [r[name] * unit for r in rows if r["policy"] == policy and r["cpus"] == cpus]
+                at = y + (i - 0.5) * 0.4
+                axis.plot(values, [at] * len(values), mark, color=colour, markersize=4, alpha=0.55, markeredgewidth=0,
+                          label=title if y == 0 and values else None)
+                if values:
+                    axis.plot([statistics.median(values)], [at], "|", color=INK, markersize=11, markeredgewidth=1.4)
+        axis.set_xlim(left=0)
+        axis.set_xlabel(label)
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(4))
+    legend(figure, axes[0][0])
+    return figure
+
+
+def growth(rows, operations, label):
+    """Cost over the number of threads, one panel per policy. A straight line is growth by the logarithm. operations: {field: title}."""
+    policies = [p for p in POLICIES if any(r["policy"] == p for r in rows)]
+    figure, axes = canvas(2.9, len(policies), sharey=True)
+    colours, marks = (OURS, LINUX, NATIVE, "#cc79a7", "#e69f00"), "osD^v"
+    for axis, policy in zip(axes[0], policies):
+        found = sorted((r for r in rows if r["policy"] == policy), key=lambda r: r["threads"])
+        for (field, title), colour, mark in zip(operations.items(), colours, marks):
+            axis.plot([r["threads"] for r in found], [r[field] for r in found], mark + "-", color=colour, markersize=4, linewidth=1.2, label=title)
+        axis.set_xscale("log")
+        powers(axis)
+        axis.set_ylim(bottom=0)
+        axis.set_title(POLICIES[policy][0])
+        axis.set_xlabel("threads on the queue (logarithmic)")
+    axes[0][0].set_ylabel(label)
+    legend(figure, axes[0][0])
     return figure
 
 
