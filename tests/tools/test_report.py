@@ -28,7 +28,7 @@ class Drawing(str):
 def fixture_report(monkeypatch, tmp_path):
     """tools/report over an empty tree, drawing nothing."""
     plots = types.ModuleType("capos.plots")
-    for name in ("scaling", "ratios", "dumbbells", "quantiles", "strips", "growth"):
+    for name in ("scaling", "ratios", "dumbbells", "quantiles", "strips", "growth", "queue"):
         setattr(plots, name, lambda rows, *_: Drawing(json.dumps(rows, default=str)))
     plots.svg, plots.factor = str, "{:.1f}x".format
     plots.png = lambda drawing, file, source: open(file, "w", encoding="utf-8").write(source)
@@ -73,7 +73,7 @@ def test_nothing_measured_is_said_with_the_commands(report):
     text = page(report)
     for command in ("make bench-side-by-side", "make run-thread-scale", "make run-linux-thread-scale-baseline", "make bench-costs",
                     "make bench-hackbench", "make bench-scale-instructions", "make bench-latency", "make sim-fairness",
-                    "make sim-scale"):
+                    "make sim-scale", "make bench-runq"):
         assert re.search(rf"No data: <code>{command}</code> has not been run", text), command
     assert "<img" not in text and 'class="met"' not in text and 'class="missed"' not in text
 
@@ -181,6 +181,13 @@ def test_fairness_tells_medians_and_the_worst_of_each_policy(report, tmp_path):
     put(tmp_path, "sim-fairness", [{**rows[0], "share_error": None}])
     with pytest.raises(SystemExit, match=r"sim-fairness\.json:\d+: 'share_error' is None, not a number"):
         report.main()
+
+
+def test_the_queue_against_its_targets(report, tmp_path):
+    row = {"queued": 10, "params": "equal", "worst": 999, "target": 300}
+    for mean, kind in ((300, "met"), (301, "missed")):
+        put(tmp_path, "runq", [{**row, "mean": mean}, {**row, "mean": 9999, "target": None}])
+        assert re.findall(r'class="(met|missed)"', page(report)) == [kind]
 
 
 def test_growth_tells_means_and_the_most(report, tmp_path):

@@ -212,6 +212,24 @@ def growth(rows, operations, label):
     return figure
 
 
+def queue(rows, label):
+    """Instructions of an operation over the number queued, a line per kind of parameters; strokes: what it may cost."""
+    figure, axes = canvas(2.9)
+    axis = axes[0][0]
+    for params, colour, mark in zip(sorted({r["params"] for r in rows}), (OURS, LINUX, NATIVE), "osD"):
+        found = sorted((r for r in rows if r["params"] == params), key=lambda r: r["queued"])
+        axis.plot([r["queued"] for r in found], [r["mean"] for r in found], mark + "-", color=colour, markersize=4, linewidth=1.2, label=params)
+    aimed = {r["queued"]: r["target"] for r in rows if r["target"]}
+    axis.plot(list(aimed), list(aimed.values()), "_", color=INK, markersize=16, markeredgewidth=1.4, label="target: at most")
+    axis.set_xscale("log")
+    powers(axis)
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("threads on the queue (logarithmic)")
+    axis.set_ylabel(label)
+    legend(figure, axis)
+    return figure
+
+
 def svg(figure):
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None})
