@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Red-black tree with a minimum (fair_tree.h).
+ * AVL tree with a minimum (fair_tree.h). It is less deep than a red-black one where, as here, all is inserted on the right and
+ * removed on the left.
  *
- *   RB1  The root is black; a red node has no red child.
- *   RB2  Each way from a node down to a missing child has the same number of black nodes.
+ *   FT1  node.lean = height of the right subtree - height of the left one, and is -1, 0 or 1.
  *   RQ2  node.min_vruntime = the minimum of vruntime in the node's subtree; the order is (deadline, arrival).
  *
  * child[0] is left, child[1] right; `side` says which, so that mirror images are written once. The minimum is made right from
@@ -24,11 +24,6 @@ static inline u64 min_from(struct entity *entity)
 		min = node->child[1]->node.min_vruntime;
 	node->min_vruntime = min;
 	return min;
-}
-
-static inline bool is_red(const struct entity *entity)
-{
-	return entity != NULL && entity->node.red;
 }
 
 /* Which child of `parent` is it? */
@@ -70,33 +65,53 @@ static inline void rotate(struct fair_tree *tree, struct entity *down, u32 side)
 	min_from(down);
 }
 
-/* `entity` is new and red: RB1 is restored. */
-static void balance_inserted(struct fair_tree *tree, struct entity *entity)
+static inline i8 lean_to(u32 side)
 {
-	struct entity *parent, *grand, *uncle;
+	return side != 0 ? 1 : -1;
+}
 
-	while ((parent = entity->node.parent) != NULL && parent->node.red) {
-		u32 side;
+/* `top` is two higher on `side`: rotated. Returns what has its place. */
+static struct entity *rebalance(struct fair_tree *tree, struct entity *top, u32 side)
+{
+	struct entity *high = top->node.child[side], *middle;
+	const i8 lean = lean_to(side);
 
-		grand = parent->node.parent; /* there: the root is black */
-		side = side_of(grand, parent);
-		uncle = grand->node.child[!side];
-		if (is_red(uncle)) {
-			parent->node.red = uncle->node.red = false;
-			grand->node.red = true;
-			entity = grand;
-			continue;
-		}
-		if (side_of(parent, entity) != side) {
-			rotate(tree, parent, side);
-			parent = entity;
-		}
-		parent->node.red = false;
-		grand->node.red = true;
-		rotate(tree, grand, !side);
-		break;
+	if (high->node.lean != -lean) {
+		rotate(tree, top, !side);
+		/* Both of high's subtrees were as high: only when something was removed, and the height stays. */
+		top->node.lean = high->node.lean == 0 ? lean : 0;
+		high->node.lean = high->node.lean == 0 ? (i8)-lean : 0;
+		return high;
 	}
-	tree->root->node.red = false;
+	middle = high->node.child[!side];
+	rotate(tree, high, side);
+	rotate(tree, top, !side);
+	top->node.lean = middle->node.lean == lean ? (i8)-lean : 0;
+	high->node.lean = middle->node.lean == -lean ? lean : 0;
+	middle->node.lean = 0;
+	return middle;
+}
+
+/* A subtree on `side` of `parent` became higher by one. */
+static void balance_inserted(struct fair_tree *tree, struct entity *parent, u32 side)
+{
+	for (;;) {
+		struct entity *grown = parent;
+		const i8 lean = lean_to(side);
+
+		if (parent->node.lean != 0) {
+			if (parent->node.lean == lean)
+				(void)rebalance(tree, parent, side);
+			else
+				parent->node.lean = 0;
+			return;
+		}
+		parent->node.lean = lean;
+		parent = grown->node.parent;
+		if (parent == NULL)
+			return;
+		side = side_of(parent, grown);
+	}
 }
 
 void fair_tree_insert_general(struct fair_tree *tree, struct entity *entity)
@@ -106,58 +121,52 @@ void fair_tree_insert_general(struct fair_tree *tree, struct entity *entity)
 	u32 side;
 
 	/* Equals in the order of arrival. Two branches: shorter than to index by the comparison. */
-	do {
+	for (;;) {
 		parent = at;
-		if (virtual_before(deadline, at->deadline))
-			at = at->node.child[side = 0];
-		else
-			at = at->node.child[side = 1];
-	} while (at != NULL);
+		if (virtual_before(deadline, at->deadline)) {
+			at = at->node.child[0];
+			side = 0;
+			if (at == NULL)
+				break;
+		} else {
+			at = at->node.child[1];
+			side = 1;
+			if (at == NULL)
+				break;
+		}
+	}
 	entity->node.parent = parent;
 	entity->node.min_vruntime = vruntime;
-	entity->node.red = true;
 	parent->node.child[side] = entity;
 	if (side == 0 && parent == tree->first)
 		tree->first = entity;
 	for (at = parent; at != NULL && virtual_before(vruntime, at->node.min_vruntime); at = at->node.parent)
 		at->node.min_vruntime = vruntime;
-	if (parent->node.red)
-		balance_inserted(tree, entity);
+	balance_inserted(tree, parent, side);
 }
 
-/* A black node went from `side` of `parent`: its ways down have one black node less than they should. */
+/* A subtree on `side` of `parent` became lower by one. */
 static void balance_removed(struct fair_tree *tree, struct entity *parent, u32 side)
 {
 	for (;;) {
-		struct entity *sibling = parent->node.child[!side], *entity;
+		const i8 lean = lean_to(side);
+		struct entity *top = parent;
 
-		if (sibling->node.red) {
-			sibling->node.red = false;
-			parent->node.red = true;
-			rotate(tree, parent, side);
-			sibling = parent->node.child[!side];
-		}
-		if (is_red(sibling->node.child[0]) || is_red(sibling->node.child[1])) {
-			if (!is_red(sibling->node.child[!side])) {
-				sibling->node.child[side]->node.red = false;
-				sibling->node.red = true;
-				rotate(tree, sibling, !side);
-				sibling = parent->node.child[!side];
-			}
-			sibling->node.red = parent->node.red;
-			parent->node.red = false;
-			sibling->node.child[!side]->node.red = false;
-			rotate(tree, parent, side);
+		if (parent->node.lean == 0) {
+			parent->node.lean = (i8)-lean;
 			return;
 		}
-		sibling->node.red = true;
-		entity = parent;
-		if (entity->node.red || entity == tree->root) {
-			entity->node.red = false;
-			return;
+		if (parent->node.lean == lean) {
+			parent->node.lean = 0;
+		} else {
+			top = rebalance(tree, parent, !side);
+			if (top->node.lean != 0)
+				return;
 		}
-		parent = entity->node.parent;
-		side = side_of(parent, entity);
+		parent = top->node.parent;
+		if (parent == NULL)
+			return;
+		side = side_of(parent, top);
 	}
 }
 
@@ -180,7 +189,6 @@ static void remove_inner(struct fair_tree *tree, struct entity *entity)
 {
 	struct entity *next = leftmost(entity->node.child[1]), *parent = next->node.parent;
 	struct entity *orphan = next->node.child[1];
-	bool black = !next->node.red;
 	u32 side = side_of(parent, next);
 
 	parent->node.child[side] = orphan;
@@ -197,12 +205,7 @@ static void remove_inner(struct fair_tree *tree, struct entity *entity)
 	repair_minima(parent, next, next->vruntime);
 	if (min_from(next) != entity->node.min_vruntime)
 		repair_minima(next->node.parent, NULL, entity->vruntime);
-	if (!black)
-		return;
-	if (orphan != NULL)
-		orphan->node.red = false; /* it is red: RB2 */
-	else
-		balance_removed(tree, parent, side);
+	balance_removed(tree, parent, side);
 }
 
 /* `entity` has one child at most, which takes its place. */
@@ -219,12 +222,10 @@ static void remove_outer(struct fair_tree *tree, struct entity *entity)
 		parent->node.child[side] = child;
 		repair_minima(parent, NULL, entity->vruntime);
 	}
-	if (child != NULL) {
+	if (child != NULL)
 		child->node.parent = parent;
-		child->node.red = false; /* it is red: RB2 */
-	} else if (parent != NULL && !entity->node.red) {
+	if (parent != NULL)
 		balance_removed(tree, parent, side);
-	}
 }
 
 void fair_tree_remove(struct fair_tree *tree, struct entity *entity)
@@ -289,40 +290,28 @@ bool fair_tree_has(const struct fair_tree *tree, const struct entity *entity)
 
 /* --- verification ---------------------------------------------------------------------------------------------------------- */
 
-static struct entity *child_of(const struct entity *entity, u32 side)
-{
-	return entity->node.child[side];
-}
-
-/* Black nodes from here down, itself included. */
-static u32 black_height(const struct entity *entity)
-{
-	u32 height = 0;
-
-	for (; entity != NULL; entity = child_of(entity, 0))
-		height += !entity->node.red;
-	return height;
-}
-
-static void verify_node(const struct entity *entity)
+/* Of a subtree, whose nodes are looked at; as deep as the tree. */
+static i32 verify_subtree(const struct entity *entity)
 {
 	u64 min = entity->vruntime;
+	i32 height[2] = { 0, 0 };
 
 	for (u32 side = 0; side < 2; side++) {
-		const struct entity *child = child_of(entity, side);
+		const struct entity *child = entity->node.child[side];
 
 		if (child == NULL)
 			continue;
 		KVERIFY(child->node.parent == entity);
-		KVERIFY(!(entity->node.red && child->node.red)); /* RB1 */
+		height[side] = verify_subtree(child);
 		if (virtual_before(child->node.min_vruntime, min))
 			min = child->node.min_vruntime;
 	}
-	KVERIFY(black_height(child_of(entity, 0)) == black_height(child_of(entity, 1))); /* RB2 */
-	KVERIFY(entity->node.min_vruntime == min);					 /* RQ2 */
+	KVERIFY(entity->node.lean >= -1 && entity->node.lean <= 1);
+	KVERIFY(height[0] + entity->node.lean == height[1]); /* FT1 */
+	KVERIFY(entity->node.min_vruntime == min);	     /* RQ2 */
+	return 1 + MAX(height[0], height[1]);
 }
 
-/* A walk in order, without recursion: the depth is the caller's stack's. */
 u32 fair_tree_verify(const struct fair_tree *tree)
 {
 	const struct entity *entity = tree->root, *previous = NULL;
@@ -331,10 +320,10 @@ u32 fair_tree_verify(const struct fair_tree *tree)
 	KVERIFY((tree->root == NULL) == (tree->first == NULL));
 	if (entity == NULL)
 		return 0;
-	KVERIFY(entity->node.parent == NULL && !entity->node.red);
+	KVERIFY(entity->node.parent == NULL);
+	(void)verify_subtree(entity);
 	KVERIFY(leftmost(tree->root) == tree->first);
 	for (entity = tree->first; entity != NULL; entity = fair_tree_next(entity)) {
-		verify_node(entity);
 		KVERIFY(previous == NULL || !virtual_before(entity->deadline, previous->deadline));
 		KVERIFY(previous == NULL || entity->deadline != previous->deadline ||
 			virtual_before(previous->sequence, entity->sequence));

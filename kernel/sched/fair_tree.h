@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The fair queue's tree: entities in the order of (deadline, arrival), each knowing the minimum of virtual runtime of its subtree.
- * No policy. A red-black tree, intrusive; everything is O(log n), the first one O(1). Under the queue's lock.
+ * No policy. An AVL tree, intrusive; everything is O(log n), the first one O(1). Under the queue's lock.
  *
  * An entity's deadline and vruntime do not change while it is in the tree; out of it, its links are zero. All comparisons of virtual times are of signed
  * differences, so that they may wrap.
@@ -24,7 +24,7 @@ struct entity *fair_tree_next(const struct entity *entity);
 struct entity *fair_tree_first_until(const struct fair_tree *tree, u64 limit);
 /* Is it in this tree? It may be in another one, whose lock is not held. */
 bool fair_tree_has(const struct fair_tree *tree, const struct entity *entity);
-/* RQ2, and that it is a red-black tree; the number of entities. */
+/* RQ2, FT1; the number of entities. */
 u32 fair_tree_verify(const struct fair_tree *tree);
 
 static inline struct entity *fair_tree_first(const struct fair_tree *tree)

@@ -68,7 +68,7 @@ struct sched_params {
 struct fair_node {
 	struct entity *child[2], *parent;
 	u64 min_vruntime; /* of the subtree */
-	bool red;
+	i8 lean; /* height of the right subtree - height of the left one */
 };
 
 /* What competes for CPU time. */
