@@ -3,7 +3,7 @@
  * AVL tree with a minimum (fair_tree.h). It is less deep than a red-black one where, as here, all is inserted on the right and
  * removed on the left.
  *
- *   FT1  node.lean = height of the right subtree - height of the left one, and is -1, 0 or 1.
+ *   FT1  The heights of a node's subtrees differ by one at most; node.tall says which is the higher one.
  *   RQ2  node.min_vruntime = the minimum of vruntime in the node's subtree; the order is (deadline, arrival).
  *
  * child[0] is left, child[1] right; `side` says which, so that mirror images are written once. The minimum is made right from
@@ -42,7 +42,7 @@ static inline void replace_child(struct fair_tree *tree, struct entity *parent, 
 }
 
 /*
- * The child on the other side comes up, `down` goes to `side`.
+ * `up`, the child on the other side, comes up, `down` goes to `side`.
  *
  *      down               up
  *      /  \              /  \        (side 0)
@@ -50,71 +50,69 @@ static inline void replace_child(struct fair_tree *tree, struct entity *parent, 
  *         /  \        /  \
  *        b    c      a    b
  */
-static inline void rotate(struct fair_tree *tree, struct entity *down, u32 side)
+static inline void rotate(struct fair_tree *tree, struct entity *down, struct entity *up, u32 side)
 {
-	struct entity *up = down->node.child[!side], *between = up->node.child[side];
+	struct entity *between = up->node.child[side], *above = down->node.parent;
 
 	down->node.child[!side] = between;
 	if (between != NULL)
 		between->node.parent = down;
-	up->node.parent = down->node.parent;
-	replace_child(tree, down->node.parent, down, up);
+	up->node.parent = above;
+	replace_child(tree, above, down, up);
 	up->node.child[side] = down;
 	down->node.parent = up;
 	up->node.min_vruntime = down->node.min_vruntime;
 	min_from(down);
 }
 
-static inline i8 lean_to(u32 side)
+/* node.tall: 0: neither is higher. */
+static inline u8 tall_on(u32 side)
 {
-	return side != 0 ? 1 : -1;
+	return (u8)(side + 1);
 }
 
 /* `top` is two higher on `side`: rotated. Returns what has its place. */
-static struct entity *rebalance(struct fair_tree *tree, struct entity *top, u32 side)
+static inline struct entity *rebalance(struct fair_tree *tree, struct entity *top, u32 side)
 {
 	struct entity *high = top->node.child[side], *middle;
-	const i8 lean = lean_to(side);
 
-	if (high->node.lean != -lean) {
-		rotate(tree, top, !side);
-		/* Both of high's subtrees were as high: only when something was removed, and the height stays. */
-		top->node.lean = high->node.lean == 0 ? lean : 0;
-		high->node.lean = high->node.lean == 0 ? (i8)-lean : 0;
+	if (high->node.tall != tall_on(!side)) {
+		/* Both of high's subtrees are as high: only when something was removed, and the height stays. */
+		bool even = high->node.tall == 0;
+
+		rotate(tree, top, high, !side);
+		top->node.tall = even ? tall_on(side) : 0;
+		high->node.tall = even ? tall_on(!side) : 0;
 		return high;
 	}
 	middle = high->node.child[!side];
-	rotate(tree, high, side);
-	rotate(tree, top, !side);
-	top->node.lean = middle->node.lean == lean ? (i8)-lean : 0;
-	high->node.lean = middle->node.lean == -lean ? lean : 0;
-	middle->node.lean = 0;
+	rotate(tree, high, middle, side);
+	rotate(tree, top, middle, !side);
+	top->node.tall = middle->node.tall == tall_on(side) ? tall_on(!side) : 0;
+	high->node.tall = middle->node.tall == tall_on(!side) ? tall_on(side) : 0;
+	middle->node.tall = 0;
 	return middle;
 }
 
 /* A subtree on `side` of `parent` became higher by one. */
-static void balance_inserted(struct fair_tree *tree, struct entity *parent, u32 side)
+static inline void balance_inserted(struct fair_tree *tree, struct entity *parent, u32 side)
 {
-	for (;;) {
+	while (parent->node.tall == 0) {
 		struct entity *grown = parent;
-		const i8 lean = lean_to(side);
 
-		if (parent->node.lean != 0) {
-			if (parent->node.lean == lean)
-				(void)rebalance(tree, parent, side);
-			else
-				parent->node.lean = 0;
-			return;
-		}
-		parent->node.lean = lean;
+		grown->node.tall = tall_on(side);
 		parent = grown->node.parent;
 		if (parent == NULL)
 			return;
 		side = side_of(parent, grown);
 	}
+	if (parent->node.tall == tall_on(side))
+		(void)rebalance(tree, parent, side);
+	else
+		parent->node.tall = 0;
 }
 
-void fair_tree_insert_general(struct fair_tree *tree, struct entity *entity)
+void fair_tree_insert(struct fair_tree *tree, struct entity *entity)
 {
 	const u64 deadline = entity->deadline, vruntime = entity->vruntime;
 	struct entity *at = tree->root, *parent;
@@ -149,18 +147,17 @@ void fair_tree_insert_general(struct fair_tree *tree, struct entity *entity)
 static void balance_removed(struct fair_tree *tree, struct entity *parent, u32 side)
 {
 	for (;;) {
-		const i8 lean = lean_to(side);
 		struct entity *top = parent;
 
-		if (parent->node.lean == 0) {
-			parent->node.lean = (i8)-lean;
+		if (parent->node.tall == 0) {
+			parent->node.tall = tall_on(!side);
 			return;
 		}
-		if (parent->node.lean == lean) {
-			parent->node.lean = 0;
+		if (parent->node.tall == tall_on(side)) {
+			parent->node.tall = 0;
 		} else {
 			top = rebalance(tree, parent, !side);
-			if (top->node.lean != 0)
+			if (top->node.tall != 0)
 				return;
 		}
 		parent = top->node.parent;
@@ -230,13 +227,14 @@ static void remove_outer(struct fair_tree *tree, struct entity *entity)
 
 void fair_tree_remove(struct fair_tree *tree, struct entity *entity)
 {
-	if (tree->first == entity)
-		tree->first = fair_tree_next(entity);
+	if (tree->first == entity) /* it has no left child, and is none's right child */
+		tree->first = entity->node.child[1] != NULL ? leftmost(entity->node.child[1]) : entity->node.parent;
 	if (entity->node.child[0] != NULL && entity->node.child[1] != NULL)
 		remove_inner(tree, entity);
 	else
 		remove_outer(tree, entity);
-	entity->node = (struct fair_node){ .parent = NULL };
+	entity->node.child[0] = entity->node.child[1] = entity->node.parent = NULL;
+	entity->node.tall = 0;
 }
 
 struct entity *fair_tree_next(const struct entity *entity)
@@ -306,9 +304,9 @@ static i32 verify_subtree(const struct entity *entity)
 		if (virtual_before(child->node.min_vruntime, min))
 			min = child->node.min_vruntime;
 	}
-	KVERIFY(entity->node.lean >= -1 && entity->node.lean <= 1);
-	KVERIFY(height[0] + entity->node.lean == height[1]); /* FT1 */
-	KVERIFY(entity->node.min_vruntime == min);	     /* RQ2 */
+	KVERIFY(entity->node.tall <= tall_on(1)); /* FT1 */
+	KVERIFY(height[0] + (entity->node.tall == tall_on(1)) == height[1] + (entity->node.tall == tall_on(0)));
+	KVERIFY(entity->node.min_vruntime == min); /* RQ2 */
 	return 1 + MAX(height[0], height[1]);
 }
 

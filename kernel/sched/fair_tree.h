@@ -16,7 +16,8 @@ static inline bool virtual_before(u64 a, u64 b)
 	return (i64)(a - b) < 0;
 }
 
-void fair_tree_insert_general(struct fair_tree *tree, struct entity *entity);
+/* The tree is not empty. */
+void fair_tree_insert(struct fair_tree *tree, struct entity *entity);
 void fair_tree_remove(struct fair_tree *tree, struct entity *entity);
 /* The one after it, or NULL. */
 struct entity *fair_tree_next(const struct entity *entity);
@@ -37,16 +38,6 @@ static inline void fair_tree_set_only(struct fair_tree *tree, struct entity *ent
 {
 	entity->node.min_vruntime = entity->vruntime;
 	tree->root = tree->first = entity;
-}
-
-/* A tree of one needs no search and no balance. */
-static inline void fair_tree_insert(struct fair_tree *tree, struct entity *entity)
-{
-	if (tree->root != NULL) {
-		fair_tree_insert_general(tree, entity);
-		return;
-	}
-	fair_tree_set_only(tree, entity);
 }
 
 #endif

@@ -19,7 +19,8 @@
 
 #define STEAL_SCAN_MAX 8
 /* Sums stay in 64 bits as long as nobody is further from the base than that (1 s at the default weight). */
-#define BASE_SLACK (1ull << 36)
+#define BASE_SLACK_BITS 37
+#define BASE_SLACK (1ull << (BASE_SLACK_BITS - 1))
 
 void runq_init(struct runq *runq, enum sched_policy policy)
 {
@@ -87,7 +88,7 @@ static void move_base(struct runq *runq, u64 base)
 void runq_insert_general(struct runq *runq, struct entity *entity)
 {
 	entity->sequence = runq->sequence++;
-	if (unlikely(entity->vruntime - runq->base + BASE_SLACK > 2 * BASE_SLACK))
+	if (unlikely((entity->vruntime - runq->base + BASE_SLACK) >> BASE_SLACK_BITS != 0))
 		move_base(runq, entity->vruntime);
 	runq->sum += weighted(entity->weight, entity->vruntime - runq->base);
 	fair_tree_insert(&runq->tree, entity);
@@ -271,8 +272,8 @@ struct entity *runq_pick_general(struct runq *runq)
 {
 	struct entity *entity = best(runq);
 
-	if (entity != NULL)
-		runq_take(runq, entity);
+	if (likely(entity != NULL))
+		runq_remove_general(runq, entity);
 	return entity;
 }
 
