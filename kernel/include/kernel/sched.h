@@ -68,7 +68,7 @@ struct sched_params {
 struct fair_node {
 	struct entity *child[2], *parent;
 	u64 min_vruntime; /* of the subtree */
-	u8 tall; /* 0; which subtree is higher: 1: left, 2: right */
+	u8 tall;	  /* 0; which subtree is higher: 1: left, 2: right */
 };
 
 /* What competes for CPU time. */
