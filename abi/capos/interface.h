@@ -64,7 +64,7 @@ _Static_assert(sizeof(struct capos_cpu_set) == CAPOS_MESSAGE_BYTES, "a set of CP
 
 /* --- spawn -------------------------------------------------------------------------------------------------------- */
 
-#define CAPOS_SPAWN_GRANTS 10u
+#define CAPOS_SPAWN_GRANTS 11u
 #define CAPOS_SPAWN_ONE_CPU 1u /* all threads of the process stay on `cpu` */
 
 struct capos_grant {

@@ -106,7 +106,8 @@ static void run_shell(const struct login *login)
 	spawn.session = login->session;
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		spawn_grant_own(&spawn, names[i]);
-	spawn_grant(&spawn, "session", login->session, 0);
+	if (!spawn_grant(&spawn, "session", login->session, 0))
+		print("init: the shell has no place for its session\n");
 	(void)console_give(known.console);
 
 	struct capos_result r = spawn_start(&spawn, &process, NULL);
