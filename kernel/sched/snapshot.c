@@ -46,10 +46,11 @@ static inline u64 charged_up_to(const struct cpu *cpu)
 static bool fill_thread(struct thread *thread, struct capos_thread_record *out)
 {
 	const struct cpu_account *account = &thread->account;
+	/* First: where it runs was stored before it was counted as selected. */
+	u64 switches = LOAD(account->switches);
 	const struct entity *own = LOAD(thread->own), *entity = LOAD(thread->entity);
 	const struct cpu *cpu = atomic_load_relaxed(&(entity != NULL ? entity : own)->cpu);
-	u64 charged_ns = cpu != NULL ? charged_up_to(cpu) : 0;
-	u64 switches = LOAD(account->switches), runtime_ns = LOAD(account->runtime_ns);
+	u64 charged_ns = cpu != NULL ? charged_up_to(cpu) : 0, runtime_ns = LOAD(account->runtime_ns);
 	u64 preemptions = LOAD(account->preemptions), blocks = LOAD(account->blocks), yields = LOAD(account->yields);
 	bool runs = switches != preemptions + blocks + yields; /* AC3 */
 	struct sched_params params = sched_get_params(thread);
