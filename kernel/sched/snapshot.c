@@ -17,24 +17,12 @@
 #include "sched_priv.h"
 #include "snapshot.h"
 
-#define THREADS_PER_PIECE 8u
+#define THREADS_PER_PIECE 16u /* about 120 instructions each: a step */
 
 /* In the order of the text: a later load is not done before an earlier one. Pairs with atomic_order where accounts are written. */
 #define LOAD(x) shared_load_acquire(&(x))
 
 /* --- threads ------------------------------------------------------------------------------------------------------------ */
-
-/* While nothing else is known about it than that it does not run. */
-static inline u8 waiting_state(struct thread *thread, u8 *wait)
-{
-	*wait = CAPOS_WAIT_NONE;
-	if (unlikely(atomic_load_relaxed(&thread->attention) & ATTENTION_KILL))
-		return CAPOS_THREAD_DYING;
-	if (!waiter_is_armed(&thread->wait))
-		return CAPOS_THREAD_READY;
-	*wait = LOAD(thread->wait.wait);
-	return *wait == CAPOS_WAIT_FAULT ? CAPOS_THREAD_FAULTED : CAPOS_THREAD_BLOCKED;
-}
 
 /* AC5: what the CPU has charged, up to this instant; if account_ns is the same later, nothing was charged between. */
 static inline u64 charged_up_to(const struct cpu *cpu)
@@ -42,45 +30,67 @@ static inline u64 charged_up_to(const struct cpu *cpu)
 	return LOAD(cpu->busy_ns) + LOAD(cpu->idle_ns) + LOAD(cpu->irq_ns) + cpu->up_ns;
 }
 
-/* False: it was selected, left or was charged meanwhile; nothing is to be made of *out. */
-static bool fill_thread(struct thread *thread, struct capos_thread_record *out)
+/* State of one that does not run. */
+static inline void fill_waiting(struct thread *thread, struct capos_thread_record *out)
+{
+	u8 wait;
+
+	out->wait = CAPOS_WAIT_NONE;
+	out->state = CAPOS_THREAD_READY;
+	if (unlikely(atomic_load_relaxed(&thread->attention) & ATTENTION_KILL)) {
+		out->state = CAPOS_THREAD_DYING;
+	} else if (waiter_is_armed(&thread->wait)) {
+		out->wait = wait = LOAD(thread->wait.wait);
+		out->state = unlikely(wait == CAPOS_WAIT_FAULT) ? CAPOS_THREAD_FAULTED : CAPOS_THREAD_BLOCKED;
+	}
+}
+
+/*
+ * False: it was selected, left or was charged meanwhile; nothing is to be made of *out. Each field is stored as soon as it is read:
+ * that is what keeps a record cheap.
+ */
+static inline bool fill_thread(struct thread *thread, struct capos_thread_record *out)
 {
 	const struct cpu_account *account = &thread->account;
 	/* First: where it runs was stored before it was counted as selected. */
-	u64 switches = LOAD(account->switches);
-	const struct entity *own = LOAD(thread->own), *entity = LOAD(thread->entity);
+	u64 switches = LOAD(account->switches), left, charged_ns = 0, runtime_ns;
+	const struct entity *entity = LOAD(thread->entity), *own = LOAD(thread->own);
 	const struct cpu *cpu = atomic_load_relaxed(&(entity != NULL ? entity : own)->cpu);
-	u64 charged_ns = cpu != NULL ? charged_up_to(cpu) : 0, runtime_ns = LOAD(account->runtime_ns);
-	u64 preemptions = LOAD(account->preemptions), blocks = LOAD(account->blocks), yields = LOAD(account->yields);
-	bool runs = switches != preemptions + blocks + yields; /* AC3 */
-	struct sched_params params = sched_get_params(thread);
-	u8 wait = CAPOS_WAIT_NONE;
+	struct sched_params params;
+	bool runs;
 
+	out->context_switches = switches;
+	out->cpu = cpu != NULL ? cpu->id : 0;
+	left = out->preemptions = LOAD(account->preemptions);
+	left += out->voluntary_blocks = LOAD(account->blocks);
+	left += out->yields = LOAD(account->yields);
+	runs = switches != left; /* AC3 */
+	if (unlikely(runs)) {
+		charged_ns = cpu != NULL ? charged_up_to(cpu) : 0;
+		out->state = CAPOS_THREAD_RUNNING;
+		out->wait = CAPOS_WAIT_NONE;
+	} else {
+		fill_waiting(thread, out);
+	}
+	out->runtime_ns = runtime_ns = LOAD(account->runtime_ns);
+	out->runnable_accumulated_ns = LOAD(account->runnable_ns);
+	__builtin_memcpy(out->migrations, account->migrations, sizeof(out->migrations));
 	out->id = thread->object.id;
 	out->process_id = thread->process->object.id;
-	out->runtime_ns = runtime_ns;
+	out->flags = thread->passive ? CAPOS_THREAD_PASSIVE : 0;
 	out->virtual_runtime = LOAD(own->vruntime);
 	out->virtual_deadline = LOAD(own->deadline);
-	out->runnable_accumulated_ns = LOAD(account->runnable_ns);
-	out->context_switches = switches;
-	out->preemptions = preemptions;
-	out->voluntary_blocks = blocks;
-	out->yields = yields;
-	for (u32 kind = 0; kind < CAPOS_MIGRATION_KINDS; kind++)
-		out->migrations[kind] = LOAD(account->migrations[kind]);
+	out->pinned_cpu = likely(LOAD(own->affinity) == AFFINITY_ANY) ? CAPOS_CPU_ANY : affinity_only(own->affinity);
+	params = sched_get_params(thread);
 	out->request_ns = (u32)params.request_ns;
 	out->weight = params.weight;
 	out->latency_class = (u8)params.latency_class;
-	out->flags = thread->passive ? CAPOS_THREAD_PASSIVE : 0;
-	out->cpu = cpu != NULL ? cpu->id : 0;
-	out->pinned_cpu = affinity_only(LOAD(own->affinity));
-	out->state = runs ? CAPOS_THREAD_RUNNING : waiting_state(thread, &wait);
-	out->wait = wait;
-	out->time_ns = runs ? charged_ns : mach_clock().ns;
+	atomic_order();
 	/* A running one: no charge began since the sum was read, so runtime is that of charged_ns. */
-	if (runs && (cpu == NULL || LOAD(cpu->account_ns) != charged_ns))
+	if (unlikely(runs) && (cpu == NULL || LOAD(cpu->account_ns) != charged_ns))
 		return false;
-	return LOAD(account->runtime_ns) == runtime_ns && LOAD(account->switches) == switches;
+	out->time_ns = runs ? charged_ns : mach_clock().ns;
+	return likely(LOAD(account->runtime_ns) == runtime_ns && LOAD(account->switches) == switches);
 }
 
 /* --- CPUs --------------------------------------------------------------------------------------------------------------- */
@@ -196,27 +206,35 @@ static bool is_shown(const struct snapshot *snapshot, const struct thread *threa
 	       (snapshot->scope == CAPOS_SCOPE_PROCESS ? thread->process == caller->process : thread == caller);
 }
 
-static enum piece threads_piece(struct snapshot *snapshot, struct thread *caller)
+/* Within one page of the memory. */
+static __attribute__((noinline)) enum piece threads_piece(struct snapshot *snapshot, struct thread *caller)
 {
 	struct thread *batch[THREADS_PER_PIECE];
-	u32 wanted = MIN(THREADS_PER_PIECE, snapshot->room - snapshot->count);
+	u64 at = snapshot->offset + snapshot->count * sizeof(struct capos_thread_record);
+	u32 in_page = (u32)((PAGE_BYTES - at % PAGE_BYTES) / sizeof(struct capos_thread_record));
+	u32 wanted = MIN(MIN(THREADS_PER_PIECE, in_page), snapshot->room - snapshot->count);
 	u32 found = registry_next_threads(snapshot->next_id, batch, wanted);
+	bool all = snapshot->scope == CAPOS_SCOPE_MACHINE, whole = true;
+	struct capos_thread_record *out, *first;
 
 	if (!hold_memory(snapshot))
 		return PIECE_NO_MEMORY;
+	out = first = place_of(snapshot, caller);
 	for (u32 i = 0; i < found; i++) {
-		snapshot->next_id = batch[i]->object.id;
-		if (is_shown(snapshot, batch[i], caller)) {
-			if (!fill_thread(batch[i], place_of(snapshot, caller))) {
-				found = wanted; /* again from this one on */
+		if (likely(all) || is_shown(snapshot, batch[i], caller)) {
+			whole = fill_thread(batch[i], out);
+			if (unlikely(!whole)) {
+				snapshot->next_id = batch[i]->object.id; /* again from this one on */
 				break;
 			}
-			snapshot->count++;
+			out++;
 		}
-		snapshot->next_id++;
 	}
 	release_memory(snapshot);
-	return found < wanted ? PIECE_END : PIECE_MORE;
+	snapshot->count += (u32)(out - first);
+	if (whole && found > 0)
+		snapshot->next_id = batch[found - 1]->object.id + 1;
+	return whole && found < wanted ? PIECE_END : PIECE_MORE;
 }
 
 static enum piece cpus_piece(struct snapshot *snapshot, struct thread *caller)

@@ -11,6 +11,8 @@
 #include <user/capos.h>
 #include <user/mark.h>
 
+#define SNAPSHOT_RECORDS 40 /* that the longer snapshot has more than the shorter */
+
 #define COST_OPERATIONS(X)                                                                                           \
 	X(empty, 1)                                                                                                  \
 	X(null_call, 1)                                                                                              \
@@ -29,6 +31,7 @@
 	X(ring_nop_32, 32)                                                                                           \
 	X(ring_nop_1, 1)                                                                                             \
 	X(thread_create_join, 1)                                                                                     \
+	X(snapshot_record, SNAPSHOT_RECORDS)                                                                         \
 	X(process_spawn_wait, 1)                                                                                     \
 	X(timer_wake_max, 1)                                                                                         \
 	X(timer_wake_storm_max, 1)                                                                                   \

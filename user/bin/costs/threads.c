@@ -97,6 +97,49 @@ static uint64_t park_other(void *argument)
 	return 0;
 }
 
+/* --- snapshots: what each record more costs, of threads that sleep, into memory ---------------------------------------- */
+
+static _Noreturn void sleep_for_ever(void)
+{
+	for (;;)
+		(void)sleep_until_ns(CAPOS_NEVER);
+}
+
+static uint64_t snapshot_of(uint64_t id, capos_handle memory, uint64_t records)
+{
+	uint64_t begin = instructions(), count = 0;
+	struct capos_result r =
+		scheduling_policy_snapshot(known.policy, CAPOS_SNAPSHOT_THREADS, id, memory, 0, NULL, &count, NULL);
+	uint64_t end = instructions();
+
+	must(r);
+	if (count < records)
+		panic("%lu records, expected %lu", (unsigned long)count, (unsigned long)records);
+	return end - begin;
+}
+
+static void costs_snapshot(void)
+{
+	capos_handle sleeper[SNAPSHOT_RECORDS + 1], memory = 0;
+	uint64_t id[SNAPSHOT_RECORDS + 1];
+
+	must(factory_memory(known.factory, 4ull * CAPOS_PAGE_BYTES, 0, &memory));
+	for (unsigned i = 0; i <= SNAPSHOT_RECORDS; i++)
+		must(thread_spawner_create(known.threads, (uintptr_t)sleep_for_ever, 0, 0, CAPOS_CPU_ANY, 0,
+					   CAPOS_PAGE_BYTES, &sleeper[i], &id[i], NULL));
+	(void)sleep_ns(10000000); /* all of them wait */
+	for (unsigned i = 0; i < COST_SAMPLES; i++)
+		cost_add(COST_snapshot_record, snapshot_of(id[0], memory, SNAPSHOT_RECORDS + 1) -
+						       snapshot_of(id[SNAPSHOT_RECORDS], memory, 1));
+	for (unsigned i = 0; i <= SNAPSHOT_RECORDS; i++) {
+		must(thread_terminate(sleeper[i]));
+		(void)thread_join(sleeper[i], CAPOS_NEVER, NULL, NULL);
+		(void)cap_table_release(known.caps, sleeper[i]);
+	}
+	must(cap_table_destroy(known.caps, memory));
+	must(cap_table_release(known.caps, memory));
+}
+
 void costs_threads(void)
 {
 	struct thread other;
@@ -117,4 +160,5 @@ void costs_threads(void)
 		process_round();
 	for (unsigned i = 0; i < PROCESS_SAMPLES; i++)
 		COST_SAMPLE(process_spawn_wait, process_round());
+	costs_snapshot();
 }
