@@ -5,7 +5,7 @@
  *   choice      who is chosen has v <= V (EEVDF), and nobody who has goes before it by deadline; formed anew from the tree, in
  *               exact integers, at each choice (observe_choice, under the queue's lock)
  *   starvation  nobody is runnable for longer than (W / w)·(2·r + q) + r_max + n·(q + r_max) of docs/SCHEDULING.md, with what was the
- *               highest W and n on its CPU while it had a queue
+ *               highest W and n on its CPU while it had a queue, and a turn for each thread that was born meanwhile
  *   lag         on no queue is anybody ahead by more than its request, q and what all others may have taken by joining and leaving
  *
  * With CAPOS_SIM_FAIRNESS=FILE in the environment a line of figures is appended to FILE at the end: share error against weighted
@@ -118,23 +118,51 @@ static struct {
 	u32 count;
 } high[CPUS_MAX];
 
+/* Since when a thread waits with these parameters, as the walks see it, and the highest thread id then: more were born since. */
+static struct waiting {
+	const struct entity *entity;
+	u64 enqueued_ns, adopted, since_ns, born;
+} waitings[4096];
+static u64 born;
+
+static const struct waiting *waiting_of(const struct entity *entity, u64 now_ns)
+{
+	struct waiting *waiting = &waitings[entity->thread->object.id % ARRAY_COUNT(waitings)];
+
+	if (waiting->entity != entity || waiting->enqueued_ns != entity->enqueued_ns ||
+	    waiting->adopted != entity->adopted)
+		*waiting = (struct waiting){ entity, entity->enqueued_ns, entity->adopted, now_ns, born };
+	return waiting;
+}
+
+static void note_born(const struct entity *entity)
+{
+	if (entity != NULL && entity->thread != NULL)
+		born = MAX(born, entity->thread->object.id);
+}
+
 static void check_waiting(const struct cpu *cpu, const struct entity *root, u64 now_ns)
 {
-	i64 waited, bound, request;
+	const struct waiting *waiting;
+	i64 waited, bound, request, turn = (i64)high[cpu->id].request_max_ns + q_ns();
 
 	if (root == NULL)
 		return;
-	request = (i64)MAX(root->request_ns, root->request_virtual * root->weight / VIRTUAL_PER_NS);
-	waited = (i64)(now_ns - root->enqueued_ns);
-	bound = (i64)(high[cpu->id].weight / root->weight + 1) * (2 * request + q_ns()) +
-		(i64)high[cpu->id].request_max_ns +
-		(i64)high[cpu->id].count * (q_ns() + (i64)high[cpu->id].request_max_ns);
-	if (plant("starved", PLANT_AFTER + 1))
-		waited += 100 * bound;
-	if (waited > bound)
-		FAIL("thread %llu on CPU %u is runnable for %lld us and does not run; bound %lld us",
-		     root->thread != NULL ? (unsigned long long)root->thread->object.id : 0ull, cpu->id,
-		     (long long)waited / 1000, (long long)bound / 1000);
+	note_born(root);
+	if (root->thread != NULL) {
+		waiting = waiting_of(root, now_ns);
+		request = (i64)MAX(root->request_ns, root->request_virtual * root->weight / VIRTUAL_PER_NS);
+		waited = (i64)(now_ns - waiting->since_ns);
+		/* Each one that is born meanwhile may have a turn before it: it joins without a debt. */
+		bound = (i64)(high[cpu->id].weight / root->weight + 1) * (2 * request + q_ns()) +
+			(i64)(high[cpu->id].count + 1 + born - waiting->born) * turn;
+		if (plant("starved", PLANT_AFTER + 1))
+			waited += 100 * bound;
+		if (waited > bound)
+			FAIL("thread %llu on CPU %u is runnable for %lld us and does not run; bound %lld us",
+			     (unsigned long long)root->thread->object.id, cpu->id, (long long)waited / 1000,
+			     (long long)bound / 1000);
+	}
 	check_waiting(cpu, root->node.child[0], now_ns);
 	check_waiting(cpu, root->node.child[1], now_ns);
 }
@@ -191,6 +219,7 @@ static void fairness_full(void)
 		high[i].count = MAX(high[i].count, walk.count);
 		if (walks <= PLANT_AFTER)
 			continue;
+		note_born(cpu->current_entity);
 		check_waiting(cpu, cpu->runq.tree.root, sim_check_now());
 		check_lags(cpu, &walk, cpu->runq.tree.root);
 	}
