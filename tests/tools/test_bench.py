@@ -47,6 +47,7 @@ def test_csv(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(costs, "OUT", str(tmp_path))
     costs.report({"null_call": sample(100, 90, 110), "timer_wake_max": sample(1000, 900, 1501), "irq_off_max": sample(4000)},
                  {"null_call": sample(300), "timer_wake_max": sample(1, 1, 3002)}, "6.12")
+    assert (tmp_path / "costs.json").exists()
     assert (tmp_path / "costs.csv").read_text() == (
         "operation,instructions_median,instructions_min,instructions_max,linux,ratio\n"
         "null_call,100,90,110,300,3.0\n"
@@ -61,6 +62,7 @@ def test_hackbench_against_linux(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(hackbench, "OUT", str(tmp_path))
     ours = hackbench.parse("boot\n" + line.format("endpoint_threads", 6001) + line.format("channel_2", 2000))
     hackbench.report(ours, hackbench.parse(line.format("pipe_threads", 12000) + line.format("channel_2", 8000)), "6.12")
+    assert (tmp_path / "hackbench.json").exists()
     assert (tmp_path / "hackbench.csv").read_text().splitlines()[1:] == [
         "endpoint_threads,600,pipe_threads,1200,0.5,0.5", "channel_2,200,channel_2,800,0.25,0.333"]
     assert "1 over target: endpoint_threads" in capsys.readouterr().out

@@ -78,10 +78,11 @@ def write_json(file, value):
         f.write("\n")
 
 
-def write_bench(name, rows, **more):
-    """build/bench/NAME.json: rows, and where they come from, for tools/report."""
-    os.makedirs(path("build", "bench"), exist_ok=True)
-    write_json(path("build", "bench", f"{name}.json"), {"host": host(**more), "rows": rows})
+def write_bench(name, rows, folder=path("build", "bench"), **more):
+    """build/bench/NAME.json: rows, and where they come from, for tools/report. A test names a folder of its own: what is in that one
+    was measured."""
+    os.makedirs(folder, exist_ok=True)
+    write_json(os.path.join(folder, f"{name}.json"), {"host": host(**more), "rows": rows})
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
