@@ -238,7 +238,10 @@ static void why_ready(const struct capos_thread_record *thread)
 		print("\n");
 		return;
 	}
-	if (at.cpu.current_thread)
+	/* Records are of instants of their own. */
+	if (at.cpu.current_thread == thread->id)
+		print(", which took it up a moment later");
+	else if (at.cpu.current_thread)
 		print(", which runs thread %lu", (unsigned long)at.cpu.current_thread);
 	print("; %u wait there", at.cpu.queued);
 	if (at.cpu.load >= thread->weight && at.cpu.load > 0)
