@@ -1,24 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The benchmarks' own tests: what guests print, the csv, the stretches, the choice of Linux's package."""
-import importlib.machinery
-import importlib.util
-import os
-import sys
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tools"))
-from capos import bench  # noqa: E402
-
-
-def script(name):
-    """A tool without .py as a module."""
-    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), os.path.join(ROOT, "tools", name))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    sys.dont_write_bytecode = True
-    loader.exec_module(module)
-    return module
+from tool import script
+from capos import bench
 
 
 costs, irq_off, boot, hackbench, latency = map(

@@ -1,25 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The thread-scale benchmark's own tests: the sum, what a report must say, gates, statistics."""
-import importlib.machinery
-import importlib.util
 import os
 import re
-import sys
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tools"))
-from capos import records, scale  # noqa: E402
-
-
-def script(name):
-    """A tool without .py as a module."""
-    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), os.path.join(ROOT, "tools", name))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    sys.dont_write_bytecode = True
-    loader.exec_module(module)
-    return module
+from tool import ROOT, script
+from capos import records, scale
 
 
 thread_scale, side_by_side = script("thread-scale"), script("bench-side-by-side")

@@ -1,26 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The tools' own tests: TAP, plans, the archive, the header levels, the exit codes, the pool."""
-import importlib.machinery
-import importlib.util
 import os
 import subprocess
-import sys
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tools"))
-from capos import plan, pool, proof, qemu, tap  # noqa: E402
-
-
-def script(name):
-    """A tool without .py as a module."""
-    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), os.path.join(ROOT, "tools", name))
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.dont_write_bytecode = True
-    loader.exec_module(module)
-    return module
+from tool import ROOT, script
+from capos import plan, pool, proof, qemu, tap
 
 
 def test_tap_counts_programs_between_other_lines():
