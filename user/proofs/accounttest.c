@@ -222,21 +222,13 @@ static void watch(uint64_t span_ns)
 /* A CPU that the host starves may not have come to the end of a request yet. */
 static void wait_for_preemption(uint64_t thread)
 {
-	uint64_t end_ns = now_ns() + 2000000000ull;
+	uint64_t end_ns = now_ns() + 2000 * MS;
 
 	while (former(thread)->preemptions == 0 && now_ns() < end_ns) {
-		uint64_t next = 0;
+		uint64_t next = thread;
 
-		do {
-			uint64_t count = threads_from(&next);
-
-			for (uint64_t i = 0; i < count; i++) {
-				struct capos_thread_record *was = former(thread_records()[i].id);
-
-				if (was != NULL)
-					*was = thread_records()[i];
-			}
-		} while (next != 0);
+		if (threads_from(&next) > 0 && thread_records()[0].id == thread)
+			*former(thread) = thread_records()[0];
 	}
 }
 

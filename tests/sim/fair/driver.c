@@ -74,7 +74,7 @@ static uint32_t number(const struct entity *entity)
 
 static void set_params(struct entity *entity, uint32_t weight, enum drive_class class, uint64_t request_ns)
 {
-	static const u32 classes[] = { LATENCY_INTERACTIVE, LATENCY_NORMAL, LATENCY_BATCH };
+	static const u32 classes[] = { CAPOS_LATENCY_INTERACTIVE, CAPOS_LATENCY_NORMAL, CAPOS_LATENCY_BATCH };
 	const struct sched_params params = { weight, classes[class], request_ns };
 
 	if (!sched_params_are_valid(&params))

@@ -94,14 +94,20 @@ static void verdict(const char *name, bool good, const char *criterion, double v
 	failed += good == open;
 }
 
-/* Runs nearly a whole request, then sleeps for a moment so that it never has to pay. */
-static void sleeper(const char *name)
+/* Two of equal weight and request on one queue, both runnable. */
+static void start_equals(void)
 {
 	start(1, 2);
 	drive_new(0, 1024, DRIVE_NORMAL, 4 * MS);
 	drive_new(1, 1024, DRIVE_NORMAL, 4 * MS);
 	join(0, 0, false);
 	join(0, 1, false);
+}
+
+/* Runs nearly a whole request, then sleeps for a moment so that it never has to pay. */
+static void sleeper(const char *name)
+{
+	start_equals();
 	while (now_ns < RUN_NS) {
 		if (current[0] == 1 && !run(0, 3900000)) {
 			block(0);
@@ -120,11 +126,7 @@ static void long_sleep(const char *name)
 {
 	uint64_t came;
 
-	start(1, 2);
-	drive_new(0, 1024, DRIVE_NORMAL, 4 * MS);
-	drive_new(1, 1024, DRIVE_NORMAL, 4 * MS);
-	join(0, 0, false);
-	join(0, 1, false);
+	start_equals();
 	while (current[0] != 1)
 		run(0, ~0ull);
 	run(0, 10);
@@ -161,11 +163,7 @@ static void weights(const char *name)
 {
 	double ideal = 0, of;
 
-	start(1, 2);
-	drive_new(0, 1024, DRIVE_NORMAL, 4 * MS);
-	drive_new(1, 1024, DRIVE_NORMAL, 4 * MS);
-	join(0, 0, false);
-	join(0, 1, false);
+	start_equals();
 	while (now_ns < RUN_NS) {
 		uint64_t before = now_ns;
 		bool waits = current[0] == 0;
@@ -212,11 +210,7 @@ static void migrant(const char *name)
 /* Gives way for seconds, then wants back what it gave. */
 static void yielder(const char *name)
 {
-	start(1, 2);
-	drive_new(0, 1024, DRIVE_NORMAL, 4 * MS);
-	drive_new(1, 1024, DRIVE_NORMAL, 4 * MS);
-	join(0, 0, false);
-	join(0, 1, false);
+	start_equals();
 	while (now_ns < 10 * SECOND) {
 		if (current[0] == 1) {
 			run(0, 1000);
