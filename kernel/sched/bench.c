@@ -16,12 +16,12 @@
 static void draw_params(struct entity *entity, bool mixed, u64 *seed)
 {
 	static const u64 requests[4] = { 0, 0, 700000, 10000000 };
-	struct sched_params params = { .weight = WEIGHT_DEFAULT, .latency_class = LATENCY_NORMAL };
+	struct sched_params params = { .weight = CAPOS_WEIGHT_DEFAULT, .latency_class = CAPOS_LATENCY_NORMAL };
 
 	if (mixed) {
 		*seed = *seed * 6364136223846793005ull + 1442695040888963407ull;
 		params.weight = 15u << (*seed >> 33) % 12;
-		params.latency_class = (u32)(*seed >> 40) % LATENCY_CLASSES;
+		params.latency_class = (u32)(*seed >> 40) % CAPOS_LATENCY_CLASS_COUNT;
 		params.request_ns = requests[(*seed >> 50) % 4];
 	}
 	atomic_store_relaxed(&entity->wanted, params_pack(&params));

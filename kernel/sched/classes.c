@@ -15,26 +15,27 @@
 
 #define WEIGHT_BITS 17u
 #define CLASS_BITS 3u
-_Static_assert(WEIGHT_MAX < 1u << WEIGHT_BITS && LATENCY_CLASSES <= 1u << CLASS_BITS &&
-		       REQUEST_MAX_NS < 1ull << (64 - WEIGHT_BITS - CLASS_BITS),
+_Static_assert(CAPOS_WEIGHT_MAX < 1u << WEIGHT_BITS && CAPOS_LATENCY_CLASS_COUNT <= 1u << CLASS_BITS &&
+		       CAPOS_REQUEST_MAX_NS < 1ull << (64 - WEIGHT_BITS - CLASS_BITS),
 	       "they fit one word");
 
-static const u64 class_request_ns[LATENCY_CLASSES] = {
-	[LATENCY_INTERACTIVE] = 1000000,
-	[LATENCY_NORMAL] = 4000000,
-	[LATENCY_BATCH] = 16000000,
+static const u64 class_request_ns[CAPOS_LATENCY_CLASS_COUNT] = {
+	[CAPOS_LATENCY_INTERACTIVE] = 1000000,
+	[CAPOS_LATENCY_NORMAL] = 4000000,
+	[CAPOS_LATENCY_BATCH] = 16000000,
 };
 
-u64 sched_class_request_ns(enum latency_class latency_class)
+u64 sched_class_request_ns(enum capos_latency_class latency_class)
 {
 	return class_request_ns[latency_class];
 }
 
 bool sched_params_are_valid(const struct sched_params *params)
 {
-	return params->weight >= 1 && params->weight <= WEIGHT_MAX && params->latency_class < LATENCY_CLASSES &&
+	return params->weight >= 1 && params->weight <= CAPOS_WEIGHT_MAX &&
+	       params->latency_class < CAPOS_LATENCY_CLASS_COUNT &&
 	       (params->request_ns == 0 ||
-		(params->request_ns >= REQUEST_MIN_NS && params->request_ns <= REQUEST_MAX_NS));
+		(params->request_ns >= CAPOS_REQUEST_MIN_NS && params->request_ns <= CAPOS_REQUEST_MAX_NS));
 }
 
 u64 params_pack(const struct sched_params *params)
@@ -55,7 +56,7 @@ struct sched_params params_unpack(u64 word)
 
 void params_init(struct entity *entity)
 {
-	const struct sched_params params = { .weight = WEIGHT_DEFAULT, .latency_class = LATENCY_NORMAL };
+	const struct sched_params params = { .weight = CAPOS_WEIGHT_DEFAULT, .latency_class = CAPOS_LATENCY_NORMAL };
 
 	entity->adopted = params_pack(&params);
 	atomic_store_relaxed(&entity->wanted, entity->adopted);

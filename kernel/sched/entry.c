@@ -40,8 +40,8 @@ static void tick(struct cpu *cpu, struct instant now)
 		space_poll(cpu->loaded_space);
 	spin_lock(&cpu->runq.lock);
 	wake_drain_locked(cpu);
-	may_move =
-		atomic_load_relaxed(&cpu->runq.count) > 0 && cpu->current_entity != NULL && runq_may_move(&cpu->runq);
+	may_move = atomic_load_relaxed(&cpu->runq.count) > 0 && cpu->current_entity != NULL &&
+		   runq_may_move(&cpu->runq, NULL);
 	spin_unlock(&cpu->runq.lock);
 	if (may_move)
 		steal_tell(cpu);

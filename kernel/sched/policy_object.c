@@ -19,13 +19,6 @@
 #include "sched_priv.h"
 #include "snapshot.h"
 
-_Static_assert(CAPOS_WEIGHT_MAX == WEIGHT_MAX && CAPOS_WEIGHT_DEFAULT == WEIGHT_DEFAULT &&
-		       CAPOS_REQUEST_MIN_NS == REQUEST_MIN_NS && CAPOS_REQUEST_MAX_NS == REQUEST_MAX_NS,
-	       "the contract's bounds are the scheduler's");
-_Static_assert((u32)CAPOS_LATENCY_INTERACTIVE == LATENCY_INTERACTIVE && (u32)CAPOS_LATENCY_NORMAL == LATENCY_NORMAL &&
-		       (u32)CAPOS_LATENCY_BATCH == LATENCY_BATCH && (u32)CAPOS_LATENCY_CLASS_COUNT == LATENCY_CLASSES,
-	       "and so are its classes");
-
 struct policy {
 	struct object object;
 	struct capos_policy_bounds bounds; /* (c) */
@@ -82,9 +75,9 @@ const struct object_type type_scheduling_policy =
 
 int policy_bounds_check(const struct capos_policy_bounds *bounds)
 {
-	if (bounds->weight_max < 1 || bounds->weight_max > WEIGHT_MAX)
+	if (bounds->weight_max < 1 || bounds->weight_max > CAPOS_WEIGHT_MAX)
 		return FIELD(weight_max);
-	if (bounds->class_best >= LATENCY_CLASSES)
+	if (bounds->class_best >= CAPOS_LATENCY_CLASS_COUNT)
 		return FIELD(class_best);
 	if (bounds->request_max_ns < bounds->request_min_ns)
 		return FIELD(request_max_ns);
@@ -193,9 +186,9 @@ static u64 change_class(const struct capos_policy_bounds *bounds, u64 class, str
 {
 	u64 request_ns;
 
-	if (class < bounds->class_best || class >= LATENCY_CLASSES)
+	if (class < bounds->class_best || class >= CAPOS_LATENCY_CLASS_COUNT)
 		return IRESULT(CAPOS_POLICY_CLASS_OUT_OF_BOUNDS);
-	request_ns = sched_class_request_ns((enum latency_class) class);
+	request_ns = sched_class_request_ns((enum capos_latency_class) class);
 	params->latency_class = (u32) class;
 	params->request_ns = MIN(MAX(request_ns, bounds->request_min_ns), bounds->request_max_ns);
 	return STATUS(OK);

@@ -345,14 +345,9 @@ struct entity *runq_steal(struct runq *runq, const struct cpu *thief)
 	return entity;
 }
 
-bool runq_may_be_stolen(const struct runq *runq, const struct cpu *thief)
+bool runq_may_move(const struct runq *runq, const struct cpu *thief)
 {
 	return first_for(runq, thief) != NULL;
-}
-
-bool runq_may_move(const struct runq *runq)
-{
-	return first_for(runq, NULL) != NULL;
 }
 
 /* --- verification ---------------------------------------------------------------------------------------------------------- */
@@ -365,7 +360,7 @@ void runq_verify(const struct runq *runq)
 
 	for (const struct entity *e = fair_tree_first(&runq->tree); e != NULL; e = fair_tree_next(e)) {
 		KVERIFY(atomic_load_relaxed(&e->owner) == OWNER_QUEUE);
-		KVERIFY(e->weight >= 1 && e->weight <= WEIGHT_MAX);
+		KVERIFY(e->weight >= 1 && e->weight <= CAPOS_WEIGHT_MAX);
 		KVERIFY(!request_is_over(e));
 		weight += e->weight;
 		sum += weighted(e->weight, e->vruntime - runq->base);

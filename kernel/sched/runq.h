@@ -41,7 +41,8 @@ i64 wfq_lag_kept(i64 lag);
 static inline void request_begin(struct entity *entity)
 {
 	entity->request_end = entity->vruntime + entity->request_virtual;
-	entity->deadline = entity->latency_class == LATENCY_INTERACTIVE ? entity->vruntime : entity->request_end;
+	entity->deadline =
+		entity->latency_class == CAPOS_LATENCY_INTERACTIVE ? entity->vruntime : entity->request_end;
 }
 
 static inline bool request_is_over(const struct entity *entity)

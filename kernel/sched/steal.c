@@ -49,7 +49,7 @@ static bool look_at(const struct cpu *cpu, struct cpu *victim, i64 *overdue_ns)
 	if (!spin_trylock(&victim->runq.lock))
 		return false;
 	wake_drain_locked(victim);
-	found = runq_may_be_stolen(&victim->runq, cpu);
+	found = runq_may_move(&victim->runq, cpu);
 	if (found)
 		*overdue_ns = runq_overdue_ns(&victim->runq);
 	spin_unlock(&victim->runq.lock);

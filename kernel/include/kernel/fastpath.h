@@ -204,8 +204,9 @@ static inline void runq_charge(struct runq *runq, struct entity *entity, u64 del
 	u64 scaled;
 
 	delta_ns = MIN(delta_ns, CHARGE_MAX_NS);
-	if (likely(entity->weight == WEIGHT_DEFAULT)) {
-		entity->vruntime += delta_ns * (VIRTUAL_PER_NS / WEIGHT_DEFAULT); /* leaves the remainder alone */
+	if (likely(entity->weight == CAPOS_WEIGHT_DEFAULT)) {
+		entity->vruntime +=
+			delta_ns * (VIRTUAL_PER_NS / CAPOS_WEIGHT_DEFAULT); /* leaves the remainder alone */
 	} else {
 		scaled = delta_ns * VIRTUAL_PER_NS + entity->vremainder;
 		entity->vruntime += scaled / entity->weight;

@@ -44,24 +44,17 @@ enum entity_kind { ENTITY_THREAD, ENTITY_ACTIVITY };
 
 #define AFFINITY_ANY (~0ull) /* kernel/affinity.h */
 
-#define WEIGHT_DEFAULT 1024u
-#define WEIGHT_MAX 65536u
-#define REQUEST_MIN_NS 100000ull
-#define REQUEST_MAX_NS 100000000ull
 /* A longer charge counts as this one: nobody who waits catches up a machine that stood still. */
 #define CHARGE_MAX_NS 0x7fffffffull
 /* A longer sleep forgets what was owed, by either side. */
 #define LAG_KEEP_NS 1000000000ull
 
-/* Their default requests and deadlines: kernel/sched/classes.c. */
-enum latency_class { LATENCY_INTERACTIVE, LATENCY_NORMAL, LATENCY_BATCH, LATENCY_CLASSES };
-
 enum sched_policy { SCHED_EEVDF, SCHED_WFQ, SCHED_POLICIES };
 
 struct sched_params {
-	u32 weight;	   /* 1 .. WEIGHT_MAX */
-	u32 latency_class; /* enum latency_class */
-	u64 request_ns;	   /* REQUEST_MIN_NS .. REQUEST_MAX_NS; 0: the class's default */
+	u32 weight;	   /* 1 .. CAPOS_WEIGHT_MAX */
+	u32 latency_class; /* enum capos_latency_class; default requests and deadlines: kernel/sched/classes.c */
+	u64 request_ns;	   /* CAPOS_REQUEST_MIN_NS .. CAPOS_REQUEST_MAX_NS; 0: the class's default */
 };
 
 /* kernel/sched/fair_tree.h */
@@ -76,7 +69,7 @@ struct entity {
 	u8 kind;		  /* (c) */
 	bool moved;		  /* (o: pusher, then drainer) in an inbox: it comes from another CPU */
 	bool goes_on;		  /* (o) moved in the middle of its request, which goes along */
-	u8 latency_class;	  /* (q) enum latency_class */
+	u8 latency_class;	  /* (q) enum capos_latency_class */
 	ATOMIC(u32) owner;	  /* (a) enum dispatch_owner */
 	u32 weight;		  /* (q) */
 	u64 affinity;		  /* (a) where it may run: kernel/affinity.h */
@@ -187,10 +180,8 @@ static inline u64 runq_load(const struct runq *runq)
 
 /* One that may run on `thief`, removed, with its lag; NULL when there is none among the first few. Under the lock. */
 struct entity *runq_steal(struct runq *runq, const struct cpu *thief);
-/* Is there one that it would take? Under the lock. */
-bool runq_may_be_stolen(const struct runq *runq, const struct cpu *thief);
-/* Is there one among the first few that may run on any CPU? Under the lock. */
-bool runq_may_move(const struct runq *runq);
+/* Is there one that `thief` would take? NULL: that may run on any CPU. Under the lock. */
+bool runq_may_move(const struct runq *runq, const struct cpu *thief);
 
 /* --- what other rooms call ------------------------------------------------------------------------------------------- */
 
@@ -258,7 +249,7 @@ void sched_set_params(struct cpu *cpu, struct thread *thread, const struct sched
 struct sched_params sched_get_params(const struct thread *thread);
 bool sched_params_are_valid(const struct sched_params *params);
 /* The default request of a class. */
-u64 sched_class_request_ns(enum latency_class latency_class);
+u64 sched_class_request_ns(enum capos_latency_class latency_class);
 void sched_verify(struct cpu *cpu);
 #ifdef CAPOS_MEASURE
 void runq_bench(struct cpu *cpu); /* kernel/sched/bench.c */

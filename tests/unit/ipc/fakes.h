@@ -245,7 +245,7 @@ u64 call_start_operation(struct call *call,
 }
 void entity_init(struct entity *entity, enum entity_kind kind, u64 affinity)
 {
-	*entity = (struct entity){ .kind = (u8)kind, .weight = WEIGHT_DEFAULT, .affinity = affinity };
+	*entity = (struct entity){ .kind = (u8)kind, .weight = CAPOS_WEIGHT_DEFAULT, .affinity = affinity };
 }
 void sched_charge(struct cpu *c, struct instant now)
 {

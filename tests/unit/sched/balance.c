@@ -10,7 +10,7 @@ static u32 hog_count;
 
 static struct thread *hog_of(u32 weight, u64 affinity)
 {
-	const struct sched_params params = { .weight = weight, .latency_class = LATENCY_NORMAL };
+	const struct sched_params params = { .weight = weight, .latency_class = CAPOS_LATENCY_NORMAL };
 	struct thread *thread = thread_new(false);
 
 	sched_set_params(on(0), thread, &params);
@@ -149,7 +149,7 @@ static void one_more_than_cpus(void **state)
 {
 	(void)state;
 	for (u32 i = 0; i < CPUS + 1; i++)
-		hog_of(WEIGHT_DEFAULT, AFFINITY_ANY);
+		hog_of(CAPOS_WEIGHT_DEFAULT, AFFINITY_ANY);
 	start_all();
 	shares_are("5 equal ones", 0.002, 40);
 }
@@ -158,9 +158,9 @@ static void one_more_than_cpus(void **state)
 static void one_is_capped(void **state)
 {
 	(void)state;
-	hog_of(WEIGHT_MAX, AFFINITY_ANY);
+	hog_of(CAPOS_WEIGHT_MAX, AFFINITY_ANY);
 	for (u32 i = 0; i < 10; i++)
-		hog_of(WEIGHT_DEFAULT, AFFINITY_ANY);
+		hog_of(CAPOS_WEIGHT_DEFAULT, AFFINITY_ANY);
 	start_all();
 	shares_are("10 beside a heavy one", 0.002, 20);
 }
@@ -183,9 +183,9 @@ static void some_are_bound(void **state)
 {
 	(void)state;
 	for (u32 i = 0; i < 4; i++)
-		hog_of(WEIGHT_DEFAULT, 1);
+		hog_of(CAPOS_WEIGHT_DEFAULT, 1);
 	for (u32 i = 0; i < 12; i++)
-		hog_of(WEIGHT_DEFAULT, AFFINITY_ANY);
+		hog_of(CAPOS_WEIGHT_DEFAULT, AFFINITY_ANY);
 	start_all();
 	shares_are("4 bound to one CPU, 12 free", 0.002, 5);
 }
@@ -195,7 +195,7 @@ static void equal_loads_stay(void **state)
 {
 	(void)state;
 	for (u32 i = 0; i < 2 * CPUS; i++)
-		hog_of(WEIGHT_DEFAULT, AFFINITY_ANY);
+		hog_of(CAPOS_WEIGHT_DEFAULT, AFFINITY_ANY);
 	start_all();
 	spin_until(now_ns + 1000 * MS);
 	u64 before = balance_moves();

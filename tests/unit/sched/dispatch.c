@@ -167,7 +167,8 @@ static void an_early_expiry_arms_again(void **state)
 static void the_best_goes_on_after_its_slice(void **state)
 {
 	struct thread *a = thread_new(false), *b = pinned_on(0);
-	const struct sched_params heavy = { .weight = 4 * WEIGHT_DEFAULT, .latency_class = LATENCY_NORMAL };
+	const struct sched_params heavy = { .weight = 4 * CAPOS_WEIGHT_DEFAULT,
+					    .latency_class = CAPOS_LATENCY_NORMAL };
 
 	(void)state;
 	sched_set_params(on(0), a, &heavy);
@@ -297,8 +298,9 @@ static void handoff_skips_the_queue_within_the_slice(void **state)
 	assert_int_equal(owner_of(b->entity), OWNER_HANDOFF);
 	assert_false(sched_handoff(cpus[0], c)); /* the place is taken */
 	assert_ptr_equal(exits(0), b);
-	assert_in_range(b->entity->vruntime, 0, 4 * MS * VIRTUAL_PER_NS / WEIGHT_DEFAULT); /* this queue's time */
-	assert_int_equal(cpus[0]->slice_end_ns, 1000 * MS + SLICE);			   /* a's slice */
+	assert_in_range(b->entity->vruntime, 0,
+			4 * MS * VIRTUAL_PER_NS / CAPOS_WEIGHT_DEFAULT); /* this queue's time */
+	assert_int_equal(cpus[0]->slice_end_ns, 1000 * MS + SLICE);	 /* a's slice */
 	assert_ptr_equal(fires(0), c);
 }
 

@@ -24,7 +24,7 @@ static void equals_differ_by_one_request(void **state)
 	for (u32 late = 0; late < 2; late++) {
 		for (u32 i = 0; i < 5; i++) {
 			a[i] = (struct actor)HOG;
-			make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+			make(&a[i].entity, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 		}
 		setup(NULL);
 		struct machine m = machine_of(a, 5);
@@ -49,7 +49,7 @@ static void equals_take_turns(void **state)
 
 	(void)state;
 	for (u32 i = 0; i < 3; i++)
-		make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		make(&a[i].entity, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 	struct machine m = machine_of(a, 3);
 
 	machine_run(&m, 2 * MS);
@@ -68,7 +68,7 @@ static void weights_share(void **state)
 
 	(void)state;
 	for (u32 i = 0; i < 4; i++) {
-		make(&a[i].entity, weight[i], LATENCY_NORMAL, 0);
+		make(&a[i].entity, weight[i], CAPOS_LATENCY_NORMAL, 0);
 		all += weight[i];
 	}
 	struct machine m = machine_of(a, 4);
@@ -88,7 +88,7 @@ static void requests_are_run_to_their_end(void **state)
 
 	(void)state;
 	for (u32 i = 0; i < 3; i++)
-		make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, request[i]);
+		make(&a[i].entity, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, request[i]);
 	struct machine m = machine_of(a, 3);
 
 	/* Tiny requests get earlier turns, not more of them. */
@@ -109,7 +109,7 @@ static void sleep_sheds_no_debt(void **state)
 
 		setup(NULL);
 		for (u32 i = 0; i < 2; i++)
-			make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+			make(&a[i].entity, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 		struct machine m = machine_of(a, 2);
 
 		machine_run(&m, 10 * SECOND);
@@ -125,7 +125,7 @@ static void a_day_asleep_earns_nothing(void **state)
 
 	(void)state;
 	for (u32 i = 0; i < 2; i++)
-		make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		make(&a[i].entity, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 	struct machine m = machine_of(a, 2);
 
 	machine_run(&m, SECOND);
@@ -153,9 +153,9 @@ static void lag_is_kept(void **state)
 		i64 lag, after;
 
 		setup(NULL);
-		make(&a, weight[i % 3], LATENCY_NORMAL, 0);
-		make(&b, weight[i / 3 % 3], LATENCY_NORMAL, 0);
-		make(&c, weight[i / 9], LATENCY_NORMAL, 0);
+		make(&a, weight[i % 3], CAPOS_LATENCY_NORMAL, 0);
+		make(&b, weight[i / 3 % 3], CAPOS_LATENCY_NORMAL, 0);
+		make(&c, weight[i / 9], CAPOS_LATENCY_NORMAL, 0);
 		runq_join(&queue, &a, false);
 		runq_join(&queue, &b, false);
 		runq_take(&queue, &a);
@@ -172,7 +172,7 @@ static void lag_is_kept(void **state)
 		/* The one that ran owes. */
 		runq_requeue(&queue, &a);
 		runq_no_current(&queue);
-		make(&d, weight[i / 3 % 3], LATENCY_NORMAL, 0);
+		make(&d, weight[i / 3 % 3], CAPOS_LATENCY_NORMAL, 0);
 		runq_join(&queue, &d, false);
 		runq_dequeue(&queue, &a);
 		lag = a.lag;
@@ -189,9 +189,9 @@ static void migration_sheds_no_debt(void **state)
 	struct entity a, b, c;
 
 	(void)state;
-	make(&a, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
-	make(&b, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
-	make(&c, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+	make(&a, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+	make(&b, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+	make(&c, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 	runq_join(&queue, &a, false);
 	runq_join(&queue, &b, false);
 	runq_join(&other, &c, false);
@@ -217,9 +217,9 @@ static void interactive_goes_first_within_its_share(void **state)
 	struct actor a[4] = { { .burst_ns = 50000, .sleep_ns = 3 * MS }, HOG, HOG, HOG };
 
 	(void)state;
-	make(&a[0].entity, WEIGHT_DEFAULT, LATENCY_INTERACTIVE, 0);
+	make(&a[0].entity, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_INTERACTIVE, 0);
 	for (u32 i = 1; i < 4; i++)
-		make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		make(&a[i].entity, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 	{
 		struct machine m = machine_of(a, 4);
 
@@ -238,22 +238,22 @@ static void interactive_goes_first_within_its_share(void **state)
 
 static void batch_switches_less(void **state)
 {
-	u64 switches[LATENCY_CLASSES];
+	u64 switches[CAPOS_LATENCY_CLASS_COUNT];
 
 	(void)state;
-	for (u32 class = 0; class < LATENCY_CLASSES; class ++) {
+	for (u32 class = 0; class < CAPOS_LATENCY_CLASS_COUNT; class ++) {
 		struct actor a[3] = { HOG, HOG, HOG };
 
 		setup(NULL);
 		for (u32 i = 0; i < 3; i++)
-			make(&a[i].entity, WEIGHT_DEFAULT, (enum latency_class) class, 0);
+			make(&a[i].entity, CAPOS_WEIGHT_DEFAULT, (enum capos_latency_class) class, 0);
 		struct machine m = machine_of(a, 3);
 
 		machine_run(&m, 8 * SECOND);
 		switches[class] = m.switches;
 	}
-	assert_true(switches[LATENCY_NORMAL] * 3 < switches[LATENCY_INTERACTIVE]);
-	assert_true(switches[LATENCY_BATCH] * 3 < switches[LATENCY_NORMAL]);
+	assert_true(switches[CAPOS_LATENCY_NORMAL] * 3 < switches[CAPOS_LATENCY_INTERACTIVE]);
+	assert_true(switches[CAPOS_LATENCY_BATCH] * 3 < switches[CAPOS_LATENCY_NORMAL]);
 }
 
 /* --- changes while it runs ----------------------------------------------------------------------------------------------------- */
@@ -269,9 +269,9 @@ static void a_new_weight_keeps_the_lag(void **state)
 		i64 a_ns, b_ns, c_ns;
 
 		setup(NULL);
-		make(&a, weight[i % 5], LATENCY_NORMAL, 0);
-		make(&b, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
-		make(&c, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		make(&a, weight[i % 5], CAPOS_LATENCY_NORMAL, 0);
+		make(&b, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+		make(&c, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 		runq_join(&queue, &a, false);
 		runq_join(&queue, &b, false);
 		runq_join(&queue, &c, false);
@@ -279,9 +279,9 @@ static void a_new_weight_keeps_the_lag(void **state)
 		runq_set_current(&queue, &a);
 		runq_charge(&queue, &a, 1 * MS);
 		a_ns = runq_lag_ns(&queue, &a), b_ns = runq_lag_ns(&queue, &b), c_ns = runq_lag_ns(&queue, &c);
-		want(&a, weight[i / 5], LATENCY_NORMAL, 0);
+		want(&a, weight[i / 5], CAPOS_LATENCY_NORMAL, 0);
 		runq_adopt_current(&queue, &a);
-		want(&b, weight[i / 5], LATENCY_BATCH, 0);
+		want(&b, weight[i / 5], CAPOS_LATENCY_BATCH, 0);
 		runq_adopt_queued(&queue, &b);
 		assert_in_range(runq_lag_ns(&queue, &a) - a_ns + 3, 0, 6);
 		assert_in_range(runq_lag_ns(&queue, &b) - b_ns + 3, 0, 6);
@@ -300,7 +300,7 @@ static void weight_storm(void **state)
 
 	(void)state;
 	for (u32 i = 0; i < 3; i++)
-		make(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		make(&a[i].entity, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 	struct machine m = machine_of(a, 3);
 
 	for (u32 i = 0; i < 100000; i++) {
@@ -308,7 +308,7 @@ static void weight_storm(void **state)
 		static const u32 weight[4] = { 1, 1024, 65536, 31 };
 
 		machine_run(&m, 50000);
-		want(&actor->entity, weight[i / 3 % 4], LATENCY_NORMAL, 0);
+		want(&actor->entity, weight[i / 3 % 4], CAPOS_LATENCY_NORMAL, 0);
 		if (m.current == actor)
 			runq_adopt_current(&queue, &actor->entity);
 		else
@@ -317,7 +317,7 @@ static void weight_storm(void **state)
 			runq_verify(&queue);
 	}
 	for (u32 i = 0; i < 3; i++) {
-		want(&a[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		want(&a[i].entity, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 		if (m.current == &a[i])
 			runq_adopt_current(&queue, &a[i].entity);
 		else
@@ -335,8 +335,8 @@ static void yield_drifts_nowhere(void **state)
 	struct entity a, b;
 
 	(void)state;
-	make(&a, WEIGHT_MAX, LATENCY_NORMAL, 0);
-	make(&b, 1, LATENCY_NORMAL, 0);
+	make(&a, CAPOS_WEIGHT_MAX, CAPOS_LATENCY_NORMAL, 0);
+	make(&b, 1, CAPOS_LATENCY_NORMAL, 0);
 	runq_join(&queue, &a, false);
 	runq_join(&queue, &b, false);
 	assert_ptr_equal(runq_pick(&queue), &a);
@@ -369,7 +369,7 @@ static void charges_lose_nothing(void **state)
 		struct entity a;
 		u64 service = 0, x = 88172645463325252ull;
 
-		make(&a, weight[i], LATENCY_NORMAL, 0);
+		make(&a, weight[i], CAPOS_LATENCY_NORMAL, 0);
 		for (u32 k = 0; k < 1000000; k++) {
 			x ^= x << 13, x ^= x >> 7, x ^= x << 17;
 			runq_charge(&queue, &a, x % 100000);
@@ -386,8 +386,8 @@ static void a_charge_of_hours(void **state)
 	struct entity a, b;
 
 	(void)state;
-	make(&a, 1, LATENCY_NORMAL, 0);
-	make(&b, WEIGHT_MAX, LATENCY_NORMAL, 0);
+	make(&a, 1, CAPOS_LATENCY_NORMAL, 0);
+	make(&b, CAPOS_WEIGHT_MAX, CAPOS_LATENCY_NORMAL, 0);
 	runq_join(&queue, &a, false);
 	assert_ptr_equal(runq_pick(&queue), &a);
 	runq_set_current(&queue, &a);
@@ -423,7 +423,7 @@ static void virtual_time_wraps(void **state)
 		setup(NULL);
 		atomic_store_relaxed(&queue.vruntime, begin[i]);
 		for (u32 k = 0; k < 6; k++)
-			make(&a[k].entity, 1024u << (k % 3) >> (k / 3), (enum latency_class)(k % 3), 0);
+			make(&a[k].entity, 1024u << (k % 3) >> (k / 3), (enum capos_latency_class)(k % 3), 0);
 		struct machine m = machine_of(a, 6);
 
 		for (u32 k = 0; k < 3000; k++) {
@@ -446,7 +446,7 @@ static void ten_thousand_share(void **state)
 
 	(void)state;
 	for (u32 i = 0; i < count; i++)
-		make(&a[i].entity, i % 2 == 0 ? 512 : 2048, LATENCY_NORMAL, 0);
+		make(&a[i].entity, i % 2 == 0 ? 512 : 2048, CAPOS_LATENCY_NORMAL, 0);
 	struct machine m = { .runq = &queue, .actors = a, .count = 0, .now_ns = SECOND };
 
 	for (u32 i = 0; i < count; i++)
@@ -472,17 +472,17 @@ static void steal_minds_the_pinning(void **state)
 	for (u32 i = 0; i < 8; i++)
 		thief[i] = (struct cpu){ .id = i, .affinity_bit = 1ull << i };
 	for (u32 i = 0; i < 4; i++) {
-		make(&e[i], WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		make(&e[i], CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 		e[i].affinity = i < 3 ? 1ull << i : AFFINITY_ANY;
 		if (i < 3)
 			runq_join(&queue, &e[i], true);
 	}
-	assert_false(runq_may_move(&queue));
+	assert_false(runq_may_move(&queue, NULL));
 	assert_null(runq_steal(&queue, &thief[7]));
 	assert_ptr_equal(runq_steal(&queue, &thief[2]), &e[2]);
 	assert_int_equal(atomic_load_relaxed(&queue.count), 2);
 	runq_join(&queue, &e[3], true);
-	assert_true(runq_may_move(&queue));
+	assert_true(runq_may_move(&queue, NULL));
 	assert_ptr_equal(runq_steal(&queue, &thief[7]), &e[3]);
 	assert_ptr_equal(runq_steal(&queue, &thief[0]), &e[0]);
 }
@@ -494,11 +494,11 @@ static void steal_scan_is_bounded(void **state)
 
 	(void)state;
 	for (u32 i = 0; i < ARRAY_COUNT(pinned); i++) {
-		make(&pinned[i], WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+		make(&pinned[i], CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 		pinned[i].affinity = 2;
 		runq_join(&queue, &pinned[i], true);
 	}
-	make(&free_one, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+	make(&free_one, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 	runq_join(&queue, &free_one, true);
 	assert_null(runq_steal(&queue, &thief[2]));
 	assert_ptr_equal(runq_pick(&queue), &pinned[0]);

@@ -64,7 +64,7 @@ static inline void verify(void)
 }
 
 /* In no queue. */
-static void make(struct entity *entity, u32 weight, enum latency_class class, u64 request_ns)
+static void make(struct entity *entity, u32 weight, enum capos_latency_class class, u64 request_ns)
 {
 	const struct sched_params params = { weight, class, request_ns };
 
@@ -74,7 +74,7 @@ static void make(struct entity *entity, u32 weight, enum latency_class class, u6
 	atomic_store_relaxed(&entity->owner, (u32)OWNER_QUEUE);
 }
 
-static void want(struct entity *entity, u32 weight, enum latency_class class, u64 request_ns)
+static void want(struct entity *entity, u32 weight, enum capos_latency_class class, u64 request_ns)
 {
 	const struct sched_params params = { weight, class, request_ns };
 

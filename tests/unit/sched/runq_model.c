@@ -119,7 +119,7 @@ static wide request_of(const struct member *m)
 static void new_request(struct member *m)
 {
 	m->e = m->v + request_of(m);
-	m->d = m->entity.latency_class == LATENCY_INTERACTIVE ? m->v : m->e;
+	m->d = m->entity.latency_class == CAPOS_LATENCY_INTERACTIVE ? m->v : m->e;
 }
 
 /* --- the queue's numbers, taken over and compared ---------------------------------------------------------------------------- */
@@ -298,8 +298,8 @@ static void change(struct member *m)
 	u32 old = m->entity.weight, new = weights[draw(8)];
 	wide before = m->v, left = m->e - m->v, due = m->d - m->v;
 
-	want(&m->entity, new, (enum latency_class)draw(LATENCY_CLASSES),
-	     draw(2) ? 0 : REQUEST_MIN_NS + draw(REQUEST_MAX_NS - REQUEST_MIN_NS));
+	want(&m->entity, new, (enum capos_latency_class)draw(CAPOS_LATENCY_CLASS_COUNT),
+	     draw(2) ? 0 : CAPOS_REQUEST_MIN_NS + draw(CAPOS_REQUEST_MAX_NS - CAPOS_REQUEST_MIN_NS));
 	if (m->place == APART)
 		return;
 	if (m->place == CURRENT)
@@ -397,7 +397,7 @@ static void random_operations(void **state)
 		arrivals = 0;
 		memset(member, 0, sizeof(member));
 		for (u32 i = 0; i < MEMBERS; i++) {
-			make(&member[i].entity, WEIGHT_DEFAULT, LATENCY_NORMAL, 0);
+			make(&member[i].entity, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
 			member[i].v = begin[round];
 			member[i].entity.vruntime = begin[round];
 			member[i].queue = i % QUEUES;
