@@ -7,7 +7,6 @@
 
 #define REG_ID 0x20u
 #define REG_TPR 0x80u
-#define REG_EOI 0xb0u
 #define REG_SVR 0xf0u
 #define REG_ESR 0x280u
 #define REG_ICR 0x300u
@@ -31,21 +30,12 @@
 #define BASE_ENABLE 0x800ull
 
 /* (c) after apic_init */
-static volatile u32 *registers;
-static bool x2apic;
+struct mach_apic mach_apic;
 static bool tsc_deadline;
 
 static u32 apic_read(u32 reg)
 {
-	return x2apic ? (u32)rdmsr(MSR_X2APIC + (reg >> 4)) : registers[reg / 4];
-}
-
-static void apic_write(u32 reg, u32 value)
-{
-	if (x2apic)
-		wrmsr(MSR_X2APIC + (reg >> 4), value);
-	else
-		registers[reg / 4] = value;
+	return mach_apic.x2apic ? (u32)rdmsr(MSR_X2APIC + (reg >> 4)) : mach_apic.registers[reg / 4];
 }
 
 u64 apic_base(void)
@@ -70,16 +60,16 @@ void apic_init(void)
 {
 	bool capable = (cpuid_leaf(1, 0).ecx & 1u << 21) != 0;
 
-	x2apic = firmware_x2apic();
+	mach_apic.x2apic = firmware_x2apic();
 	for (u32 i = 0; i < acpi.cpu_count; i++)
-		x2apic |= capable && mach_cpus[i].apic_id >= 0xff;
+		mach_apic.x2apic |= capable && mach_cpus[i].apic_id >= 0xff;
 	tsc_deadline = (cpuid_leaf(1, 0).ecx & 1u << 24) != 0;
-	registers = phys_to_virt((struct paddr){ apic_base() });
+	mach_apic.registers = phys_to_virt((struct paddr){ apic_base() });
 }
 
 void apic_enable(void)
 {
-	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | BASE_ENABLE | (x2apic ? BASE_X2APIC : 0));
+	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | BASE_ENABLE | (mach_apic.x2apic ? BASE_X2APIC : 0));
 	apic_write(REG_TPR, 0);
 	apic_write(REG_LVT_LINT0, LVT_MASKED);
 	apic_write(REG_LVT_LINT1, LVT_NMI);
@@ -96,12 +86,7 @@ void apic_enable(void)
 
 u32 apic_id(void)
 {
-	return x2apic ? apic_read(REG_ID) : apic_read(REG_ID) >> 24;
-}
-
-void apic_eoi(void)
-{
-	apic_write(REG_EOI, 0);
+	return mach_apic.x2apic ? apic_read(REG_ID) : apic_read(REG_ID) >> 24;
 }
 
 static void icr_wait(void)
@@ -114,7 +99,7 @@ void apic_ipi(u32 id, u32 command)
 {
 	/* x2APIC writes are not ordered after earlier stores by themselves. */
 	__asm__ volatile("mfence" ::: "memory");
-	if (x2apic) {
+	if (mach_apic.x2apic) {
 		wrmsr(MSR_X2APIC + (REG_ICR >> 4), (u64)id << 32 | command);
 		return;
 	}
@@ -126,9 +111,9 @@ void apic_ipi(u32 id, u32 command)
 void apic_ipi_others(u32 command)
 {
 	__asm__ volatile("mfence" ::: "memory");
-	if (!x2apic)
+	if (!mach_apic.x2apic)
 		icr_wait();
-	if (x2apic)
+	if (mach_apic.x2apic)
 		wrmsr(MSR_X2APIC + (REG_ICR >> 4), command | ICR_ALL_OTHERS);
 	else
 		apic_write(REG_ICR, command | ICR_ALL_OTHERS);

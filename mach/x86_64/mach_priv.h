@@ -221,13 +221,33 @@ void smp_nmi_others(void);
 
 /* --- local and I/O APIC (apic.c) ----------------------------------------------------------------------------------- */
 
+/* (c) after apic_init */
+struct mach_apic {
+	volatile u32 *registers;
+	bool x2apic;
+};
+extern struct mach_apic mach_apic;
+
+static inline void apic_write(u32 reg, u32 value)
+{
+	if (mach_apic.x2apic)
+		wrmsr(MSR_X2APIC + (reg >> 4), value);
+	else
+		mach_apic.registers[reg / 4] = value;
+}
+
+#define APIC_EOI 0xb0u
+static inline void apic_eoi(void)
+{
+	apic_write(APIC_EOI, 0);
+}
+
 u64 apic_base(void);
 /* This CPU's id, by instruction only: usable before apic_init. */
 u32 apic_id_early(void);
 void apic_init(void);
 void apic_enable(void);
 u32 apic_id(void);
-void apic_eoi(void);
 void apic_ipi(u32 apic_id, u32 command);
 void apic_ipi_others(u32 command);
 #define APIC_INIT 0x4500u

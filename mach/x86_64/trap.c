@@ -92,16 +92,13 @@ static u32 irq_acknowledge(u64 vector)
 	}
 }
 
-struct thread *trap_user(struct cpu *cpu, u64 vector, u64 error)
+/* What is not the timer. */
+static __attribute__((noinline)) struct thread *trap_user_other(struct cpu *cpu, u64 vector, u64 error)
 {
 	struct mach_cpu *m = (struct mach_cpu *)cpu;
 	struct mach_thread *thread = (struct mach_thread *)m->current;
 	struct fault fault;
 
-	if (likely(vector == VECTOR_TIMER)) {
-		apic_eoi();
-		return kernel_irq(cpu, IRQ_TIMER);
-	}
 	if (vector >= ARRAY_COUNT(exception_causes)) {
 		u32 bits = irq_acknowledge(vector);
 
@@ -126,6 +123,14 @@ struct thread *trap_user(struct cpu *cpu, u64 vector, u64 error)
 			((error & 2) != 0 ? 1u : 0) | ((error & 16) != 0 ? 2u : 0) | ((error & 1) != 0 ? 4u : 0);
 	}
 	return kernel_fault(cpu, &fault);
+}
+
+struct thread *trap_user(struct cpu *cpu, u64 vector, u64 error)
+{
+	if (unlikely(vector != VECTOR_TIMER))
+		return trap_user_other(cpu, vector, error);
+	apic_eoi();
+	return kernel_irq(cpu, IRQ_TIMER);
 }
 
 struct thread *trap_bad_ip(struct cpu *cpu, struct thread *thread)
