@@ -5,6 +5,7 @@
  *   sched_exit:  current thread, nothing to look at  -> back to user mode (the fast path: three loads)
  *                attention                           -> interrupt window; step its operation, or a piece of its death; again
  *                resched or no current               -> choose: hand-off, else the queue's best, else steal, else idle
+ *                (straight ways to the queue's best: exit_blocked; sched_exit_slice; switch_fast.c)
  *                an activity was chosen              -> interrupt window; step it; again
  *
  * DI1  Before each step interrupts get their window; no step takes more than about 2,000 instructions.
@@ -149,7 +150,7 @@ static void idle(struct cpu *cpu)
 }
 
 /* Current gives way to the queue's best, which is *next now, or is where it may not be any more. False: it goes on. */
-static bool preempt(struct cpu *cpu, struct entity **next)
+static inline __attribute__((always_inline)) bool preempt(struct cpu *cpu, struct entity **next)
 {
 	struct entity *entity = cpu->current_entity;
 	bool slice_over = cpu->account_ns >= cpu->slice_end_ns;
@@ -348,6 +349,24 @@ static __attribute__((noinline)) struct thread *exit_blocked(struct cpu *cpu)
 		set_current(cpu, entity, false);
 		dispatch_arm(cpu);
 	}
+	no_alloc_end(cpu);
+	thread = cpu->current;
+	if (unlikely(cpu->resched || thread == NULL || atomic_load_relaxed(&thread->attention) != 0))
+		return exit_general(cpu);
+	return leave_kernel(cpu, thread);
+}
+
+/* The timer's interrupt came for the end of current's slice alone; it is charged. What sched_irq and choose would do then. */
+__attribute__((noinline)) struct thread *sched_exit_slice(struct cpu *cpu)
+{
+	struct entity *next;
+	struct thread *thread;
+
+	no_alloc_begin(cpu);
+	cpu->armed_ns = INSTANT_NEVER.ns; /* it has expired */
+	if (likely(preempt(cpu, &next) && next != NULL && !sent_away(cpu, next)))
+		set_current(cpu, next, false);
+	dispatch_arm(cpu);
 	no_alloc_end(cpu);
 	thread = cpu->current;
 	if (unlikely(cpu->resched || thread == NULL || atomic_load_relaxed(&thread->attention) != 0))

@@ -26,18 +26,13 @@ struct thread *kernel_fault(struct cpu *cpu, const struct fault *fault)
 }
 
 /*
- * Reclamation, balancing, and the other half of stealing: a CPU steals when it goes idle, and may then have come
- * a moment before the entity did, or have found the lock taken. While entities wait here, an idle CPU is told to look again.
+ * The other half of stealing, and balancing. A CPU steals when it goes idle, and may then have come a moment before the entity
+ * did, or have found the lock taken: while entities wait here, an idle one is told to look again.
  */
-static void tick(struct cpu *cpu, struct instant now)
+static void look_at_others(struct cpu *cpu)
 {
 	bool may_move;
 
-	cpu->ticks++;
-	cpu->tick_ns = now.ns + TICK_NS;
-	(void)reclaim_poll(cpu);
-	if (cpu->loaded_space != NULL)
-		space_poll(cpu->loaded_space);
 	spin_lock(&cpu->runq.lock);
 	wake_drain_locked(cpu);
 	may_move = atomic_load_relaxed(&cpu->runq.count) > 0 && cpu->current_entity != NULL &&
@@ -47,6 +42,17 @@ static void tick(struct cpu *cpu, struct instant now)
 		steal_tell(cpu);
 	balance_look(cpu);
 	cpu->balance_turn++;
+}
+
+static void tick(struct cpu *cpu, struct instant now)
+{
+	cpu->ticks++;
+	cpu->tick_ns = now.ns + TICK_NS;
+	(void)reclaim_poll(cpu);
+	if (cpu->loaded_space != NULL)
+		space_poll(cpu->loaded_space);
+	if (kernel_state.cpu_count > 1)
+		look_at_others(cpu);
 }
 
 bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
@@ -97,14 +103,27 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 	return worked;
 }
 
+/* No other CPU wants anything, and no timer is due. */
+static inline bool nothing_else(struct cpu *cpu, struct instant now)
+{
+	return atomic_load_relaxed(&cpu->timers.first_ns) > now.ns && atomic_equals_relaxed(&cpu->ipi_pending, 0u) &&
+	       atomic_equals_relaxed(&cpu->requests, 0u);
+}
+
+/* The timer's interrupt came for the end of the slice alone. */
+static inline bool slice_is_over(struct cpu *cpu, struct instant now)
+{
+	return now.ns >= cpu->slice_end_ns && now.ns < cpu->tick_ns && !atomic_equals_relaxed(&cpu->runq.count, 0u) &&
+	       nothing_else(cpu, now);
+}
+
 /* The timer's interrupt came for the tick alone, and there is nothing that the tick would change or the thread has to do. */
 static inline bool tick_is_quiet(struct cpu *cpu, struct instant now)
 {
-	return now.ns >= cpu->tick_ns && atomic_load_relaxed(&cpu->timers.first_ns) > now.ns &&
-	       atomic_equals_relaxed(&cpu->runq.count, 0u) &&
+	return now.ns >= cpu->tick_ns && atomic_equals_relaxed(&cpu->runq.count, 0u) &&
 	       atomic_equals_acquire(&cpu->inbox, NULL) && /* pairs with the compare-and-swap in inbox_push */
-	       atomic_equals_relaxed(&cpu->ipi_pending, 0u) && atomic_equals_relaxed(&cpu->requests, 0u) &&
-	       cpu->deferred_first == NULL && atomic_equals_relaxed(&cpu->loaded_space->orphaned, 0u) &&
+	       nothing_else(cpu, now) && cpu->deferred_first == NULL &&
+	       atomic_equals_relaxed(&cpu->loaded_space->orphaned, 0u) &&
 	       atomic_equals_relaxed(&cpu->current->attention, 0u) && !balance_is_due(cpu);
 }
 
@@ -118,9 +137,9 @@ static inline void quiet_tick(struct cpu *cpu, struct instant now)
 	cpu->ticks++;
 	cpu->balance_turn++;
 	cpu->tick_ns = next_ns;
-	first_ns = atomic_load_relaxed(&cpu->timers.first_ns); /* once: others cancel timers meanwhile */
-	if (unlikely(first_ns < next_ns))
-		next_ns = MAX(first_ns, now.ns); /* perhaps another one than tick_is_quiet saw */
+	/* Read once: others cancel timers meanwhile. They start none here, so it is later than now still. */
+	first_ns = atomic_load_relaxed(&cpu->timers.first_ns);
+	next_ns = MIN(next_ns, first_ns);
 	cpu->armed_ns = next_ns;
 	mach_timer_arm_span((u32)(next_ns - now.ns));
 }
@@ -134,6 +153,10 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 	if (likely(bits == IRQ_TIMER && tick_is_quiet(cpu, now))) {
 		quiet_tick(cpu, now);
 		return leave_kernel(cpu, cpu->current);
+	}
+	if (likely(bits == IRQ_TIMER && slice_is_over(cpu, now))) {
+		TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
+		return sched_exit_slice(cpu);
 	}
 	if (unlikely(sched_irq(cpu, bits, now)))
 		account_irq(cpu, mach_clock());

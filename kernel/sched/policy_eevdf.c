@@ -18,10 +18,14 @@ struct entity *eevdf_best(const struct runq *runq)
 {
 	struct entity *first = fair_tree_first(&runq->tree);
 
-	/* The least of those that compete is not above their mean: no need to know it. */
-	if (atomic_load_relaxed(&runq->current_weight) == 0 &&
-	    (first == NULL || first->vruntime == runq->tree.root->node.min_vruntime))
+	/* The least v of those that compete is not above their mean: no need to know it. */
+	if (first == NULL || (first->vruntime == runq->tree.root->node.min_vruntime &&
+			      (atomic_load_relaxed(&runq->current_weight) == 0 ||
+			       !virtual_before(atomic_load_relaxed(&runq->vruntime), first->vruntime))))
 		return first;
+	/* Of two that is the current one's. */
+	if (atomic_load_relaxed(&runq->count) == 1)
+		return NULL;
 	return search(runq);
 }
 

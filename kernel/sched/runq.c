@@ -74,7 +74,7 @@ i64 runq_overdue_ns(const struct runq *runq)
 
 /* --- sums and tree ------------------------------------------------------------------------------------------------------- */
 
-static inline struct entity *best(const struct runq *runq)
+struct entity *runq_best(const struct runq *runq)
 {
 	return likely(runq->policy == SCHED_EEVDF) ? eevdf_best(runq) : wfq_best(runq);
 }
@@ -270,7 +270,7 @@ void runq_dequeue(struct runq *runq, struct entity *entity)
 
 struct entity *runq_pick_general(struct runq *runq)
 {
-	struct entity *entity = best(runq);
+	struct entity *entity = runq_best(runq);
 
 	if (likely(entity != NULL))
 		runq_remove_general(runq, entity);
@@ -282,29 +282,11 @@ struct entity *runq_yield_general(struct runq *runq, struct entity *current)
 	struct entity *next;
 
 	runq_no_current(runq);
-	next = best(runq);
+	next = runq_best(runq);
 	runq_take(runq, next);
 	yield_to(current, next);
 	runq_requeue(runq, current);
 	return next;
-}
-
-static inline bool is_eligible(const struct runq *runq, const struct entity *entity)
-{
-	return runq->policy == SCHED_WFQ || !virtual_before(runq_virtual_time(runq), entity->vruntime);
-}
-
-struct entity *runq_preempting(struct runq *runq, struct entity *current, bool slice_over)
-{
-	struct entity *entity = best(runq);
-
-	if (!slice_over && !request_is_over(current))
-		return entity != NULL && virtual_before(entity->deadline, current->deadline) ? entity : NULL;
-	request_begin(current);
-	/* Among all, those of equal deadlines in the order in which they began to wait. */
-	if (entity != NULL && virtual_before(current->deadline, entity->deadline) && is_eligible(runq, current))
-		return NULL;
-	return entity;
 }
 
 bool runq_preempts(const struct runq *runq, const struct entity *current)
@@ -315,7 +297,7 @@ bool runq_preempts(const struct runq *runq, const struct entity *current)
 		return false;
 	if (request_is_over(current))
 		return true;
-	entity = best(runq);
+	entity = runq_best(runq);
 	return entity != NULL && virtual_before(entity->deadline, current->deadline);
 }
 

@@ -30,6 +30,7 @@ static inline bool params_differ(const struct entity *entity)
 /* --- policies ------------------------------------------------------------------------------------------------------------ */
 
 /* The best of the queue; the current one, if there is any, competes. NULL: none may go before that. */
+struct entity *runq_best(const struct runq *runq);
 struct entity *eevdf_best(const struct runq *runq);
 struct entity *wfq_best(const struct runq *runq);
 /* What is left of the lag of one that joins. */
@@ -80,7 +81,7 @@ void runq_dequeue(struct runq *runq, struct entity *entity);
 void runq_leave_locked(struct runq *runq, struct entity *entity);
 /* Who should run before `current` goes on, still queued; NULL: it goes on. When its request or its slice is over it begins another
  * one. */
-struct entity *runq_preempting(struct runq *runq, struct entity *current, bool slice_over);
+static inline struct entity *runq_preempting(struct runq *runq, struct entity *current, bool slice_over);
 /* Should the CPU choose anew: some have joined. */
 bool runq_preempts(const struct runq *runq, const struct entity *current);
 /* The same when just `woken` has joined. */
@@ -225,6 +226,29 @@ static inline bool runq_join_next(struct runq *runq, struct entity *entity, bool
 	keep_received(entity, atomic_load_relaxed(&runq->vruntime), moved);
 	place_at(entity, atomic_load_relaxed(&runq->vruntime));
 	return true;
+}
+
+/* Is the current one, where `entity`, queued, is? Whose v is not after that one's is eligible, too; of two the other is not. */
+static inline bool current_is_eligible(const struct runq *runq, const struct entity *current,
+				       const struct entity *entity)
+{
+	if (runq->policy == SCHED_WFQ || !virtual_before(entity->vruntime, current->vruntime))
+		return true;
+	return atomic_load_relaxed(&runq->count) != 1 && !virtual_before(runq_virtual_time(runq), current->vruntime);
+}
+
+static inline struct entity *runq_preempting(struct runq *runq, struct entity *current, bool slice_over)
+{
+	struct entity *entity = runq_best(runq);
+
+	if (!slice_over && !request_is_over(current))
+		return entity != NULL && virtual_before(entity->deadline, current->deadline) ? entity : NULL;
+	request_begin(current);
+	/* Among all, those of equal deadlines in the order in which they began to wait. */
+	if (entity != NULL && virtual_before(current->deadline, entity->deadline) &&
+	    current_is_eligible(runq, current, entity))
+		return NULL;
+	return entity;
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include <kernel/debug.h>
 #include <kernel/fastpath.h>
 #include <kernel/sched.h>
+#include <kernel/state.h>
 #include <kernel/thread.h>
 #include <kernel/trace.h>
 
@@ -72,8 +73,12 @@ void steal_tell(struct cpu *cpu);
 /* balance.c */
 /* A tick of a busy CPU: it compares itself with another one. */
 void balance_look(struct cpu *cpu);
-/* Would that CPU's look change anything? */
-bool balance_is_due(struct cpu *cpu);
+/* Would that CPU's look change anything? With one CPU there is none to look at. */
+bool balance_is_due_among(struct cpu *cpu);
+static inline bool balance_is_due(struct cpu *cpu)
+{
+	return kernel_state.cpu_count > 1 && balance_is_due_among(cpu);
+}
 /* Service on all queues, by weight: virtual time, comparable between CPUs. */
 static inline u64 entity_received(const struct entity *entity)
 {
@@ -81,6 +86,8 @@ static inline u64 entity_received(const struct entity *entity)
 }
 
 /* dispatch.c */
+/* The end of a kernel entry in which nothing happened but that the slice of the current entity, which is charged, is over. */
+MUST_CHECK struct thread *sched_exit_slice(struct cpu *cpu);
 /* Arm the one-shot for this CPU's next event if that is earlier than what is armed. */
 static inline void dispatch_arm(struct cpu *cpu)
 {

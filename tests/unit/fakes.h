@@ -19,6 +19,7 @@
 struct kernel kernel_state;
 struct cpu *sim_cpu_record;
 static u64 now_ns;
+static unsigned clock_readings;
 static jmp_buf panicked;
 static bool expects_panic;
 
@@ -50,6 +51,7 @@ void panic(const char *format, ...)
 
 struct instant mach_clock(void)
 {
+	clock_readings++;
 	return (struct instant){ now_ns };
 }
 void mach_thread_leave(struct thread *thread)

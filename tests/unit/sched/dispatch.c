@@ -183,6 +183,71 @@ static void the_best_goes_on_after_its_slice(void **state)
 	assert_int_equal(cpus[0]->slice_end_ns, now_ns + SLICE);
 }
 
+/* --- the end of a slice has a way of its own ---------------------------------------------------------------------------------- */
+
+#define SLICE_ENDS 300u
+
+/* What stands after the end of a slice. */
+struct slice_end {
+	u64 thread_id, vruntime, deadline, slice_end_ns, armed_ns, switches, busy_ns;
+};
+
+static u64 random_below(u64 *seed, u64 below)
+{
+	*seed = *seed * 6364136223846793005ull + 1442695040888963407ull;
+	return (*seed >> 33) % below;
+}
+
+/* Hogs of random parameters, timers of random lateness. More bits than the timer's: the general way. */
+static void slices_end(u64 seed, u32 more_bits, struct slice_end *ends)
+{
+	static const u32 weight[] = { 1, 335, 1024, 1024, 1024, 4096, 65536 };
+	unsigned alone = 0;
+
+	setup(NULL);
+	sched_set_policy(seed % 4 == 3 ? SCHED_WFQ : SCHED_EEVDF);
+	for (u64 count = 2 + random_below(&seed, 4); count > 0; count--) {
+		struct thread *thread = thread_new(false);
+		const struct sched_params params = { .weight = weight[random_below(&seed, ARRAY_COUNT(weight))],
+						     .latency_class = (u32)random_below(&seed, 3),
+						     .request_ns = random_below(&seed, 2) * 3 * MS };
+
+		sched_set_params(on(0), thread, &params);
+		thread->own->affinity = affinity_of_cpu(0);
+		thread_ready(on(0), thread);
+	}
+	(void)exits(0);
+	for (u32 i = 0; i < SLICE_ENDS; i++) {
+		unsigned before = clock_readings;
+		const struct thread *thread;
+
+		now_ns = MAX(now_ns, armed_at[0]) + random_below(&seed, 3) * 50000;
+		armed_at[0] = INSTANT_NEVER.ns;
+		/* One reading of the clock: only the way of its own has no second one. */
+		thread = interrupted(0, IRQ_TIMER | more_bits);
+		alone += clock_readings == before + 1;
+		ends[i] = (struct slice_end){ thread->object.id,     thread->own->vruntime, thread->own->deadline,
+					      cpus[0]->slice_end_ns, armed_at[0],	    thread->account.switches,
+					      cpus[0]->busy_ns };
+	}
+	assert_true(more_bits != 0 ? alone == 0 : alone > SLICE_ENDS / 4);
+	teardown(NULL);
+}
+
+static void a_slice_ends_both_ways(void **state)
+{
+	static struct slice_end direct[SLICE_ENDS], general[SLICE_ENDS];
+
+	(void)state;
+	for (u64 seed = 0; seed < 200; seed++) {
+		teardown(NULL);
+		slices_end(seed, 0, direct);
+		slices_end(seed, IRQ_CONSOLE, general);
+		setup(NULL);
+		assert_memory_equal(direct, general, sizeof(direct));
+	}
+}
+
 static void yield_lets_the_other_run(void **state)
 {
 	struct thread *a = pinned_on(0), *b = pinned_on(0);
@@ -590,6 +655,7 @@ int main(void)
 		TEST(an_arrival_from_afar_is_armed_for),
 		TEST(an_early_expiry_arms_again),
 		TEST(the_best_goes_on_after_its_slice),
+		TEST(a_slice_ends_both_ways),
 		TEST(yield_lets_the_other_run),
 		TEST(fast_ways_out),
 		TEST(a_better_one_comes_right_after_the_call),
