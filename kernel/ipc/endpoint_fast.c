@@ -15,13 +15,11 @@
 static const struct slot_need need_call = SLOT_NEED(CAPOS_IFACE_endpoint, CAPOS_RIGHT_CALL);
 static const struct slot_need need_recv = SLOT_NEED(CAPOS_IFACE_endpoint, CAPOS_RIGHT_RECV);
 
-/* `from` is off its CPU and armed; `to`, which runs on its own entity, could not be switched to. */
-static __attribute__((noinline)) struct thread *switch_slowly(struct cpu *cpu, struct endpoint *endpoint,
-							      struct thread *from, struct thread *to)
+/* `from` is off its CPU and armed; whom it was to switch to, with an entity of its own, has to wait for a CPU. */
+static __attribute__((noinline)) struct thread *exit_switched(struct cpu *cpu, struct endpoint *endpoint,
+							      struct thread *from)
 	RELEASES(endpoint->object.lock) NO_TSA
 {
-	if (!sched_handoff(cpu, to))
-		thread_ready(cpu, to);
 	spin_unlock_on(cpu, &endpoint->object.lock);
 	cpu->armed_waiter = &from->wait;
 	return sched_exit(cpu);
@@ -54,7 +52,7 @@ INLINE struct thread *call(struct cpu *cpu, struct thread *caller, u64 call_word
 	server = hand_call_over(cpu, caller, &cap, CAPOS_CALL_METHOD(call_word), caller->mach.frame.word, words,
 				bytes, CAPOS_WAIT_REPLY, &switched);
 	if (unlikely(!switched))
-		return switch_slowly(cpu, endpoint, caller, server);
+		return exit_switched(cpu, endpoint, caller);
 	spin_unlock_on(cpu, &endpoint->object.lock);
 	return likely(server != NULL) ? fast_exit(cpu, caller, server, true) : NULL;
 }
@@ -67,15 +65,6 @@ INLINE void receive(struct cpu *cpu, struct thread *server, u32 completed)
 	 * or its tail is seen here; the claim inside has one winner. */
 	if (unlikely(!shared_equals_relaxed(&server->ring_cq_tail, completed)))
 		endpoint_wake_receiver_for_completion(cpu, server);
-}
-
-static __attribute__((noinline)) struct thread *reply_slowly(struct cpu *cpu, struct endpoint *endpoint,
-							     struct thread *server, struct thread *caller,
-							     u32 completed) RELEASES(endpoint->object.lock) NO_TSA
-{
-	sched_detach_current(cpu);
-	receive(cpu, server, completed);
-	return switch_slowly(cpu, endpoint, server, caller);
 }
 
 /* A reply that is not for here, nothing changed. */
@@ -93,6 +82,7 @@ INLINE struct thread *reply_to(struct cpu *cpu, struct thread *server, struct wa
 			       bool give_back, bool by_syscall) NO_TSA
 {
 	struct thread *caller = call->thread;
+	bool switched = true;
 
 	/* Of a passive server's calls only one that lent its entity here (LE5) comes back by the fast path. */
 	if (unlikely(give_back ? server->borrowed_from_id != caller->object.id : server->passive))
@@ -113,9 +103,11 @@ INLINE struct thread *reply_to(struct cpu *cpu, struct thread *server, struct wa
 	list_push_back(&endpoint->receivers, &server->wait.link);
 	if (give_back)
 		sched_return_inline(cpu, server, caller);
-	else if (unlikely(!sched_switch_to(cpu, caller)))
-		return reply_slowly(cpu, endpoint, server, caller, completed);
+	else
+		switched = sched_switch_to(cpu, caller);
 	receive(cpu, server, completed);
+	if (unlikely(!switched))
+		return exit_switched(cpu, endpoint, server);
 	spin_unlock_on(cpu, &endpoint->object.lock);
 	return fast_exit(cpu, server, caller, by_syscall);
 }

@@ -100,18 +100,16 @@ INLINE struct thread *hand_call_to(struct cpu *cpu, struct thread *caller, struc
 	server->serving_at = endpoint;
 	if (lend)
 		sched_lend_marked(cpu, caller, server);
-	else if (unlikely(!sched_switch_to(cpu, server))) {
+	else if (unlikely(!sched_switch_to(cpu, server)))
 		*switched = false;
-		sched_detach_current(cpu);
-	}
 	waiter_arm_untimed(&caller->wait, wait, &endpoint_caller_ops);
 	return server;
 }
 
 /*
  * The current thread's call goes to the first thread that waits at the endpoint, whose lock is held: the caller is armed after
- * this and the server current, the rest is fast_exit's. NULL: nothing happened. *switched false: the server could not be made
- * current, but is claimed and has its message; the caller has left the CPU.
+ * this and the server current, the rest is fast_exit's. NULL: nothing happened. *switched false: the server has its message, but waits
+ * for a CPU; the rest is that of a wait in sched_exit.
  */
 INLINE struct thread *hand_call_over(struct cpu *cpu, struct thread *caller, const struct cap *cap, u16 method,
 				     const u64 *words, unsigned count, u32 bytes, enum capos_wait wait,

@@ -31,8 +31,6 @@ static bool fault_fast(struct cpu *cpu, struct thread *thread, const struct cap 
 				&switched);
 	if (server != NULL) {
 		cpu->armed_waiter = &thread->wait;
-		if (unlikely(!switched) && !sched_handoff(cpu, server))
-			thread_ready(cpu, server);
 	}
 	spin_unlock_on(cpu, &endpoint->object.lock);
 	return server != NULL;

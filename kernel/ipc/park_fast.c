@@ -140,17 +140,10 @@ static __attribute__((noinline)) struct thread *stay(struct cpu *cpu, struct thr
 	return sched_exit(cpu);
 }
 
-/* The thread, linked in its bucket, waits; `to` could not be switched to. */
-static __attribute__((noinline)) struct thread *switch_slowly(struct cpu *cpu, struct thread *thread,
-							      struct thread *to, struct park_bucket *bucket)
-	RELEASES(bucket->lock) NO_TSA
+/* The thread, linked in its bucket, waits, and so does, for a CPU, the one that it was to switch to. */
+static __attribute__((noinline)) struct thread *exit_switched(struct cpu *cpu, struct thread *thread)
 {
-	sched_detach_current(cpu);
-	waiter_arm_untimed(&thread->wait, CAPOS_WAIT_PARK, &park_ops);
 	cpu->armed_waiter = &thread->wait;
-	if (!sched_handoff(cpu, to))
-		thread_ready(cpu, to);
-	spin_unlock_on(cpu, &bucket->lock);
 	return sched_exit(cpu);
 }
 
@@ -168,7 +161,7 @@ INLINE struct thread *wake_wait(struct cpu *cpu, struct thread *thread)
 	struct parking parking;
 	struct grant *held = NULL;
 	struct thread *to;
-	bool differs;
+	bool differs, switched;
 
 	if (unlikely((wake_addr & 3) != 0 || !decode(thread, &need_both, &parking) ||
 		     !take_first(cpu, thread->process, wake_addr, &to, &held)))
@@ -188,11 +181,10 @@ INLINE struct thread *wake_wait(struct cpu *cpu, struct thread *thread)
 	if (unlikely(held != parking.grant))
 		grant_put_later(held);
 	enter(thread, &parking, bucket);
-	if (unlikely(!sched_switch_to(cpu, to)))
-		return switch_slowly(cpu, thread, to, bucket);
+	switched = sched_switch_to(cpu, to);
 	waiter_arm_untimed(&thread->wait, CAPOS_WAIT_PARK, &park_ops);
 	spin_unlock_on(cpu, &bucket->lock);
-	return fast_exit(cpu, thread, to, true);
+	return likely(switched) ? fast_exit(cpu, thread, to, true) : exit_switched(cpu, thread);
 }
 
 /* Without a trace (kernel_syscall_fast). */

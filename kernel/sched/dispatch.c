@@ -61,28 +61,82 @@ bool sched_handoff(struct cpu *cpu, struct thread *thread)
 
 /* --- choosing -------------------------------------------------------------------------------------------------------- */
 
-bool sched_switch_to(struct cpu *cpu, struct thread *to)
+/* The current thread leaves as blocked data, and what it was to do `to` is about to. */
+static inline void pass_on(struct cpu *cpu, struct thread *to)
 {
 	struct thread *from = cpu->current;
-	struct entity *entity = to->entity;
 
-	KASSERT(from != NULL && cpu->current_entity->thread == from);
-	sched_charge(cpu, mach_clock());
-	if (entity == NULL || cpu->handoff != NULL || cpu->resched || cpu->account_ns >= cpu->slice_end_ns ||
-	    !place_allows(cpu, entity))
-		return false;
-	lag_forget(entity, cpu->account_ns);
-	runq_leave(&cpu->runq, cpu->current_entity, cpu->account_ns);
-	if (!runq_join_next(&cpu->runq, entity, atomic_load_relaxed(&entity->cpu) != cpu)) {
-		runq_set_current(&cpu->runq, cpu->current_entity);
-		return false;
-	}
 	account_blocked(from);
 	account_unblocked(to);
 	mach_thread_leave(from);
 	owner_change(cpu->current_entity, OWNER_CURRENT, OWNER_NONE);
-	entity->thread = to;
-	entity->enqueued_ns = cpu->account_ns;
+	to->entity->thread = to;
+	to->entity->enqueued_ns = cpu->account_ns;
+}
+
+/* sched_switch_to where `to` may not run next: it is woken. */
+static __attribute__((noinline)) bool switch_not(struct cpu *cpu, struct thread *to)
+{
+	sched_detach_current(cpu);
+	thread_ready(cpu, to);
+	return false;
+}
+
+/* sched_switch_to while others wait. Out of turn `to` waits with them, and the best of them runs; unless there may be a better place
+ * for it. */
+static __attribute__((noinline)) bool switch_among(struct cpu *cpu, struct thread *to, bool moved)
+{
+	struct runq *runq = &cpu->runq;
+	struct entity *from = cpu->current_entity, *entity = to->entity, *next = entity;
+	bool in_turn;
+
+	spin_lock_on(cpu, &cpu->runq.lock);
+	wake_drain_locked(cpu);
+	from->enqueued_ns = cpu->account_ns;
+	runq_leave_locked(runq, from);
+	in_turn = cpu->account_ns < cpu->slice_end_ns && runq_joins_in_turn(runq, entity, moved);
+	if (unlikely(!in_turn && (moved || place_some_idle()))) {
+		runq_set_current(runq, from);
+		spin_unlock_on(cpu, &cpu->runq.lock);
+		return switch_not(cpu, to);
+	}
+	pass_on(cpu, to);
+	if (in_turn) {
+		owner_change(entity, OWNER_NONE, OWNER_HANDOFF);
+		runq_join_running(runq, entity, moved);
+	} else {
+		cpu->placed.local++;
+		TRACE(cpu, WAKE, to->object.id, cpu->id, cpu->current->object.id);
+		owner_change(entity, OWNER_NONE, OWNER_QUEUE);
+		runq_join(runq, entity, moved);
+		next = take_best(cpu);
+	}
+	spin_unlock_on(cpu, &cpu->runq.lock);
+	set_current(cpu, next, in_turn);
+	if (!in_turn)
+		dispatch_arm(cpu);
+	return in_turn;
+}
+
+bool sched_switch_to(struct cpu *cpu, struct thread *to)
+{
+	struct entity *entity = to->entity;
+	bool moved;
+
+	KASSERT(cpu->current != NULL && cpu->current_entity->thread == cpu->current);
+	account_current(cpu, cpu->current_entity, mach_clock());
+	if (entity == NULL || cpu->handoff != NULL || cpu->resched || !place_allows(cpu, entity))
+		return switch_not(cpu, to);
+	moved = atomic_load_relaxed(&entity->cpu) != cpu;
+	lag_forget(entity, cpu->account_ns);
+	if (unlikely(atomic_load_relaxed(&cpu->runq.count) != 0))
+		return switch_among(cpu, to, moved);
+	runq_leave(&cpu->runq, cpu->current_entity, cpu->account_ns);
+	if (!runq_join_next(&cpu->runq, entity, moved)) {
+		runq_set_current(&cpu->runq, cpu->current_entity);
+		return switch_not(cpu, to);
+	}
+	pass_on(cpu, to);
 	owner_change(entity, OWNER_NONE, OWNER_HANDOFF);
 	set_current(cpu, entity, true);
 	return true;

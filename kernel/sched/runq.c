@@ -191,19 +191,37 @@ static inline void adopt_apart(struct entity *entity)
 		adopt(entity, entity->vruntime + (u64)entity->lag);
 }
 
-void runq_join_general(struct runq *runq, struct entity *entity, bool moved)
+static inline __attribute__((always_inline)) void join(struct runq *runq, struct entity *entity, bool moved)
 {
 	u64 now = virtual_time(runq);
 
 	adopt_apart(entity);
 	place(entity, now, competing_weight(runq), lag_of_joining(runq, entity, now, moved), moved);
+}
+
+void runq_join_general(struct runq *runq, struct entity *entity, bool moved)
+{
+	join(runq, entity, moved);
 	runq_requeue(runq, entity);
+}
+
+void runq_join_running(struct runq *runq, struct entity *entity, bool moved)
+{
+	join(runq, entity, moved);
+}
+
+bool runq_joins_in_turn(const struct runq *runq, const struct entity *entity, bool moved)
+{
+	u64 weight = atomic_load_relaxed(&runq->weight);
+
+	/* A debt that was made here is paid when V has reached v: W_q * (v - base) <= S_q. */
+	return entity->lag >= 0 || weight == 0 ||
+	       (!moved && weighted(weight, entity->vruntime - runq->base) <= runq->sum);
 }
 
 static bool join_next(struct runq *runq, struct entity *entity, bool moved, bool in_turn)
 {
-	u64 now, competing;
-	i64 lag;
+	bool joins;
 
 	if (atomic_load_relaxed(&runq->count) == 0) {
 		adopt_apart(entity);
@@ -211,17 +229,11 @@ static bool join_next(struct runq *runq, struct entity *entity, bool moved, bool
 		return true;
 	}
 	spin_lock(&runq->lock);
-	now = runq_virtual_time(runq);
-	competing = competing_weight(runq);
-	lag = lag_of_joining(runq, entity, now, moved);
-	if (!in_turn || lag >= 0 || competing == 0) {
-		adopt_apart(entity);
-		lag = lag_of_joining(runq, entity, now, moved);
-		place(entity, now, competing, lag, moved);
-		in_turn = false;
-	}
+	joins = !in_turn || runq_joins_in_turn(runq, entity, moved);
+	if (joins)
+		join(runq, entity, moved);
 	spin_unlock(&runq->lock);
-	return !in_turn;
+	return joins;
 }
 
 bool runq_join_next_general(struct runq *runq, struct entity *entity, bool moved)

@@ -100,6 +100,9 @@ void runq_adopt_queued(struct runq *runq, struct entity *entity);
 MUST_CHECK static inline bool runq_join_next(struct runq *runq, struct entity *entity, bool moved);
 /* The same, whoever waits. */
 void runq_take_over(struct runq *runq, struct entity *entity, bool moved);
+/* The two under the lock: is nobody who waits before it? It is placed, and not queued. */
+bool runq_joins_in_turn(const struct runq *runq, const struct entity *entity, bool moved);
+void runq_join_running(struct runq *runq, struct entity *entity, bool moved);
 
 /* One that was blocked is to join, at `now_ns`. */
 static inline void lag_forget(struct entity *entity, u64 now_ns)

@@ -45,6 +45,11 @@ struct cpu *place_woken(struct cpu *cpu, struct entity *entity);
 void place_elsewhere(struct cpu *cpu, struct entity *entity);
 void place_set_idle(struct cpu *cpu);
 void place_clear_idle(struct cpu *cpu);
+/* Does any CPU idle? Who goes idle looks at the queues after it says so. */
+static inline bool place_some_idle(void)
+{
+	return atomic_load_relaxed(&kernel_state.sched.idle.words) != 0;
+}
 /* An idle CPU, which nobody else is given until it goes idle again; NULL: none. */
 struct cpu *place_take_idle(struct cpu *cpu);
 static inline bool place_allows(const struct cpu *cpu, const struct entity *entity)

@@ -205,8 +205,8 @@ void sched_detach_current(struct cpu *cpu);
  * within the slice of the one that blocked. False: not possible here (it holds none, place taken, current not detached, pinned
  * elsewhere); nothing changed. */
 MUST_CHECK bool sched_handoff(struct cpu *cpu, struct thread *thread);
-/* sched_detach_current and sched_handoff of `to` in one: `to` is current after this, the former current thread blocked data. The
- * slice goes on, so the one-shot stays. False: not possible here, nothing but a charge happened. */
+/* The current thread is blocked data after this, which the caller arms, and `to` (blocked until now, its waiter claimed) goes on in its
+ * slice: it is current. False: it may not, is runnable, and waits in a queue; somebody else, or nobody, is current. */
 MUST_CHECK bool sched_switch_to(struct cpu *cpu, struct thread *to);
 /* The current entity goes on with another thread: no queue operation, no timer write. The former current thread is blocked
  * data after this (FPU stored) and has no entity; the caller arms its waiter afterwards. See kernel/sched/lend.c.

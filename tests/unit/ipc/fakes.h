@@ -271,13 +271,15 @@ bool sched_handoff(struct cpu *c, struct thread *thread)
 	sched_wake(c, thread->entity);
 	return true;
 }
-/* False: the general way is tried, the caller detaches and hands off itself. */
+/* False: who is switched to has to wait. */
 static bool can_switch;
 bool sched_switch_to(struct cpu *c, struct thread *thread)
 {
-	if (!can_switch)
-		return false;
 	sched_detach_current(c);
+	if (!can_switch) {
+		sched_wake(c, thread->entity);
+		return false;
+	}
 	assert_int_equal(atomic_load_relaxed(&thread->entity->owner), OWNER_NONE);
 	atomic_store_relaxed(&thread->entity->owner, OWNER_CURRENT);
 	c->current = thread;

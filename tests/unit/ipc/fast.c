@@ -289,7 +289,7 @@ static void fast_active(void **state)
 
 	(void)state;
 	fast_world(false);
-	/* sched_switch_to says no here: the server is left to the queue. */
+	/* sched_switch_to says no here: the server waits in the queue. */
 	(void)fast(client, handle, FAST_CALL(1));
 	assert_ptr_equal(cpu->armed_waiter, &client->wait);
 	assert_true(runnable(server) && !runnable(client));

@@ -624,23 +624,62 @@ static void a_switch_goes_on_in_the_slice(void **state)
 	assert_int_equal(cpu->slice_end_ns, slice_end_ns);
 	assert_int_equal(cpu->busy_ns - busy_ns, 1000);
 	assert_int_equal(a->account.runtime_ns, 1000);
-	/* Not where it may not run, not beyond the slice, not past one that is handed over, not when another one is to be chosen. */
-	a->own->affinity = affinity_of_cpu(1);
-	assert_false(sched_switch_to(cpu, a));
-	a->own->affinity = affinity_of_cpu(0);
-	cpu->resched = true;
-	assert_false(sched_switch_to(cpu, a));
-	cpu->resched = false;
-	cpu->handoff = a;
-	assert_false(sched_switch_to(cpu, a));
-	cpu->handoff = NULL;
+	/* Nobody else waits: a new slice begins. */
 	now_ns = slice_end_ns;
-	assert_false(sched_switch_to(cpu, a));
-	assert_ptr_equal(cpu->current, b);
-	assert_int_equal(owner_of(b->own), OWNER_CURRENT);
+	assert_true(sched_switch_to(cpu, a));
+	assert_ptr_equal(cpu->current, a);
+	assert_int_equal(cpu->slice_end_ns, now_ns + SLICE);
+	/* Not where it may not run. */
+	b->own->affinity = affinity_of_cpu(1);
+	assert_false(sched_switch_to(cpu, b));
+	assert_null(cpu->current);
 	assert_int_equal(owner_of(a->own), OWNER_NONE);
+	assert_int_equal(owner_of(b->own), OWNER_INBOX);
 	assert_int_equal(b->account.runtime_ns + a->account.runtime_ns, cpu->busy_ns);
 	thread_ready(cpu, a);
+}
+
+/* ... among others: in its turn within the slice, else it waits with them. */
+static void a_switch_out_of_turn_waits(void **state)
+{
+	struct thread *a = pinned_on(0), *b, *c;
+	struct cpu *cpu = cpus[0];
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	b = pinned_on(0);
+	blocks(a, CAPOS_WAIT_RECV, INSTANT_NEVER);
+	cpu->armed_waiter = NULL;
+	assert_ptr_equal(exits(0), b);
+	c = pinned_on(0);
+	now_ns += MS;
+	/* a is owed nothing and owes nothing. */
+	assert_true(waiter_claim(&a->wait));
+	waiter_deliver(cpu, &a->wait, STATUS(OK), NULL, 0);
+	assert_true(sched_switch_to(on(0), a));
+	assert_ptr_equal(cpu->current, a);
+	/* b ran while c waited: c is before it. */
+	now_ns += MS;
+	assert_false(sched_switch_to(cpu, b));
+	assert_ptr_equal(cpu->current, c);
+	assert_int_equal(owner_of(b->own), OWNER_QUEUE);
+	assert_int_equal(owner_of(a->own), OWNER_NONE);
+	assert_int_equal(cpu->slice_end_ns, now_ns + SLICE);
+	assert_true(armed_at[0] <= MIN(cpu->slice_end_ns, cpu->tick_ns)); /* SC5 */
+	/* Nor after the slice. */
+	now_ns = cpu->slice_end_ns;
+	a->own->lag = MS;
+	assert_false(sched_switch_to(cpu, a));
+	assert_int_equal(owner_of(c->own), OWNER_NONE);
+	assert_int_equal(atomic_load_relaxed(&cpu->runq.count), 1);
+	/* Where a CPU idles it is woken there. */
+	assert_null(exits(1));
+	now_ns += SLICE;
+	c->own->affinity = AFFINITY_ANY;
+	assert_false(sched_switch_to(on(0), c));
+	assert_int_equal(ipis[1], 1);
+	assert_ptr_equal(interrupted(1, IRQ_IPI), c);
+	sched_verify(cpu);
 }
 
 int main(void)
@@ -673,6 +712,7 @@ int main(void)
 		TEST(activities_step_sleep_and_end),
 		TEST(an_activity_shares_with_threads),
 		TEST(a_switch_goes_on_in_the_slice),
+		TEST(a_switch_out_of_turn_waits),
 	};
 	fakes_used();
 	return cmocka_run_group_tests(tests, NULL, NULL);
