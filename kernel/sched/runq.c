@@ -310,7 +310,7 @@ bool runq_preempts(const struct runq *runq, const struct entity *current)
 	if (request_is_over(current))
 		return true;
 	entity = runq_best(runq);
-	return entity != NULL && virtual_before(entity->deadline, current->deadline);
+	return entity != NULL && is_well_before(entity, current);
 }
 
 /* --- stealing -------------------------------------------------------------------------------------------------------------- */

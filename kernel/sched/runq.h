@@ -82,6 +82,16 @@ void runq_leave_locked(struct runq *runq, struct entity *entity);
 /* Who should run before `current` goes on, still queued; NULL: it goes on. When its request or its slice is over it begins another
  * one. */
 static inline struct entity *runq_preempting(struct runq *runq, struct entity *current, bool slice_over);
+/*
+ * One who woke takes the CPU when its deadline is earlier by half of its request, one of the interactive class when it is earlier at all:
+ * what is nearly due at the same time is not worth a switch, and many who sleep often would switch at each wake.
+ */
+static inline bool is_well_before(const struct entity *woken, const struct entity *current)
+{
+	u64 margin = woken->latency_class == CAPOS_LATENCY_INTERACTIVE ? 0 : woken->request_virtual / 2;
+
+	return virtual_before(woken->deadline + margin, current->deadline);
+}
 /* Should the CPU choose anew: some have joined. */
 bool runq_preempts(const struct runq *runq, const struct entity *current);
 /* The same when just `woken` has joined. */
@@ -89,7 +99,7 @@ static inline bool runq_woken_preempts(const struct runq *runq, const struct ent
 				       const struct entity *current)
 {
 	return request_is_over(current) ||
-	       (virtual_before(woken->deadline, current->deadline) && (woken->lag >= 0 || runq->policy == SCHED_WFQ));
+	       (is_well_before(woken, current) && (woken->lag >= 0 || runq->policy == SCHED_WFQ));
 }
 /* What is wanted of a competitor comes into effect. */
 void runq_adopt_current(struct runq *runq, struct entity *current);

@@ -296,10 +296,13 @@ void ref_picked(struct ref_queue *queue, struct ref_member *member, bool regular
 int ref_preempts(const struct ref_queue *queue, const struct ref_member *joined, const struct ref_member *current)
 {
 	bool fair = queue->policy == REF_EEVDF;
+	struct ref_member due = *joined;
 
-	if ((!fair || eligible(queue, joined, -REF_TOLERANCE)) && earlier(joined, current, REF_TOLERANCE))
+	if (!joined->early)
+		due.deadline_num += REF_K * (wide)joined->request_ns / 2;
+	if ((!fair || eligible(queue, joined, -REF_TOLERANCE)) && earlier(&due, current, REF_TOLERANCE))
 		return 1;
-	if ((fair && !eligible(queue, joined, REF_TOLERANCE)) || !earlier(joined, current, -REF_TOLERANCE))
+	if ((fair && !eligible(queue, joined, REF_TOLERANCE)) || !earlier(&due, current, -REF_TOLERANCE))
 		return -1;
 	return 0;
 }

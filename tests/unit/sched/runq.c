@@ -256,6 +256,35 @@ static void batch_switches_less(void **state)
 	assert_true(switches[CAPOS_LATENCY_BATCH] * 3 < switches[CAPOS_LATENCY_NORMAL]);
 }
 
+/* Who wakes `lead` ns before the current one's deadline: does it take the CPU? */
+static bool woken_preempts(enum capos_latency_class class, u64 lead)
+{
+	struct entity current, woken;
+	bool preempts;
+
+	setup(NULL);
+	make(&current, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+	make(&woken, CAPOS_WEIGHT_DEFAULT, class, 4 * MS);
+	runq_join(&queue, &current, false);
+	assert_ptr_equal(runq_pick(&queue), &current);
+	runq_set_current(&queue, &current);
+	runq_join(&queue, &woken, false);
+	current.deadline = woken.deadline + lead * VIRTUAL_PER_NS / CAPOS_WEIGHT_DEFAULT;
+	preempts = runq_woken_preempts(&queue, &woken, &current);
+	assert_int_equal(runq_preempts(&queue, &current), preempts); /* the same when it came by the inbox */
+	assert_ptr_equal(runq_pick(&queue), &woken);
+	return preempts;
+}
+
+static void nearly_due_is_no_reason_to_switch(void **state)
+{
+	(void)state;
+	assert_false(woken_preempts(CAPOS_LATENCY_NORMAL, 2 * MS));
+	assert_true(woken_preempts(CAPOS_LATENCY_NORMAL, 2 * MS + 1));
+	assert_false(woken_preempts(CAPOS_LATENCY_INTERACTIVE, 0));
+	assert_true(woken_preempts(CAPOS_LATENCY_INTERACTIVE, 1));
+}
+
 /* --- changes while it runs ----------------------------------------------------------------------------------------------------- */
 
 /* The service that it is owed stays, queued or current, and everybody else's. */
@@ -520,6 +549,7 @@ int main(void)
 		TEST(migration_sheds_no_debt),
 		TEST(interactive_goes_first_within_its_share),
 		TEST(batch_switches_less),
+		TEST(nearly_due_is_no_reason_to_switch),
 		TEST(a_new_weight_keeps_the_lag),
 		TEST(weight_storm),
 		TEST(yield_drifts_nowhere),
