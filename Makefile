@@ -44,6 +44,8 @@ say  = $(if $(V),,@echo "  $(1)	$(2)")
 # --- where things are -----------------------------------------------------------------------------------------------
 
 K := build/$(BUILD)
+# Programs are not measured: the measure build has those of the release build.
+U := build/$(subst measure,release,$(BUILD))
 S := build/sim/$(SIM_BUILD)
 
 kernel_src   := $(sort $(wildcard kernel/*/*.c) $(wildcard lib/*.c))
@@ -94,17 +96,17 @@ kernel_straight := $(kernel_fast) cap/call ipc/park ipc/ring
 
 sim_san_debug   := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 sim_san_release := -O2
-sim_san_measure := -O2
+sim_san_measure := $(sim_san_debug)
 sim_defs_debug   := -DCAPOS_DEBUG=1
 sim_defs_release :=
-sim_defs_measure := -DCAPOS_MEASURE=1
+sim_defs_measure := -DCAPOS_DEBUG=1 -DCAPOS_MEASURE=1
 sim_mach_cflags := $(common) -fno-strict-aliasing $(sim_san_$(SIM_BUILD)) $(sim_defs_$(SIM_BUILD)) $(call kernel_inc,sim)
 sim_core_cflags := $(sim_mach_cflags) -ffreestanding
 sim_ldflags     := $(sim_san_$(SIM_BUILD)) -rdynamic
 
 user_common := $(common) -ffreestanding -O2 -fPIE -fno-stack-protector -fno-strict-aliasing -fcf-protection=none \
 	-fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections $(user_inc)
-user_cflags     := $(user_common) -Iuser/lib/x86_64/include -mgeneral-regs-only $(build_defs_$(BUILD))
+user_cflags     := $(user_common) -Iuser/lib/x86_64/include -mgeneral-regs-only $(build_defs_$(notdir $(U)))
 user_sim_cflags := $(user_common) -Iuser/lib/sim/include $(sim_defs_$(SIM_BUILD)) -fno-omit-frame-pointer
 user_sim_hook   := -fsanitize-coverage=trace-pc
 user_ldflags    := -static-pie -nostdlib -Wl,-T,tools/user.ld,-z,noexecstack,-z,max-page-size=4096,-z,norelro \
@@ -246,7 +248,7 @@ define stamp
 endef
 $(K)/obj/.flags: FORCE
 	$(call stamp,$(CC) $(kernel_cflags) $(kernel_lto) $(kernel_straight) $(kernel_ldflags))
-$(K)/uobj/.flags: FORCE
+$(U)/uobj/.flags: FORCE
 	$(call stamp,$(CC) $(user_cflags) $(user_ldflags))
 $(S)/obj/.flags: FORCE
 	$(call stamp,$(CC) $(sim_core_cflags) $(sim_ldflags))
@@ -257,7 +259,7 @@ $(K)/obj/.list: FORCE
 	$(call stamp,$(kernel_src) $(x86_src))
 $(S)/obj/.list: FORCE
 	$(call stamp,$(kernel_src) $(sim_src))
-$(K)/user/.list: FORCE
+$(U)/user/.list: FORCE
 	$(call stamp,$(user_lib_src) $(user_x86_src) / $(programs))
 $(S)/user/.list: FORCE
 	$(call stamp,$(user_lib_src) $(user_sim_src) / $(programs))
@@ -293,9 +295,9 @@ $(S)/obj/mach/%.o: mach/%.S $(S)/obj/.flags | setup-run
 $(S)/obj/%.o: %.c $(S)/obj/.flags | setup-run
 	$(call compile,$(sim_core_cflags))
 
-$(K)/uobj/%.o: %.c $(K)/uobj/.flags | setup-run
+$(U)/uobj/%.o: %.c $(U)/uobj/.flags | setup-run
 	$(call compile,$(user_cflags))
-$(K)/uobj/%.o: %.S $(K)/uobj/.flags | setup-run
+$(U)/uobj/%.o: %.S $(U)/uobj/.flags | setup-run
 	$(call compile,$(user_cflags))
 
 # The simulator's part of the run-time holds the hook that the others' basic blocks call.
@@ -369,20 +371,20 @@ $(1)/user/$(2): $$(call obj,$(1)/uobj,$$(call program_src,$(2))) $(3) $$(musl_li
 	$$(Q)$$(CC) $$(user_ldflags) -o $$@ $$(call obj,$(1)/uobj,$$(call program_src,$(2))) $(3) \
 		-Wl,--start-group $$(musl_lib) -l:libnettle.a -Wl,--end-group
 endef
-user_x86_obj := $(call obj,$(K)/uobj,$(user_lib_src) $(user_x86_src))
+user_x86_obj := $(call obj,$(U)/uobj,$(user_lib_src) $(user_x86_src))
 user_sim_obj := $(call obj,$(S)/uobj,$(user_lib_src) $(user_sim_src))
-$(foreach p,$(programs),$(eval $(call program,$(K),$(p),$(user_x86_obj))))
+$(foreach p,$(programs),$(eval $(call program,$(U),$(p),$(user_x86_obj))))
 $(foreach p,$(programs),$(eval $(call program,$(S),$(p),$(user_sim_obj))))
 
 # The program with all cases that tools/fuzz has packed, for QEMU.
 $(K)/fuzz/cases.o: $(F)/cases.bin
 	@mkdir -p $(@D)
 	$(Q)printf '.section .rodata.cases,"a"\n.balign 16\n.globl fuzz_slot\nfuzz_slot: .incbin "$<"\n' | $(CC) -x assembler -c -o $@ -
-$(K)/fuzz/fuzzcalls: $(filter-out %/cases.o,$(call obj,$(K)/uobj,$(call program_src,fuzzcalls))) $(K)/fuzz/cases.o $(user_x86_obj) $(musl_lib)
+$(K)/fuzz/fuzzcalls: $(filter-out %/cases.o,$(call obj,$(U)/uobj,$(call program_src,fuzzcalls))) $(K)/fuzz/cases.o $(user_x86_obj) $(musl_lib)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(user_ldflags) -s -o $@ $^
 
-$(K)/stripped/%: $(K)/user/%
+$(U)/stripped/%: $(U)/user/%
 	@mkdir -p $(@D)
 	$(Q)$(STRIP) -s -o $@ $<
 $(S)/stripped/%: $(S)/user/%
@@ -400,9 +402,9 @@ $(K)/manifests/%.dtb: manifests/%.dts | setup-run
 $(S)/manifests/%.dtb: manifests/%.dts | setup-run
 	$(manifest_blob)
 
-$(K)/boot-%.cpio: $(K)/manifests/%.dtb $(programs:%=$(K)/stripped/%) $(K)/user/.list tools/mkarchive
+$(K)/boot-%.cpio: $(K)/manifests/%.dtb $(programs:%=$(U)/stripped/%) $(U)/user/.list tools/mkarchive
 	$(call say,CPIO,$@)
-	$(Q)tools/mkarchive $@ $< $(programs:%=$(K)/stripped/%)
+	$(Q)tools/mkarchive $@ $< $(programs:%=$(U)/stripped/%)
 $(S)/boot-%.cpio: $(S)/manifests/%.dtb $(programs:%=$(S)/stripped/%) $(S)/user/.list tools/mkarchive
 	$(call say,CPIO,$@)
 	$(Q)tools/mkarchive $@ $< $(programs:%=$(S)/stripped/%)
@@ -478,7 +480,7 @@ $(foreach p,$(fair_programs),$(eval $(call fair_program,$(patsubst %/,%,$(dir $(
 
 -include $(fuzz_core_obj:.o=.d) $(fuzz_mach_obj:.o=.d) $(fuzz_own_obj:.o=.d)
 -include $(kernel_obj:.o=.d) $(sim_obj:.o=.d) $(user_x86_obj:.o=.d) $(user_sim_obj:.o=.d)
--include $(foreach r,$(K) $(S),$(patsubst %.c,$(r)/uobj/%.d,$(foreach p,$(programs),$(call program_src,$(p)))))
+-include $(foreach r,$(U) $(S),$(patsubst %.c,$(r)/uobj/%.d,$(foreach p,$(programs),$(call program_src,$(p)))))
 -include $(foreach v,fast check count,$(patsubst %.c,build/fair/$(v)/%.d,$(wildcard tests/sim/fair/*.c) $(fair_core)))
 -include $(foreach r,$(K) $(S),$(manifests:%=$(r)/manifests/%.dtb.d))
 -include $(foreach c,gcc clang,$(foreach t,$(unit_tests),$(patsubst %.c,build/unit/$(c)/obj/%.d,tests/unit/$(t).c $(unit_link_$(t)))))

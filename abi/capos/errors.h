@@ -257,7 +257,13 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 
 #define CAPOS_ERRORS_trace(E, R)                                                                                     \
 	E(trace, control, BAD_ARGUMENT, 0, BOTH, "an event that does not exist")                                     \
-	E(trace, read, BAD_ARGUMENT, 0, BOTH, "no such CPU")
+	E(trace, read, BAD_ARGUMENT, 0, BOTH, "no such CPU")                                                         \
+	E(trace, phase, BAD_ARGUMENT, 0, BOTH, "no such phase")                                                      \
+	E(trace, phase, NOT_SUPPORTED, 0, BOTH, "not a measure build")                                               \
+	E(trace, counters, BAD_ARGUMENT, 0, BOTH, "no such CPU")                                                     \
+	E(trace, counters, BAD_ARGUMENT, 1, BOTH, "no such phase")                                                   \
+	E(trace, counters, BAD_ARGUMENT, 2, BOTH, "no such value")                                                   \
+	E(trace, counters, NOT_SUPPORTED, 0, BOTH, "not a measure build")
 
 #define CAPOS_ERRORS_power(E, R)
 

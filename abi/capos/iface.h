@@ -176,10 +176,13 @@
 	M(system_info, threads, 4, R_(READ), 1, 0, 2, 512)
 
 /* control: mask of events (bit n: event n) -> former mask. read: CPU, sequence -> count, next sequence, lost;
- * struct capos_trace_record[]. */
+ * struct capos_trace_record[]. In measure builds (else notSupported), capos/measure.h: phase: number -> the former one. counters: CPU,
+ * phase, first value -> how many there are; u64[]: the values from there on. */
 #define CAPOS_METHODS_trace(M)                                                                                       \
 	M(trace, control, 0, R_(CONTROL), 1, 0, 1, 0)                                                                \
-	M(trace, read, 1, R_(READ), 2, 0, 3, 512)
+	M(trace, read, 1, R_(READ), 2, 0, 3, 512)                                                                    \
+	M(trace, phase, 2, R_(CONTROL), 1, 0, 1, 0)                                                                  \
+	M(trace, counters, 3, R_(READ), 3, 0, 1, 512)
 
 /* off: code (0: clean; else the harness sees "tests failed"). */
 #define CAPOS_METHODS_power(M) M(power, off, 0, R_(CONTROL), 1, 0, 0, 0)

@@ -399,7 +399,9 @@ enum capos_fault_cause {
 	X(FAULT, 8, "fault")	      /* thread; cause, address */                                                   \
 	X(SPAWN, 9, "spawn")	      /* thread: creator; process id, thread id */                                   \
 	X(EXIT, 10, "exit")	      /* thread; process id, code */                                                 \
-	X(SHOOTDOWN, 11, "shootdown") /* current thread; address, CPUs asked */
+	X(SHOOTDOWN, 11, "shootdown") /* current thread; address, CPUs asked */                                      \
+	X(SAMPLE, 12,                                                                                                \
+	  "sample") /* measure builds, at a timer's interrupt: offset in the program; process id, phase << 32 */
 enum capos_trace_event {
 #define X(name, value, text) CAPOS_TRACE_##name = (value),
 	CAPOS_TRACE_EVENTS(X)

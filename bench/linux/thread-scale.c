@@ -94,6 +94,11 @@ bool host_command(const char *line)
 	return false;
 }
 
+void host_phase(enum scale_phase phase)
+{
+	(void)phase;
+}
+
 void host_case(bool begins)
 {
 	(void)begins;

@@ -57,6 +57,7 @@ static void out_drain(struct console *console) REQUIRES(console->out_lock)
 		u32 n = MIN(console->out_tail - console->out_head, CONSOLE_OUT_BYTES - at);
 		size_t taken = mach_console_write(&console->out[at], n);
 
+		MEASURE_COUNT(mach_this_cpu(), serial_bytes, taken);
 		console->out_head += (u32)taken;
 		if (taken < n)
 			return;
@@ -113,6 +114,7 @@ void console_flush_sync(void) NO_TSA
 		u32 at = console->out_head % CONSOLE_OUT_BYTES;
 		u32 n = MIN(console->out_tail - console->out_head, CONSOLE_OUT_BYTES - at);
 
+		MEASURE_COUNT(mach_this_cpu(), serial_bytes, n);
 		mach_console_write_sync(&console->out[at], n);
 		console->out_head += n;
 	}

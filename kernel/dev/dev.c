@@ -31,6 +31,8 @@ void dev_init(void)
 	for (u32 i = 0; i < kernel_state.cpu_count; i++) {
 		if (kernel_state.cpus[i] != NULL && kernel_state.cpus[i]->trace == NULL)
 			trace_init_cpu(kernel_state.cpus[i]);
+		if (kernel_state.cpus[i] != NULL)
+			measure_init_cpu(kernel_state.cpus[i]);
 	}
 	kernel_state.dev.ready = true;
 }

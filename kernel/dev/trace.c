@@ -82,3 +82,32 @@ u64 method_trace_read(struct call *call)
 	call->word[2] = sequence < first + skip ? first + skip - sequence : 0;
 	return STATUS(OK);
 }
+
+/* --- the measure build's counters ---------------------------------------------------------------------------------------- */
+
+u64 method_trace_phase(struct call *call)
+{
+	if (call->word[0] >= CAPOS_MEASURE_PHASES)
+		return STATUS_DETAIL(BAD_ARGUMENT, 0);
+	return measure_set_phase(call->word[0], &call->word[0]) ? STATUS(OK) : STATUS(NOT_SUPPORTED);
+}
+
+u64 method_trace_counters(struct call *call)
+{
+	struct cpu *cpu = call->word[0] <= ~0u ? cpu_find((u32)call->word[0]) : NULL;
+	u64 phase = call->word[1], first = call->word[2];
+	u32 count;
+
+	if (cpu == NULL)
+		return STATUS_DETAIL(BAD_ARGUMENT, 0);
+	if (phase >= CAPOS_MEASURE_PHASES)
+		return STATUS_DETAIL(BAD_ARGUMENT, 1);
+	if (first >= CAPOS_MEASURE_VALUES)
+		return STATUS_DETAIL(BAD_ARGUMENT, 2);
+	count = (u32)MIN(CAPOS_MEASURE_VALUES - first, (u64)CAPOS_MESSAGE_BYTES / sizeof(u64));
+	if (!measure_read(cpu, phase, (u32)first, count, (u64 *)call->out))
+		return STATUS(NOT_SUPPORTED);
+	call->out_bytes = count * (u32)sizeof(u64);
+	call->word[0] = CAPOS_MEASURE_VALUES;
+	return STATUS(OK);
+}

@@ -253,6 +253,7 @@ static void give(struct magazine *magazine, u64 frame)
 		magazine->frame[magazine->count++] = frame;
 		return;
 	}
+	MEASURE_SITE(mach_this_cpu(), shared_kernel_lock_frame_free);
 	spin_lock(&mm()->frame_lock);
 	account(magazine, frame, false);
 	global_give(frame);

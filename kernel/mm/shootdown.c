@@ -103,9 +103,11 @@ void shootdown_free(struct space *space)
 static void flush_here(struct space *space, u64 start, u64 end)
 {
 	if (end - start > FLUSH_PAGES_MAX * PAGE_BYTES) {
+		MEASURE_COUNT(mach_this_cpu(), tlb_space_flushes, 1);
 		mach_tlb_flush_space(&space->mach);
 		return;
 	}
+	MEASURE_COUNT(mach_this_cpu(), tlb_page_flushes, (end - start) / PAGE_BYTES);
 	for (u64 va = start; va < end; va += PAGE_BYTES)
 		mach_tlb_flush_page(&space->mach, (struct uaddr){ va });
 }
@@ -288,6 +290,7 @@ void space_switch_far(struct cpu *cpu, struct space *space)
 	if (space != NULL)
 		/* SD1: before the root is loaded. */
 		atomic_fetch_or(LOADED(space->shootdown, cpu->id / 64), 1ull << cpu->id % 64);
+	MEASURE_COUNT(cpu, tlb_cr3_loads, 1);
 	mach_space_load(space != NULL ? &space->mach : NULL);
 	cpu->loaded_space = space;
 	cpu->previous_space = space != NULL ? old : NULL;
@@ -319,6 +322,7 @@ void space_handle_flush_requests(struct cpu *cpu)
 	if (is_pending(cpu, space)) {
 		flush_here(space, shootdown->start, shootdown->end);
 		cpu->shootdowns++;
+		MEASURE_COUNT(cpu, tlb_shootdowns, 1);
 		acknowledge(cpu, space, shootdown);
 	}
 	/* SD5. Pairs with the store in space_destroy_step. */

@@ -126,6 +126,7 @@ static bool move_queued(struct cpu *cpu, struct cpu *where, struct entity *entit
 {
 	bool taken = false;
 
+	MEASURE_SITE(cpu, scheduler_lock_site_metadata);
 	spin_lock(&where->runq.lock);
 	wake_drain_locked(where);
 	if (atomic_load_relaxed(&entity->owner) == OWNER_QUEUE && atomic_load_relaxed(&entity->cpu) == where) {

@@ -209,6 +209,7 @@ static bool take_own(struct cpu *cpu, struct entity *entity)
 
 	if (runs)
 		mach_thread_leave(cpu->current);
+	MEASURE_SITE(cpu, scheduler_lock_site_balance);
 	spin_lock(&cpu->runq.lock);
 	if (runs) {
 		runq_leave_locked(&cpu->runq, entity);
@@ -262,12 +263,14 @@ void balance_look(struct cpu *cpu)
 	if (here.load <= 0 || there.load <= here.load)
 		return;
 	reference = entity_received(cpu->current_entity);
+	MEASURE_SITE(cpu, scheduler_lock_site_balance);
 	spin_lock(&here.cpu->runq.lock);
 	see_queue(&here, &there, reference);
 	spin_unlock(&here.cpu->runq.lock);
 	if (may_leave(cpu))
 		see(&here, &there, cpu->current_entity, 0);
 	form_mean(&here);
+	MEASURE_SITE(cpu, scheduler_lock_site_balance);
 	if (!spin_trylock(&there.cpu->runq.lock))
 		return;
 	wake_drain_locked(there.cpu);

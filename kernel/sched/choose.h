@@ -46,6 +46,8 @@ static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, s
 	atomic_order(); /* AC5 */
 	account->switches++;
 	cpu->switches++;
+	MEASURE_COUNT(cpu, thread_placement_selected, 1);
+	MEASURE_COUNT(cpu, thread_placement_first_selected, account->switches == 1);
 	cpu->resched = !place_allows(cpu, entity) || params_differ(entity);
 	if (cpu->tick_ns == INSTANT_NEVER.ns)
 		cpu->tick_ns = now_ns + TICK_NS;
@@ -88,6 +90,7 @@ static inline __attribute__((always_inline)) void yield_current(struct cpu *cpu)
 
 	no_alloc_begin(cpu);
 	account_current(cpu, entity, mach_clock());
+	MEASURE_SITE(cpu, scheduler_lock_site_yield);
 	spin_lock_on(cpu, &cpu->runq.lock);
 	wake_drain_locked(cpu);
 	if (likely(atomic_load_relaxed(&cpu->runq.count) > 0)) {

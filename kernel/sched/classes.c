@@ -99,6 +99,7 @@ void sched_set_params(struct cpu *cpu, struct thread *thread, const struct sched
 	} while (own != shared_load_relaxed(&thread->own));
 	if (where == NULL)
 		return;
+	MEASURE_SITE(cpu, scheduler_lock_site_metadata);
 	spin_lock(&where->runq.lock);
 	queued = fair_tree_has(&where->runq.tree, own);
 	if (queued && params_differ(own))

@@ -144,6 +144,7 @@ bool sched_switch_to(struct cpu *cpu, struct thread *to)
 
 void send_away(struct cpu *cpu, struct entity *entity)
 {
+	MEASURE_SITE(cpu, scheduler_lock_site_metadata);
 	spin_lock(&cpu->runq.lock);
 	runq_leave_locked(&cpu->runq, entity);
 	spin_unlock(&cpu->runq.lock);
@@ -193,6 +194,7 @@ static void idle(struct cpu *cpu)
 		}
 		reclaim_kernel_exit(cpu);
 		bits = mach_idle_wait(cpu);
+		MEASURE_DO(measure_timer(cpu, bits, false));
 		reclaim_kernel_enter(cpu);
 	}
 	atomic_store_relaxed(&cpu->idling, 0u);
@@ -210,6 +212,7 @@ static inline __attribute__((always_inline)) bool preempt(struct cpu *cpu, struc
 	bool slice_over = cpu->account_ns >= cpu->slice_end_ns;
 	bool gives_way;
 
+	MEASURE_SITE(cpu, scheduler_lock_site_timer_select);
 	spin_lock(&cpu->runq.lock);
 	wake_drain_locked(cpu);
 	if (unlikely(params_differ(entity)))
@@ -271,6 +274,7 @@ static void choose(struct cpu *cpu)
 		entity = take_handoff(cpu);
 		handed = entity != NULL;
 	}
+	MEASURE_SITE(cpu, scheduler_lock_site_start_idle_selection);
 	if (entity == NULL)
 		entity = pick(cpu);
 	if (entity == NULL)
@@ -315,6 +319,7 @@ static void window(struct cpu *cpu)
 		check_armed(cpu);
 	reclaim_kernel_exit(cpu);
 	bits = mach_irq_window(cpu);
+	MEASURE_DO(measure_timer(cpu, bits, false));
 	reclaim_kernel_enter(cpu);
 	if (bits != 0 || cpu->resched) {
 		struct instant now = mach_clock();
@@ -398,6 +403,7 @@ static __attribute__((noinline)) struct thread *exit_blocked(struct cpu *cpu)
 	struct entity *entity;
 
 	no_alloc_begin(cpu);
+	MEASURE_SITE(cpu, scheduler_lock_site_blocking);
 	entity = pick(cpu);
 	if (likely(entity != NULL)) {
 		set_current(cpu, entity, false);

@@ -33,6 +33,7 @@ static void look_at_others(struct cpu *cpu)
 {
 	bool may_move;
 
+	MEASURE_SITE(cpu, scheduler_lock_site_timer_pre_ring);
 	spin_lock(&cpu->runq.lock);
 	wake_drain_locked(cpu);
 	may_move = atomic_load_relaxed(&cpu->runq.count) > 0 && cpu->current_entity != NULL &&
@@ -47,6 +48,7 @@ static void look_at_others(struct cpu *cpu)
 static void tick(struct cpu *cpu, struct instant now)
 {
 	cpu->ticks++;
+	MEASURE_COUNT(cpu, timer_bsp_tick_advances, cpu->id == 0);
 	cpu->tick_ns = now.ns + TICK_NS;
 	(void)reclaim_poll(cpu);
 	if (cpu->loaded_space != NULL)
@@ -89,6 +91,7 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 	}
 	if (unlikely(!wake_inbox_is_empty(cpu))) {
 		worked = true;
+		MEASURE_SITE(cpu, scheduler_lock_site_inbox_drain);
 		spin_lock(&cpu->runq.lock);
 		wake_drain_locked(cpu);
 		if (cpu->current_entity != NULL && runq_preempts(&cpu->runq, cpu->current_entity))
@@ -135,6 +138,7 @@ static inline void quiet_tick(struct cpu *cpu, struct instant now)
 	_Static_assert(TICK_NS <= MACH_TIMER_SPAN_MAX_NS, "a tick can be armed as a span");
 	TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
 	cpu->ticks++;
+	MEASURE_COUNT(cpu, timer_bsp_tick_advances, cpu->id == 0);
 	cpu->balance_turn++;
 	cpu->tick_ns = next_ns;
 	/* Read once: others cancel timers meanwhile. They start none here, so it is later than now still. */
@@ -150,6 +154,7 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 
 	reclaim_kernel_enter_inline(cpu);
 	account_current(cpu, cpu->current_entity, now);
+	MEASURE_DO(measure_timer(cpu, bits, true));
 	if (likely(bits == IRQ_TIMER && tick_is_quiet(cpu, now))) {
 		quiet_tick(cpu, now);
 		return leave_kernel(cpu, cpu->current);

@@ -53,8 +53,11 @@ void lock_rank_pop(const struct spinlock *lock)
 
 void spin_lock_contended(struct spinlock *lock, u32 me)
 {
+	MEASURE_DO(u64 begin_ns = measure_now_ns());
+
 	do {
 		while (atomic_load_relaxed(&lock->word) != 0)
 			mach_relax();
 	} while (!atomic_cas(&lock->word, 0u, me));
+	MEASURE_DO(measure_lock_taken(lock, true, measure_now_ns() - begin_ns));
 }

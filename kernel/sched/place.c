@@ -75,13 +75,19 @@ void place_clear_idle(struct cpu *cpu)
 
 static bool take_idle(struct cpu *cpu, const struct cpu *target)
 {
+	bool taken;
+
 	if (!cpu_map_has(&kernel_state.sched.idle, target->id))
 		return false;
+	MEASURE_COUNT(cpu, reschedule_ipi_eligible_idle, 1);
 	if (atomic_load_relaxed(&target->ipi_pending) != 0) {
 		cpu->placed.failed++;
+		MEASURE_COUNT(cpu, reschedule_ipi_pending_skip, 1);
 		return false;
 	}
-	return clear_idle(target);
+	taken = clear_idle(target);
+	MEASURE_COUNT(cpu, reschedule_ipi_target, taken);
+	return taken;
 }
 
 /* The next one of `map` in the range, from CPU `near` on and around. */
@@ -108,12 +114,16 @@ static struct cpu *take_idle_near(struct cpu *cpu, const struct cpu *near, u64 a
 {
 	struct cpu *target = NULL;
 
-	if (atomic_load_relaxed(&kernel_state.sched.idle.words) == 0)
+	MEASURE_COUNT(cpu, reschedule_ipi_scans, 1);
+	if (atomic_load_relaxed(&kernel_state.sched.idle.words) == 0) {
+		MEASURE_COUNT(cpu, reschedule_ipi_missing_target, 1);
 		return NULL;
+	}
 	if (has_siblings(near))
 		target = take_in(cpu, &kernel_state.sched.idle_cores, near->near[LEVEL_CACHE], near->id, affinity);
 	for (u32 level = LEVEL_CORE; target == NULL && level < LEVEL_COUNT; level++)
 		target = take_in(cpu, &kernel_state.sched.idle, near->near[level], near->id, affinity);
+	MEASURE_COUNT(cpu, reschedule_ipi_missing_target, target == NULL);
 	return target;
 }
 
@@ -140,8 +150,11 @@ static struct cpu *least_loaded(struct cpu *first, const struct cpu *near, u64 a
 		struct cpu *target = cpu_get((near->id + i) % count);
 		u64 load;
 
-		if (!affinity_allows(affinity, target) || atomic_load_relaxed(&target->online) == 0)
+		if (!affinity_allows(affinity, target) || atomic_load_relaxed(&target->online) == 0) {
+			MEASURE_COUNT(mach_this_cpu(), reschedule_ipi_not_ready_skip,
+				      atomic_load_relaxed(&target->online) == 0);
 			continue;
+		}
 		load = cpu_load(target);
 		if (load < least) {
 			least = load;
@@ -188,11 +201,17 @@ static struct cpu *place_new(struct cpu *cpu, u64 affinity)
 	bool here = affinity_allows(affinity, cpu);
 	struct cpu *target;
 
-	if (here && is_vacant(cpu))
+	if (here && is_vacant(cpu)) {
+		MEASURE_COUNT(cpu, thread_placement_caller_current, 1);
 		return cpu;
+	}
 	target = take_idle_near(cpu, cpu, affinity);
-	if (target == NULL)
+	if (target == NULL) {
 		target = least_loaded(here ? cpu : NULL, cpu, affinity);
+		MEASURE_COUNT(cpu, thread_placement_strict_load, target != cpu && target != NULL);
+	}
+	MEASURE_COUNT(cpu, thread_placement_avoid, target != cpu && target != NULL);
+	MEASURE_COUNT(cpu, thread_placement_fallback, target == cpu || target == NULL);
 	return target != NULL ? target : first_allowed(cpu, affinity);
 }
 

@@ -266,6 +266,7 @@ void runq_leave_locked(struct runq *runq, struct entity *entity)
 
 void runq_leave_slowly(struct runq *runq, struct entity *entity)
 {
+	MEASURE_SITE(mach_this_cpu(), scheduler_lock_site_blocking);
 	spin_lock(&runq->lock);
 	runq_leave_locked(runq, entity);
 	spin_unlock(&runq->lock);

@@ -60,6 +60,7 @@ static inline bool place_allows(const struct cpu *cpu, const struct entity *enti
 static inline void account_move(struct cpu *cpu, struct entity *entity, enum capos_migration kind)
 {
 	cpu->placed.moves[kind]++;
+	MEASURE_COUNT(cpu, thread_placement_migrations, 1);
 	account_of(entity)->migrations[kind]++;
 }
 

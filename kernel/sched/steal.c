@@ -25,6 +25,7 @@ static struct entity *steal_from(struct cpu *cpu, struct cpu *victim)
 {
 	struct entity *entity;
 
+	MEASURE_SITE(cpu, scheduler_lock_site_steal);
 	if (!spin_trylock(&victim->runq.lock))
 		return NULL;
 	wake_drain_locked(victim);
@@ -46,6 +47,7 @@ static bool look_at(const struct cpu *cpu, struct cpu *victim, i64 *overdue_ns)
 {
 	bool found;
 
+	MEASURE_SITE(mach_this_cpu(), scheduler_lock_site_steal);
 	if (!spin_trylock(&victim->runq.lock))
 		return false;
 	wake_drain_locked(victim);

@@ -17,6 +17,7 @@ struct thread *sched_exit_blocked(struct cpu *cpu, struct thread *from)
 	struct entity *entity;
 
 	no_alloc_begin(cpu);
+	MEASURE_SITE(cpu, scheduler_lock_site_blocking);
 	spin_lock_on(cpu, &cpu->runq.lock);
 	wake_drain_locked(cpu);
 	entity = take_best(cpu);

@@ -26,8 +26,10 @@ static void inbox_push(struct cpu *target, struct entity *entity)
 {
 	struct entity *head;
 
+	MEASURE_DO(measure_inbox_push(entity));
 	(void)atomic_fetch_add(&target->inbox_weight, entity->weight);
 	do {
+		MEASURE_COUNT(mach_this_cpu(), scheduler_inbox_attempts, 1);
 		head = atomic_load_relaxed(&target->inbox);
 		entity->inbox_next = head;
 	} while (!atomic_cas(&target->inbox, head, entity));
@@ -37,9 +39,11 @@ static void send_ipi(struct cpu *cpu, struct cpu *target, u32 reason)
 {
 	if (atomic_xchg(&target->ipi_pending, 1u) != 0) {
 		cpu->ipis_suppressed++;
+		MEASURE_COUNT(cpu, reschedule_ipi_merged, 1);
 		return;
 	}
 	cpu->ipis_sent++;
+	MEASURE_COUNT(cpu, reschedule_ipi_sent, 1);
 	TRACE(cpu, IPI, cpu->current ? cpu->current->object.id : 0, target->id, reason);
 	mach_ipi_send(target);
 }
@@ -50,6 +54,7 @@ void wake_take_inbox_locked(struct cpu *owner)
 	struct entity *ordered = NULL;
 	u32 weight = 0;
 
+	MEASURE_COUNT(mach_this_cpu(), scheduler_inbox_drains, entity != NULL);
 	while (entity != NULL) {
 		struct entity *next = entity->inbox_next;
 
@@ -60,6 +65,7 @@ void wake_take_inbox_locked(struct cpu *owner)
 	while (ordered != NULL) {
 		struct entity *next = ordered->inbox_next;
 
+		MEASURE_DO(measure_inbox_drain(ordered));
 		weight += ordered->weight;
 		owner_change(ordered, OWNER_INBOX, OWNER_QUEUE);
 		runq_join(&owner->runq, ordered, ordered->moved);
@@ -76,6 +82,7 @@ static inline __attribute__((always_inline)) void push_here(struct cpu *cpu, str
 
 	if (unlikely(moved))
 		atomic_store_relaxed(&entity->cpu, cpu);
+	MEASURE_SITE(cpu, scheduler_lock_site_wake_unblock);
 	spin_lock_on(cpu, &cpu->runq.lock);
 	owner_change(entity, from, OWNER_QUEUE);
 	runq_join(&cpu->runq, entity, moved);

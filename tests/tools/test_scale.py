@@ -119,14 +119,6 @@ def test_speedups_gates_and_acceptance():
     assert not list(thread_scale.gate_problems(rows, True, True))
 
 
-def test_measure_lines_are_demanded():
-    lines = ["measure: timer interrupts=1 user_scheduler=2 kernel_only=3 bsp_tick_advances=4"]
-    lines += [f"measure: {kind} count=1" for kind in thread_scale.MEASURE_LINES if kind != "timer"]
-    assert not list(thread_scale.measure_problems("boot\r\n" + "\r\n".join(lines)))
-    assert list(thread_scale.measure_problems("\n".join(lines[1:]))) == ["no line 'measure: timer'"]
-    assert len(list(thread_scale.measure_problems("measure: timer interrupts=1\n" + "\n".join(lines[1:])))) == 3
-
-
 def test_amdahl():
     assert scale.amdahl(100, 55, 2) == (pytest.approx(0.1), pytest.approx(10))
     assert scale.amdahl(100, 50, 2) == (0.0, None)

@@ -10,6 +10,7 @@
 #include <kernel/topology.h>
 #include <mach/mach.h>
 
+struct measure;
 struct space;
 struct trace_ring;
 struct waiter;
@@ -63,7 +64,10 @@ struct CACHELINE cpu {
 	u32 reclaim_scan_next;	/* ... and the next CPU to look at */
 
 	struct trace_ring *trace; /* (c) */
-	u32 lock_rank[16];	  /* (o) debug: held ranks */
+#ifdef CAPOS_MEASURE
+	struct measure *measure; /* (c) NULL early in the boot */
+#endif
+	u32 lock_rank[16]; /* (o) debug: held ranks */
 	u64 lock_order[16];
 	u32 lock_depth;
 	u32 no_alloc; /* (o) debug: depth of paths that must not allocate (SC4) */

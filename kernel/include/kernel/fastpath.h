@@ -166,6 +166,7 @@ static inline __attribute__((always_inline)) void space_switch_inline(struct cpu
 		space_switch_far(cpu, space);
 		return;
 	}
+	MEASURE_COUNT(cpu, tlb_cr3_loads, 1);
 	mach_space_load(&space->mach);
 	cpu->loaded_space = space;
 	cpu->previous_space = old;

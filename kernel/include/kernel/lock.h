@@ -8,6 +8,7 @@
 #define KERNEL_LOCK_H
 
 #include <kernel/debug.h>
+#include <kernel/measure.h>
 #include <kernel/types.h>
 #include <mach/arch.h>
 #include <mach/atomic.h>
@@ -73,8 +74,11 @@ static inline void spin_lock_on(const struct cpu *cpu, struct spinlock *lock) AC
 
 	if (CAPOS_DEBUG)
 		lock_rank_push(lock);
-	if (unlikely(!atomic_cas(&lock->word, 0u, me)))
+	if (unlikely(!atomic_cas(&lock->word, 0u, me))) {
 		spin_lock_contended(lock, me);
+		return;
+	}
+	MEASURE_DO(measure_lock_taken(lock, false, 0));
 }
 
 static inline void spin_lock(struct spinlock *lock) ACQUIRES(*lock) NO_TSA
@@ -84,8 +88,11 @@ static inline void spin_lock(struct spinlock *lock) ACQUIRES(*lock) NO_TSA
 
 MUST_CHECK static inline bool spin_trylock(struct spinlock *lock) TRY_ACQUIRES(*lock) NO_TSA
 {
-	if (!atomic_cas(&lock->word, 0u, lock_owner_word()))
+	if (!atomic_cas(&lock->word, 0u, lock_owner_word())) {
+		MEASURE_DO(measure_lock_missed(lock));
 		return false;
+	}
+	MEASURE_DO(measure_lock_taken(lock, false, 0));
 	if (CAPOS_DEBUG)
 		lock_rank_push(lock);
 	return true;
@@ -96,6 +103,7 @@ static inline void spin_unlock_on(const struct cpu *cpu, struct spinlock *lock) 
 	KVERIFY(atomic_equals_relaxed(&lock->word, (u32)(uintptr_t)cpu | 1u));
 	if (CAPOS_DEBUG)
 		lock_rank_pop(lock);
+	MEASURE_DO(measure_lock_given(lock));
 	atomic_store_release(&lock->word, 0u); /* pairs with the exchange in spin_lock */
 }
 
@@ -105,6 +113,7 @@ static inline void spin_unlock(struct spinlock *lock) RELEASES(*lock) NO_TSA
 	KVERIFY(spin_is_held_here(lock));
 	if (CAPOS_DEBUG)
 		lock_rank_pop(lock);
+	MEASURE_DO(measure_lock_given(lock));
 	atomic_store_release(&lock->word, 0u); /* pairs with the exchange in spin_lock */
 }
 

@@ -99,6 +99,9 @@ struct entity {
 	u64 shift;	/* added to vruntime on the way from queue to queue (balance.c) */
 	u32 vremainder; /* of vruntime: in units of 1 / weight */
 	u64 sequence;	/* order of arrival in the tree */
+#ifdef CAPOS_MEASURE
+	u64 pushed_ns; /* into an inbox */
+#endif
 };
 
 /* Where a CPU's wake-ups went, and what it moved. Written by that CPU, read by anyone. */

@@ -17,6 +17,9 @@ struct kernel {
 	u32 cpu_count;		/* (c) */
 	ATOMIC(u32) trace_mask; /* (a) */
 	ATOMIC(u64) next_id;	/* (a) object ids */
+#ifdef CAPOS_MEASURE
+	ATOMIC(u32) measure_phase; /* (a) */
+#endif
 	struct mm_state mm;
 	struct ipc_state ipc;
 	struct task_state task;

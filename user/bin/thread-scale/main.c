@@ -6,6 +6,7 @@
 #include "workload.h"
 
 #include <user/capos.h>
+#include <user/measure.h>
 #include <user/term.h>
 
 static struct thread threads[SCALE_WORKERS_MAX];
@@ -67,6 +68,16 @@ bool host_line(char *line, size_t n)
 	return byte >= 0;
 }
 
+/* --- the measure build ---------------------------------------------------------------------------------------------------- */
+
+static uint32_t samples; /* the event, in a measure build */
+
+void host_phase(enum scale_phase phase)
+{
+	if (samples != 0)
+		measure_phase(phase);
+}
+
 /* --- the switch log: a line for each thread switch of a case, after it ---------------------------------------------------- */
 
 #define SWITCH_EVENTS                                                                                                \
@@ -106,7 +117,7 @@ void host_case(bool begins)
 {
 	if (!switch_log)
 		return;
-	must(trace_control(known.trace, begins ? SWITCH_EVENTS : 0, NULL));
+	must(trace_control(known.trace, (begins ? SWITCH_EVENTS : 0) | samples, NULL));
 	if (begins) {
 		window_begin_ns = now_ns();
 		return;
@@ -144,9 +155,16 @@ static int proof(void)
 
 int main(int argc, char **argv)
 {
+	static const char *const phase_names[SCALE_PHASES] = { "other", "setup", "run", "unmap" };
+	bool served;
+
 	cap_need("timer");
 	if (argc > 1 && strcmp(argv[1], "proof") == 0)
 		return proof();
 	must(console_take(known.console));
-	return scale_serve() ? 0 : 1;
+	samples = measure_begin() ? 1u << CAPOS_TRACE_SAMPLE : 0;
+	served = scale_serve();
+	if (samples != 0)
+		measure_report(phase_names, SCALE_PHASES);
+	return served ? 0 : 1;
 }

@@ -118,6 +118,7 @@ bool scale_run(const struct scale_case *wanted, struct scale_result *result)
 	bool good;
 
 	*result = (struct scale_result){ 0 };
+	host_phase(SCALE_SETUP);
 	MARK(0);
 	words = host_map(bytes);
 	if (words == NULL) {
@@ -129,6 +130,7 @@ bool scale_run(const struct scale_case *wanted, struct scale_result *result)
 	MARK(1);
 	result->setup = host_ticks() - begin;
 
+	host_phase(SCALE_RUN);
 	begin_ns = host_ns();
 	begin = host_ticks();
 	MARK(2);
@@ -138,9 +140,11 @@ bool scale_run(const struct scale_case *wanted, struct scale_result *result)
 	result->total_ns = host_ns() - begin_ns;
 
 	take_spans(wanted->workers, result);
+	host_phase(SCALE_UNMAP);
 	MARK(4);
 	host_unmap(words, bytes);
 	MARK(5);
+	host_phase(SCALE_OTHER);
 	if (!good)
 		host_print("thread-scale: could not start or join %u workers\n", wanted->workers);
 	return good;

@@ -64,5 +64,8 @@ bool host_line(char *line, size_t n);
 bool host_command(const char *line);
 /* Before and after each case, outside its spans. */
 void host_case(bool begins);
+/* What a case begins to do, for a system that counts by phases. */
+enum scale_phase { SCALE_OTHER, SCALE_SETUP, SCALE_RUN, SCALE_UNMAP, SCALE_PHASES };
+void host_phase(enum scale_phase phase);
 
 #endif

@@ -563,6 +563,26 @@ static inline struct capos_result trace_read(capos_handle h, uint64_t cpu, uint6
 	return r;
 }
 
+/* Measure builds (user/measure.h prints what they count). */
+static inline struct capos_result trace_phase(capos_handle h, uint64_t phase, uint64_t *former)
+{
+	STUB_RETURN1_(former, trace, phase, 0, h, phase);
+}
+
+#define TRACE_VALUES_MAX (CAPOS_MESSAGE_BYTES / sizeof(uint64_t))
+/* values: TRACE_VALUES_MAX of them. */
+static inline struct capos_result trace_counters(capos_handle h, uint64_t cpu, uint64_t phase, uint64_t first,
+						 uint64_t *values, uint64_t *total)
+{
+	CAPOS_CALL_REGS(regs, trace, counters, 0, h, cpu, phase, first);
+	struct capos_result r = result_of(regs.call);
+
+	if (result_ok(r))
+		message_get(values, TRACE_VALUES_MAX * sizeof(*values));
+	out_word_(r, total, regs.word[0]);
+	return r;
+}
+
 static inline struct capos_result power_off(capos_handle h, uint64_t code)
 {
 	STUB_RETURN_(power, off, 0, h, code);

@@ -79,6 +79,8 @@ struct row {
 #define WANTS_system_info_threads "s"
 #define WANTS_trace_control "s"
 #define WANTS_trace_read "cs"
+#define WANTS_trace_phase "s"
+#define WANTS_trace_counters "css"
 #define WANTS_power_off "s"
 #define WANTS_session_manager_create "s"
 #define WANTS_session_manager_accounts "s"

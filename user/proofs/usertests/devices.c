@@ -2,6 +2,8 @@
 /* Console, log, entropy, trace, power, sessions. */
 #include "errors.h"
 
+#include <capos/measure.h>
+
 static capos_handle reader_console;
 
 static uint64_t read_long(void *argument)
@@ -192,6 +194,35 @@ static void trace(void)
 	      .word = { 1ull << 63 });
 }
 
+/* A measure build cannot say notSupported; run-measure looks at what it says. */
+static void measures(void)
+{
+	static const struct attempt phase = { .iface = CAPOS_IFACE_trace,
+					      .method = CAPOS_METHOD_trace_phase,
+					      .status = CAPOS_STATUS_NOT_SUPPORTED },
+				    counters = { .iface = CAPOS_IFACE_trace,
+						 .method = CAPOS_METHOD_trace_counters,
+						 .status = CAPOS_STATUS_NOT_SUPPORTED };
+	uint64_t former = 0;
+
+	FAILS(trace, phase, BAD_ARGUMENT, 0, "a phase too many", .handle = known.trace,
+	      .word = { CAPOS_MEASURE_PHASES });
+	FAILS(trace, counters, BAD_ARGUMENT, 0, "a CPU that is not there", .handle = known.trace,
+	      .word = { 1u << 20 });
+	FAILS(trace, counters, BAD_ARGUMENT, 1, "a phase too many", .handle = known.trace,
+	      .word = { 0, CAPOS_MEASURE_PHASES });
+	FAILS(trace, counters, BAD_ARGUMENT, 2, "a value too many", .handle = known.trace,
+	      .word = { 0, 0, CAPOS_MEASURE_VALUES });
+	if (result_ok(trace_phase(known.trace, 0, &former))) {
+		tap_skip("a measure build");
+		error_produced(&phase, CAPOS_WAY_BOTH);
+		error_produced(&counters, CAPOS_WAY_BOTH);
+		return;
+	}
+	FAILS(trace, phase, NOT_SUPPORTED, 0, "not a measure build", .handle = known.trace);
+	FAILS(trace, counters, NOT_SUPPORTED, 0, "not a measure build", .handle = known.trace);
+}
+
 static void sessions(void)
 {
 	capos_handle session = 0;
@@ -236,5 +267,6 @@ void test_devices(void)
 	log_lines();
 	entropy();
 	trace();
+	measures();
 	sessions();
 }
