@@ -310,7 +310,7 @@ $(S)/uobj/%.o: %.c $(S)/uobj/.flags | setup-run
 $(S)/uobj/%.o: %.S $(S)/uobj/.flags | setup-run
 	$(call compile,$(user_sim_cflags))
 
-# Only these members of musl's C library: they need no system, no SSE and no thread-local data.
+# Only these members of musl's C library: they need no system, no SSE and no thread-local data. Programs have a memcpy of their own.
 musl_libc    := /usr/lib/x86_64-linux-musl/libc.a
 musl_members := memchr memcmp memcpy memmem memmove mempcpy memrchr memset stpcpy stpncpy strchr strchrnul strcmp \
 	strcpy strcspn strlen strncmp strncpy strnlen strrchr strspn strstr
@@ -320,7 +320,8 @@ build/musl/.list: FORCE
 $(musl_lib): build/musl/.list | setup-run
 	$(call say,AR,$@)
 	@rm -f $(@D)/*.lo $@
-	$(Q)cd $(@D) && $(AR) x $(musl_libc) $(musl_members:=.lo) && $(AR) rcsD $(@F) *.lo
+	$(Q)cd $(@D) && $(AR) x $(musl_libc) $(musl_members:=.lo) && $(OBJCOPY) --weaken-symbol=memcpy memcpy.lo && \
+		$(AR) rcsD $(@F) *.lo
 
 kernel_obj := $(call obj,$(K)/obj,$(kernel_src) $(x86_src))
 $(K)/capos.elf: $(kernel_obj) mach/x86_64/kernel.ld $(musl_lib) tools/ksyms $(K)/obj/.flags $(K)/obj/.list

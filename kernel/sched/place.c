@@ -220,14 +220,17 @@ struct cpu *place_woken(struct cpu *cpu, struct entity *entity)
 	u64 affinity = shared_load_relaxed(&entity->affinity);
 	struct cpu *previous = atomic_load_relaxed(&entity->cpu);
 	struct cpu *target;
+	bool allowed;
 
 	if (previous == NULL)
 		return place_new(cpu, affinity);
-	if (likely(affinity_allows(affinity, previous)) &&
-	    ((previous == cpu && is_vacant(cpu)) || take_idle(cpu, previous)))
+	allowed = affinity_allows(affinity, previous);
+	if (likely(allowed) && (previous == cpu ? is_vacant(cpu) : take_idle(cpu, previous)))
 		return previous;
 	target = take_idle_near(cpu, previous, affinity);
-	return target != NULL ? target : place_loaded(cpu, previous, affinity);
+	if (target == NULL && (!allowed || previous != cpu))
+		target = place_loaded(cpu, previous, affinity);
+	return target != NULL ? target : previous;
 }
 
 void place_elsewhere(struct cpu *cpu, struct entity *entity)
