@@ -21,10 +21,6 @@
 
 #define WAKES_PER_STEP 8
 
-struct park_key {
-	u64 id, offset;
-};
-
 void park_init(void)
 {
 	for (u32 i = 0; i < PARK_BUCKETS; i++) {
@@ -62,7 +58,6 @@ const struct waiter_ops park_ops = { .unlink = park_unlink };
 /* Checks address and flags (their words); a status, OK with the key. */
 static u64 park_key(const struct call *call, unsigned index, unsigned flags_index, struct park_key *key)
 {
-	struct process *process = call->thread->process;
 	u64 addr = call->word[index];
 	u64 flags = call->word[flags_index];
 
@@ -70,14 +65,8 @@ static u64 park_key(const struct call *call, unsigned index, unsigned flags_inde
 		return STATUS_DETAIL(BAD_ARGUMENT, index);
 	if ((flags & ~(u64)CAPOS_PARK_SHARED) != 0)
 		return STATUS_DETAIL(BAD_ARGUMENT, flags_index);
-	if ((flags & CAPOS_PARK_SHARED) != 0) {
-		if (!space_shared_key(&process->space, (struct uaddr){ addr }, &key->id, &key->offset))
-			return STATUS_DETAIL(BAD_ADDRESS, index);
-	} else {
-		key->id = process->object.id;
-		key->offset = addr;
-	}
-	return STATUS(OK);
+	return park_key_find(call->thread->process, addr, flags, key) ? STATUS(OK)
+								      : STATUS_DETAIL(BAD_ADDRESS, index);
 }
 
 /* The words of a wait; a status, OK with the key and where the word is. */
@@ -183,14 +172,14 @@ u64 park_wake_fast(u64 handle, u64 call_word, struct thread *thread)
 	static const struct slot_need need = SLOT_NEED(CAPOS_IFACE_park_space, CAPOS_RIGHT_SIGNAL);
 	struct cpu *cpu = mach_this_cpu();
 	u64 *word = thread->mach.frame.word;
-	struct park_key key = { thread->process->object.id, word[0] };
+	struct park_key key;
 	struct object *object;
 	struct grant *grant;
 
 	(void)call_word;
-	if (unlikely(((key.offset & 3) | word[2]) != 0 || word[1] > WAKES_PER_STEP ||
+	if (unlikely(((word[0] & 3) | (word[2] & ~(u64)CAPOS_PARK_SHARED)) != 0 || word[1] > WAKES_PER_STEP ||
 		     !cap_find_inline(thread->process, &handle, &need, &object, &grant, NULL) ||
-		     !object_is_alive(object)))
+		     !object_is_alive(object) || !park_key_find(thread->process, word[0], word[2], &key)))
 		return CALL_NOT_FAST;
 	word[0] = park_wake(cpu, &key, word[1]);
 	if (unlikely(cpu->resched))

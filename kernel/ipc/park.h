@@ -9,6 +9,19 @@
 
 extern const struct waiter_ops park_ops;
 
+struct park_key {
+	u64 id, offset;
+};
+
+/* Of a word of the process, at an aligned address; false: it is to be shared, and in no memory object. */
+static inline bool park_key_find(struct process *process, u64 addr, u64 flags, struct park_key *key)
+{
+	key->id = process->object.id;
+	key->offset = addr;
+	return likely((flags & CAPOS_PARK_SHARED) == 0) ||
+	       space_shared_key(&process->space, (struct uaddr){ addr }, &key->id, &key->offset);
+}
+
 static inline struct park_bucket *bucket_of(u64 id, u64 offset)
 {
 	/* Multiplicative hashing by the golden ratio: the top 6 bits depend on all. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A wait for a private word, without deadline, from the machine's entry to the next thread: PA1, PA2, and the dispatch of whoever
+ * A wait for a word, without deadline, from the machine's entry to the next thread: PA1, PA2, and the dispatch of whoever
  * is first in this CPU's queue, or of whom the call wakes before it waits: that one goes on within the slice, without the queue.
  * Whatever is not exactly this case returns NULL before anything is changed.
  *
@@ -21,6 +21,7 @@ static const struct slot_need need_both = SLOT_NEED(CAPOS_IFACE_park_space, CAPO
 struct parking {
 	struct object *object;
 	struct grant *grant;
+	struct park_key key;
 	struct paddr word;
 };
 
@@ -46,10 +47,12 @@ INLINE bool decode(struct thread *thread, const struct slot_need *need, struct p
 	const struct mach_frame *frame = &thread->mach.frame;
 	u64 addr = frame->word[0];
 
-	/* Aligned; of 32 bits; CAPOS_NEVER; no flags. */
+	/* Aligned; of 32 bits; CAPOS_NEVER. */
 	return likely(
-		((addr & 3) | frame->word[1] >> 32 | ~frame->word[2] | frame->word[3]) == 0 &&
+		((addr & 3) | frame->word[1] >> 32 | ~frame->word[2] | (frame->word[3] & ~(u64)CAPOS_PARK_SHARED)) ==
+			0 &&
 		cap_find_inline(thread->process, &frame->handle, need, &parking->object, &parking->grant, NULL) &&
+		park_key_find(thread->process, addr, frame->word[3], &parking->key) &&
 		find_word(thread, addr, &parking->word));
 }
 
@@ -65,14 +68,14 @@ INLINE void enter(struct thread *thread, const struct parking *parking, struct p
 
 	waiter->object = parking->object;
 	waiter->grant = parking->grant;
-	waiter->key[0] = thread->process->object.id;
-	waiter->key[1] = thread->mach.frame.word[0];
+	waiter->key[0] = parking->key.id;
+	waiter->key[1] = parking->key.offset;
 	list_push_back(&bucket->waiters, &waiter->link);
 }
 
 INLINE struct thread *park(struct cpu *cpu, struct thread *thread, const struct parking *parking)
 {
-	struct park_bucket *bucket = bucket_of(thread->process->object.id, thread->mach.frame.word[0]);
+	struct park_bucket *bucket = bucket_of(parking->key.id, parking->key.offset);
 
 	spin_lock_on(cpu, &bucket->lock);
 	/* wait_enter, but a mismatch takes no reference. */
@@ -99,13 +102,12 @@ no:
 }
 
 /*
- * Claim the first who waits for the word at `addr` of the process; its reference on a grant is the caller's, in *grant. False: it is
+ * Claim the first who waits for that word; its reference on a grant is the caller's, in *grant. False: it is
  * not a thread without deadline, and nothing happened. *out NULL: nobody waits there.
  */
-INLINE bool take_first(struct cpu *cpu, const struct process *process, u64 addr, struct thread **out,
-		       struct grant **grant)
+INLINE bool take_first(struct cpu *cpu, const struct park_key *key, struct thread **out, struct grant **grant)
 {
-	struct park_bucket *bucket = bucket_of(process->object.id, addr);
+	struct park_bucket *bucket = bucket_of(key->id, key->offset);
 	bool plain = true;
 
 	*out = NULL;
@@ -113,7 +115,7 @@ INLINE bool take_first(struct cpu *cpu, const struct process *process, u64 addr,
 	LIST_FOREACH_SAFE (&bucket->waiters, node, next) {
 		struct waiter *waiter = waiter_of(node);
 
-		if (waiter->key[0] != process->object.id || waiter->key[1] != addr)
+		if (waiter->key[0] != key->id || waiter->key[1] != key->offset)
 			continue;
 		plain = waiter->kind == WAITER_THREAD && waiter->timer.deadline_ns == INSTANT_NEVER.ns;
 		if (unlikely(!plain))
@@ -158,17 +160,19 @@ INLINE struct thread *wake_wait(struct cpu *cpu, struct thread *thread)
 {
 	u64 wake_addr = thread->mach.frame.word[4];
 	struct park_bucket *bucket;
+	struct park_key wake;
 	struct parking parking;
 	struct grant *held = NULL;
 	struct thread *to;
 	bool differs, switched;
 
 	if (unlikely((wake_addr & 3) != 0 || !decode(thread, &need_both, &parking) ||
-		     !take_first(cpu, thread->process, wake_addr, &to, &held)))
+		     !park_key_find(thread->process, wake_addr, thread->mach.frame.word[3], &wake) ||
+		     !take_first(cpu, &wake, &to, &held)))
 		return NULL;
 	if (to == NULL)
 		return park(cpu, thread, &parking);
-	bucket = bucket_of(thread->process->object.id, thread->mach.frame.word[0]);
+	bucket = bucket_of(parking.key.id, parking.key.offset);
 	spin_lock_on(cpu, &bucket->lock);
 	differs = word_differs(thread, &parking);
 	/* IP1: one leaves, the other enters, most likely through the same grant. */

@@ -24,7 +24,7 @@ struct endpoint {
 #define PARK_WAKE_WORD CAPOS_CALL_WORD(CAPOS_IFACE_park_space, CAPOS_METHOD_park_space_wake, CAPOS_OP_CALL, 3, 0)
 #define PARK_WAKE_WAIT_WORD                                                                                          \
 	CAPOS_CALL_WORD(CAPOS_IFACE_park_space, CAPOS_METHOD_park_space_wake_wait, CAPOS_OP_CALL, 5, 0)
-/* A call by PARK_WAKE_WORD of a private word, for few waiters, within kernel_syscall_fast: its result, or CALL_NOT_FAST. */
+/* A call by PARK_WAKE_WORD, for few waiters, within kernel_syscall_fast: its result, or CALL_NOT_FAST. */
 u64 park_wake_fast(u64 handle, u64 call_word, struct thread *thread);
 
 MUST_CHECK u16 endpoint_create(struct process *owner, u32 iface, struct endpoint **out);

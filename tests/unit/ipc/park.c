@@ -121,12 +121,17 @@ static void park_refuses(u64 handle, const u64 word[4])
 	assert_int_equal(atomic_load_relaxed(&grants[0].references), references);
 }
 
-static u64 park_wake(struct thread *thread, u64 handle, u64 addr, u64 n)
+static u64 park_wake_flags(struct thread *thread, u64 handle, u64 addr, u64 n, u64 flags)
 {
 	u64 *word = thread->mach.frame.word;
 
-	word[0] = addr, word[1] = n, word[2] = 0;
+	word[0] = addr, word[1] = n, word[2] = flags;
 	return park_wake_fast(handle, PARK_WAKE_WORD, thread);
+}
+
+static u64 park_wake(struct thread *thread, u64 handle, u64 addr, u64 n)
+{
+	return park_wake_flags(thread, handle, addr, n, 0);
 }
 
 /* The park space in slot 1, through grants[0], which five refer to. */
@@ -168,6 +173,7 @@ static void test_park_fast(void **state)
 	park_refuses(handle, (u64[]){ addr, 3 | 1ull << 32, CAPOS_NEVER, 0 });
 	park_refuses(handle, (u64[]){ addr, 3, 1000, 0 });
 	park_refuses(handle, (u64[]){ addr, 3, CAPOS_NEVER, CAPOS_PARK_SHARED });
+	park_refuses(handle, (u64[]){ addr, 3, CAPOS_NEVER, CAPOS_PARK_SHARED << 1 });
 	park_refuses(handle, (u64[]){ 8, 3, CAPOS_NEVER, 0 });
 	park_refuses(CAPOS_HANDLE(1, 5u), (u64[]){ addr, 3, CAPOS_NEVER, 0 });
 	atomic_store_relaxed(&park_slots[1].type_rights, SLOT_MEANING(CAPOS_IFACE_park_space, CAPOS_RIGHT_SIGNAL));
@@ -229,6 +235,20 @@ static void test_park_fast(void **state)
 	assert_true(runnable(client));
 	assert_false(waiter_is_armed(&client->wait));
 	assert_int_equal(atomic_load_relaxed(&grant->references), 5);
+
+	/* Words of memory that processes share are others than private ones at the same address. */
+	assert_int_equal(park_wake_flags(client2, handle, addr, 1, CAPOS_PARK_SHARED), CALL_NOT_FAST);
+	assert_int_equal(park_wake_flags(client2, handle, addr, 1, CAPOS_PARK_SHARED << 1), CALL_NOT_FAST);
+	shared_object = 77;
+	assert_ptr_equal(park_wait(client, handle, (u64[]){ addr, 3, CAPOS_NEVER, CAPOS_PARK_SHARED }), client2);
+	assert_int_equal(client->wait.key[0], 77);
+	run(client2);
+	assert_int_equal(park_wake(client2, handle, addr, 1), STATUS(OK));
+	assert_true(waiter_is_armed(&client->wait));
+	assert_int_equal(park_wake_flags(client2, handle, addr, 1, CAPOS_PARK_SHARED), STATUS(OK));
+	assert_int_equal(client2->mach.frame.word[0], 1);
+	assert_false(waiter_is_armed(&client->wait));
+	shared_object = 0;
 
 	/* The end of the park space ends the wait. */
 	assert_ptr_equal(park_wait(client, handle, (u64[]){ addr, 3, CAPOS_NEVER, 0 }), client2);
