@@ -222,6 +222,8 @@ struct cpu *place_woken(struct cpu *cpu, struct entity *entity)
 	struct cpu *target;
 	bool allowed;
 
+	if (kernel_state.cpu_count == 1)
+		return cpu;
 	if (previous == NULL)
 		return place_new(cpu, affinity);
 	allowed = affinity_allows(affinity, previous);

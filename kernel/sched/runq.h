@@ -200,10 +200,11 @@ static inline struct entity *runq_yield(struct runq *runq, struct entity *curren
 	return next;
 }
 
-/* Nothing is owed, and nobody else is queued: it joins at V, which is v of current, or of who was. */
+/* Nobody is queued, and nothing is owed, or there is nobody to owe it: it joins at V, which is v of current, or of who was. */
 static inline bool joins_plainly(const struct runq *runq, const struct entity *entity)
 {
-	return atomic_load_relaxed(&runq->count) == 0 && entity->lag == 0 && !entity->goes_on &&
+	return atomic_load_relaxed(&runq->count) == 0 &&
+	       (entity->lag == 0 || atomic_load_relaxed(&runq->current_weight) == 0) && !entity->goes_on &&
 	       !params_differ(entity);
 }
 

@@ -167,10 +167,11 @@ void thread_kill(struct cpu *cpu, struct thread *thread, u32 cause, u32 code)
 	atomic_fetch_or(&thread->attention, ATTENTION_KILL);
 	if (waiter_kill(cpu, &thread->wait))
 		return;
-	/* Whatever gives it an entity meanwhile is followed by a full barrier before that CPU looks at the mark. */
+	/* Whatever gives it an entity meanwhile is followed by a full barrier before that CPU looks at the mark; this one looks before it
+	 * leaves the kernel. */
 	entity = shared_load_relaxed(&thread->entity);
 	where = entity ? atomic_load_relaxed(&entity->cpu) : NULL;
-	if (where != NULL && atomic_load_relaxed(&entity->owner) == OWNER_CURRENT)
+	if (where != NULL && where != cpu && atomic_load_relaxed(&entity->owner) == OWNER_CURRENT)
 		sched_request(cpu, where, REQUEST_RESCHEDULE);
 }
 
