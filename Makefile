@@ -314,13 +314,14 @@ $(S)/uobj/%.o: %.S $(S)/uobj/.flags | setup-run
 musl_libc    := /usr/lib/x86_64-linux-musl/libc.a
 musl_members := memchr memcmp memcpy memmem memmove mempcpy memrchr memset stpcpy stpncpy strchr strchrnul strcmp \
 	strcpy strcspn strlen strncmp strncpy strnlen strrchr strspn strstr
+musl_weak    := --weaken-symbol=memcpy
 musl_lib     := build/musl/libmem.a
 build/musl/.list: FORCE
-	$(call stamp,$(musl_members))
+	$(call stamp,$(musl_members) $(musl_weak))
 $(musl_lib): build/musl/.list | setup-run
 	$(call say,AR,$@)
 	@rm -f $(@D)/*.lo $@
-	$(Q)cd $(@D) && $(AR) x $(musl_libc) $(musl_members:=.lo) && $(OBJCOPY) --weaken-symbol=memcpy memcpy.lo && \
+	$(Q)cd $(@D) && $(AR) x $(musl_libc) $(musl_members:=.lo) && $(OBJCOPY) $(musl_weak) memcpy.lo && \
 		$(AR) rcsD $(@F) *.lo
 
 kernel_obj := $(call obj,$(K)/obj,$(kernel_src) $(x86_src))
