@@ -20,19 +20,14 @@
 #include <stdlib.h>
 
 #include "../../kernel/sched/fair_tree.h"
+#include "equals.h"
+#include "lateness.h"
 #include "plant.h"
 #include "shares.h"
 
 #define FAIL(...) sim_check_failed("fairness", __VA_ARGS__)
 
 #define CPUS_MAX 1024u
-#define Q_NS 2000000ll		/* longest kernel section and lateness of a timer */
-#define Q_FAULTS_NS 300000000ll /* ... with CPUs that stand still and a machine that pauses (faults 3) */
-
-static i64 q_ns(void)
-{
-	return sim_check_faults() >= 3 ? Q_FAULTS_NS : Q_NS;
-}
 
 /* --- walks over a queue ---------------------------------------------------------------------------------------------------- */
 
@@ -96,6 +91,7 @@ void observe_choice(struct cpu *cpu, const struct entity *chosen, const struct e
 	const struct entity *best;
 	bool all = runq->policy == SCHED_WFQ;
 
+	equals_choice(cpu, chosen, current);
 	walk_tree(&walk, runq->tree.root);
 	walk_add(&walk, chosen);
 	if (current != chosen)

@@ -30,6 +30,10 @@ FAIRNESS = {
     "bad-choice": "checker fairness: CPU .* chose one that is not eligible",
     "starved": "checker fairness: thread .* is runnable for",
     "lag-lost": "checker fairness: .* ahead by",
+    "unequal": "checker equals: .* ahead of its equal",
+    "long-request": "checker equals: .* longer than it was asked for",
+    "free-ride": "checker equals: .* and is charged for",
+    "late-slice": "checker equals: .* beyond its request while others wait",
 }
 DEATHS = {
     "death-frame": r"at step \d+ \(\w+\): left something behind, bytes 0\.4096",

@@ -49,5 +49,12 @@ void observe_choice(struct cpu *cpu, const struct entity *chosen, const struct e
 		if (CAPOS_DEBUG && observe_choice != NULL)                                                           \
 			observe_choice((cpu), (chosen), (current));                                                  \
 	} while (0)
+/* The same: `cpu` has charged its current entity. Its queue's lock may be anybody's. */
+void observe_charge(struct cpu *cpu) __attribute__((weak));
+#define OBSERVE_CHARGE(cpu)                                                                                          \
+	do {                                                                                                         \
+		if (CAPOS_DEBUG && observe_charge != NULL)                                                           \
+			observe_charge(cpu);                                                                         \
+	} while (0)
 
 #endif

@@ -251,6 +251,7 @@ static inline void account_current(struct cpu *cpu, struct entity *entity, struc
 	cpu->busy_ns += delta_ns;
 	runq_charge(&cpu->runq, entity, delta_ns + entity->uncharged_ns);
 	entity->uncharged_ns = 0;
+	OBSERVE_CHARGE(cpu);
 }
 
 /* A running thread, charged up to now, leaves its CPU to wait (C1: it is not charged again before account_unblocked). */

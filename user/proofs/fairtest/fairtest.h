@@ -57,7 +57,7 @@ static inline uint64_t distance(uint64_t a, uint64_t b)
 void matrix(void);
 void authority(void);
 int storm(uint64_t span_ns);
-/* figures.c: `equal N`, `ratio`, `mixed N`: long runs, one line of figures each. */
+/* figures.c: `equal N`, `ratio`, `mixed N`: long runs, a line of figures and a test each. */
 int figures(int argc, char **argv);
 
 #endif

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Long runs for figures, a line each:
+ * Long runs for figures, a line and a test each:
  *   equal N SECONDS     N equal hogs on CPU 0: most / least
  *   ratio SECONDS       two hogs on CPU 0, weights 1024 and 335 (nice 0 and 5): error of the ratio
  *   mixed N SECONDS     N hogs of mixed weights on all CPUs: worst error of a share against weighted max-min
  */
 #include "fairtest.h"
+
+/* Targets, for windows of a minute. */
+#define EQUAL_PPM_MAX 1001000u
+#define RATIO_PPM_MAX 500u
+#define MIXED_PPM_MAX 10000u
 
 /* In microseconds, so that it does not overflow. */
 static uint64_t parts_per_million(uint64_t a_ns, uint64_t b_ns)
@@ -23,11 +28,12 @@ static int equal(uint64_t count, uint64_t span_ns)
 	loads_start(loads, (unsigned)count);
 	loads_measure(loads, (unsigned)count, span_ns);
 	ratio = parts_per_million(ran_most(loads, (unsigned)count), ran_least(loads, (unsigned)count));
-	print("figure equal: %lu hogs, %lu s: most/least %lu.%06lu, apart by %lu us\n", (unsigned long)count,
+	print("# figure equal: %lu hogs, %lu s: most/least %lu.%06lu, apart by %lu us\n", (unsigned long)count,
 	      (unsigned long)(span_ns / SECOND), (unsigned long)(ratio / 1000000), (unsigned long)(ratio % 1000000),
 	      (unsigned long)((ran_most(loads, (unsigned)count) - ran_least(loads, (unsigned)count)) / 1000));
+	tap_ok(ratio <= EQUAL_PPM_MAX, "equal hogs: most / least");
 	loads_stop(loads, (unsigned)count);
-	return 0;
+	return tap_done();
 }
 
 /* Two hogs of weights 1024 and 335: their ratio's error. */
@@ -40,10 +46,12 @@ static int ratio(capos_handle policy, uint64_t span_ns)
 	must(scheduling_policy_set_weight(policy, loads[1].thread.id, 335));
 	loads_measure(loads, 2, span_ns);
 	off = parts_per_million(distance(loads[0].ran_ns / 1024, loads[1].ran_ns / 335) * 335, loads[1].ran_ns);
-	print("figure ratio: 1024 : 335, %lu s: %lu us : %lu us, error %lu ppm\n", (unsigned long)(span_ns / SECOND),
-	      (unsigned long)(loads[0].ran_ns / 1000), (unsigned long)(loads[1].ran_ns / 1000), (unsigned long)off);
+	print("# figure ratio: 1024 : 335, %lu s: %lu us : %lu us, error %lu ppm\n",
+	      (unsigned long)(span_ns / SECOND), (unsigned long)(loads[0].ran_ns / 1000),
+	      (unsigned long)(loads[1].ran_ns / 1000), (unsigned long)off);
+	tap_ok(off <= RATIO_PPM_MAX, "two weights: error of the ratio");
 	loads_stop(loads, 2);
-	return 0;
+	return tap_done();
 }
 
 /* Weighted max-min over the CPUs: `ideal` in parts per million of a CPU; weights fall. */
@@ -67,7 +75,7 @@ static int mixed(capos_handle policy, uint64_t count, uint64_t span_ns)
 	static const uint64_t usual[] = { 3121, 2501, 1991, 1586, 1277, 1024, 820, 655, 526, 423, 335 };
 	struct load loads[LOADS_MAX];
 	struct capos_machine_info machine = { 0 };
-	uint64_t weight[LOADS_MAX], ideal[LOADS_MAX], worst = 0, off_sum = 0, moves = 0;
+	uint64_t weight[LOADS_MAX], ideal[LOADS_MAX], worst = 0, off_sum = 0, moves = 0, error;
 
 	must(system_info_machine(known.system_info, &machine));
 	for (uint64_t i = 0; i < count; i++) {
@@ -87,12 +95,13 @@ static int mixed(capos_handle policy, uint64_t count, uint64_t span_ns)
 		off_sum += off;
 		moves += loads[i].after.migrations - loads[i].before.migrations;
 	}
-	print("figure mixed: %lu hogs on %u CPUs, %lu s: share error %lu ppm, worst thread %lu ppm, %lu moves\n",
-	      (unsigned long)count, machine.cpu_count, (unsigned long)(span_ns / SECOND),
-	      (unsigned long)parts_per_million(off_sum, plan.measured_ns * machine.cpu_count), (unsigned long)worst,
-	      (unsigned long)moves);
+	error = parts_per_million(off_sum, plan.measured_ns * machine.cpu_count);
+	print("# figure mixed: %lu hogs on %u CPUs, %lu s: share error %lu ppm, worst thread %lu ppm, %lu moves\n",
+	      (unsigned long)count, machine.cpu_count, (unsigned long)(span_ns / SECOND), (unsigned long)error,
+	      (unsigned long)worst, (unsigned long)moves);
+	tap_ok(error <= MIXED_PPM_MAX, "mixed weights on many CPUs: error of the shares");
 	loads_stop(loads, (unsigned)count);
-	return 0;
+	return tap_done();
 }
 
 int figures(int argc, char **argv)
@@ -102,6 +111,7 @@ int figures(int argc, char **argv)
 
 	must(scheduling_policy_set_latency_class(policy, 0, CAPOS_LATENCY_INTERACTIVE));
 	first = argc > 3 && first > LOADS_MAX ? LOADS_MAX : first;
+	tap_plan(1);
 	if (argc > 1 && strcmp(argv[1], "equal") == 0)
 		return equal(first, second * SECOND);
 	if (argc > 1 && strcmp(argv[1], "ratio") == 0)

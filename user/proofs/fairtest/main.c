@@ -5,7 +5,7 @@
  *   fairtest matrix MS [strict] [wfq]   TAP; windows of MS milliseconds; strict: bounds to the request (one CPU, exact time)
  *   fairtest storm MS              a mix drawn from the entropy, for the simulator's checkers and figures
  *   fairtest hogs N                a process of N hogs on CPU 0, until it is killed
- *   fairtest equal|ratio|mixed …   long runs, one line of figures each: figures.c
+ *   fairtest equal|ratio|mixed …   long runs, a line of figures and a test each: figures.c
  */
 #include "fairtest.h"
 
