@@ -160,14 +160,15 @@ static void try_race(void)
 {
 	struct usage before = usage_now();
 	bool good, met = false;
-	uint64_t points = 0;
+	uint64_t points = 0, least = ~0ull;
 	unsigned runs = 0, held = 0, wrong = 0;
 
 	for (unsigned i = 0; i < 4; i++) {
 		(void)run_at(0, &good);
 		points = steps->count > points ? steps->count : points;
+		least = steps->count < least ? steps->count : least;
 	}
-	points += points / 4; /* one run has some more than another */
+	points += points / 4; /* one run has some more than another, by interrupts */
 	for (uint64_t i = 1; i <= points && !met; i++) {
 		uint64_t at = race->met != NULL ? points + 1 - i : i;
 
@@ -177,7 +178,7 @@ static void try_race(void)
 		if (!good && wrong++ == 0)
 			tap_note("%s: wrong at point %lu", race->name, (unsigned long)at);
 	}
-	tap_ok(wrong == 0 && (race->met != NULL ? met : held > points / 2), "%s: %u runs, %u held", race->name, runs,
+	tap_ok(wrong == 0 && (race->met != NULL ? met : held > least / 2), "%s: %u runs, %u held", race->name, runs,
 	       held);
 	tap_returns(before, "and nothing is left");
 }
