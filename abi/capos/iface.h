@@ -74,7 +74,8 @@
 /* exit (the caller itself, handle of itself): code. join: deadline -> exit code, cause. terminate.
  * info -> struct capos_thread_info. set_fault_endpoint: endpoint handle or 0. set_cpu: CPU index or CAPOS_CPU_ANY.
  * set_affinity: struct capos_cpu_set, of which CPUs that are not online count for nothing. affinity -> bytes; struct
- * capos_cpu_set: those that are online. Either takes effect at once, on a thread that runs elsewhere an interrupt later. */
+ * capos_cpu_set: those that are online. When either returns the thread does not run where it may not; revoked, when the capability
+ * ends while the caller waits for that: the change stands. (It is about the thread's own entity: docs/SCHEDULING.md, Affinity.) */
 #define CAPOS_METHODS_thread(M)                                                                                      \
 	M(thread, exit, 0, R_(CONTROL), 1, 0, 0, 0)                                                                  \
 	M(thread, join, 1, R_(WAIT), 1, 0, 2, 0)                                                                     \

@@ -146,8 +146,11 @@ static bool move_queued(struct cpu *cpu, struct cpu *where, struct entity *entit
  * Queued: it is moved at once. Running: its CPU is asked, and sends it away. Blocked, or being handed over: whoever makes it run
  * looks. Either the CPU that makes it current sees the new affinity (set_current), or that CPU is seen here; either who replaces
  * `own` copies the affinity (take_spare), or the new one is seen here.
+ *
+ * AF3  So after the fence below the entity may only be in user mode on a CPU that it may not be on if it is current there now. When it
+ *      is current there no more, or another change allows that CPU, it will not be: tests/models/affinity.pml.
  */
-void sched_set_affinity(struct cpu *cpu, struct thread *thread, u64 affinity)
+bool sched_set_affinity(struct cpu *cpu, struct thread *thread, u64 affinity)
 {
 	struct cpu *where;
 	struct entity *own;
@@ -166,11 +169,22 @@ void sched_set_affinity(struct cpu *cpu, struct thread *thread, u64 affinity)
 
 		if (owner == OWNER_NONE ||
 		    ((owner == OWNER_QUEUE || owner == OWNER_INBOX) && move_queued(cpu, where, own)))
-			return;
+			return true;
 		if (owner == OWNER_CURRENT || owner == OWNER_HANDOFF)
 			break;
 		where = atomic_load_relaxed(&own->cpu);
 	}
-	if (where != NULL && !affinity_allows(affinity, where))
-		sched_request(cpu, where, REQUEST_RESCHEDULE);
+	if (where == NULL || affinity_allows(affinity, where))
+		return true;
+	sched_request(cpu, where, REQUEST_RESCHEDULE);
+	/* Here it goes before this CPU is in user mode again. */
+	return where == cpu || sched_has_left(thread);
+}
+
+bool sched_has_left(const struct thread *thread)
+{
+	const struct entity *own = shared_load_relaxed(&thread->own);
+
+	/* Acquire: the CPU that it is current on, or a later one; pairs with the exchange in set_current. */
+	return atomic_load_acquire(&own->owner) != OWNER_CURRENT || place_allows(atomic_load_relaxed(&own->cpu), own);
 }

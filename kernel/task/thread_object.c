@@ -296,18 +296,74 @@ static bool process_allows_cpu(const struct process *process, u32 cpu)
 	return !process->one_cpu || cpu == process->cpu;
 }
 
+/* A CPU that is asked to send a thread away mostly does so within this; else we look again and again, and sleep between. */
+#define LEAVE_SPIN_NS 20000ul
+#define LEAVE_SLEEP_NS 100000ul
+
+static void in_no_queue(struct waiter *waiter)
+{
+	(void)waiter;
+}
+
+static const struct waiter_ops sleep_ops = { .unlink = in_no_queue };
+
+/*
+ * The caller waits until a thread has left the CPU that it may not be on. args: the thread, valid while the grant lives by which it was
+ * named; that, with a reference; when we began. No lock is held between steps, and in their windows this CPU answers others: two
+ * that send each other's thread away do not wait for each other.
+ */
+static enum operation_progress leave_step(struct cpu *cpu, struct thread *caller, struct operation *operation)
+{
+	struct grant *grant = (struct grant *)(uintptr_t)operation->args[1];
+	u64 now_ns = mach_clock().ns;
+
+	operation->result = STATUS(OK);
+	if (grant_is_dead(grant)) {
+		operation->result = STATUS(REVOKED);
+	} else if ((atomic_load_relaxed(&caller->attention) & ATTENTION_KILL) != 0) {
+		operation->result = STATUS(CANCELLED);
+	} else if (!sched_has_left((const struct thread *)(uintptr_t)operation->args[0])) {
+		if (now_ns - operation->args[2] < LEAVE_SPIN_NS)
+			return OPERATION_AGAIN;
+		waiter_prepare(cpu, &caller->wait);
+		caller->wait.object = NULL;
+		caller->wait.grant = NULL;
+		waiter_arm(cpu, &caller->wait, CAPOS_WAIT_KERNEL, &sleep_ops,
+			   (struct instant){ now_ns + LEAVE_SLEEP_NS });
+		return OPERATION_WAIT;
+	}
+	grant_put(grant);
+	return OPERATION_DONE;
+}
+
+/* The result of a change of where a thread may run: at once, or when it has left. */
+static u64 wait_until_left(struct call *call, struct thread *thread, bool in_effect)
+{
+	u64 *args = call->thread->operation.args;
+
+	if (likely(in_effect))
+		return STATUS(OK);
+	if (!grant_get(call->cap.grant))
+		return STATUS(REVOKED);
+	args[0] = (u64)(uintptr_t)thread;
+	args[1] = (u64)(uintptr_t)call->cap.grant;
+	args[2] = mach_clock().ns;
+	return call_start_operation(call, leave_step);
+}
+
 u64 method_thread_set_cpu(struct call *call)
 {
 	struct thread *thread = thread_of(call);
+	bool in_effect;
 
 	if (!cpu_is_usable(call->word[0]))
 		return IRESULT(CAPOS_THREAD_BAD_CPU);
 	if (!process_allows_cpu(thread->process, (u32)call->word[0]))
 		return IRESULT(CAPOS_THREAD_ONE_CPU);
 	spin_lock(&thread->object.lock);
-	sched_set_affinity(call->cpu, thread, affinity_of_cpu((u32)call->word[0]));
+	in_effect = sched_set_affinity(call->cpu, thread, affinity_of_cpu((u32)call->word[0]));
 	spin_unlock(&thread->object.lock);
-	return STATUS(OK);
+	return wait_until_left(call, thread, in_effect);
 }
 
 /* The message is exactly the count and so many bytes, of which the last is not 0. */
@@ -323,6 +379,7 @@ u64 method_thread_set_affinity(struct call *call)
 	const struct capos_cpu_set *set = (const struct capos_cpu_set *)call->in;
 	struct thread *thread = thread_of(call);
 	u32 count, last;
+	bool in_effect;
 
 	if (!is_canonical(set, call->in_bytes))
 		return IRESULT(CAPOS_THREAD_BAD_SET);
@@ -332,9 +389,9 @@ u64 method_thread_set_affinity(struct call *call)
 	if (!process_allows_cpu(thread->process, count == 1 ? last : CAPOS_CPU_ANY))
 		return IRESULT(CAPOS_THREAD_ONE_CPU);
 	spin_lock(&thread->object.lock);
-	sched_set_affinity(call->cpu, thread, affinity_of_set(thread, set));
+	in_effect = sched_set_affinity(call->cpu, thread, affinity_of_set(thread, set));
 	spin_unlock(&thread->object.lock);
-	return STATUS(OK);
+	return wait_until_left(call, thread, in_effect);
 }
 
 u64 method_thread_affinity(struct call *call)

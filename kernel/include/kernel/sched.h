@@ -241,10 +241,12 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now);
 void sched_request(struct cpu *cpu, struct cpu *target, u32 request);
 /* Bring the running interval of current up to now. */
 void sched_charge(struct cpu *cpu, struct instant now);
-/* Change where a thread may run: of one that waits in a queue, when this returns; of one that runs elsewhere, an interrupt later
- * (the caller itself: before it returns to user mode); else when it becomes runnable. Any CPU, no lock held from RANK_RUNQ on; one at a
- * time for a thread. */
-void sched_set_affinity(struct cpu *cpu, struct thread *thread, u64 affinity);
+/* Change where a thread may run (AF3). True: it is in effect: of one that waits, or runs where it may; of one that runs on this CPU,
+ * before that returns to user mode. False: it runs on another one, which is asked to send it away: sched_has_left says when that is
+ * done, an interrupt later. Any CPU, no lock held from RANK_RUNQ on; one at a time for a thread. */
+MUST_CHECK bool sched_set_affinity(struct cpu *cpu, struct thread *thread, u64 affinity);
+/* It does not run where it may not. Any CPU, no lock. */
+MUST_CHECK bool sched_has_left(const struct thread *thread);
 /* Change weight, class and request of the thread's own entity, wherever it is, lent out too; in effect at once when it is queued,
  * after an IPI when it runs, else when it next competes. Any CPU, no lock of RANK_RUNQ or above held. The parameters are within bounds. */
 void sched_set_params(struct cpu *cpu, struct thread *thread, const struct sched_params *params);

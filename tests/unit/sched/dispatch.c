@@ -438,14 +438,41 @@ static void pinning_moves_who_runs_and_who_waits(void **state)
 	thread_ready(on(0), a);
 	assert_ptr_equal(exits(0), a);
 	thread_ready(on(0), b);
-	sched_set_affinity(on(1), a, affinity_of_cpu(2));
+	assert_false(sched_set_affinity(on(1), a, affinity_of_cpu(2)));
 	assert_int_equal(ipis[0], 1);
-	sched_set_affinity(on(1), b, affinity_of_cpu(3));
+	assert_true(sched_set_affinity(on(1), b, affinity_of_cpu(3)));
 	assert_ptr_equal(interrupted(3, IRQ_IPI), b); /* at once: CPU 0 was not needed */
+	assert_false(sched_has_left(a));
 	assert_null(interrupted(0, IRQ_IPI));
+	assert_true(sched_has_left(a));
 	assert_ptr_equal(interrupted(2, IRQ_IPI), a);
 	assert_int_equal(a->account.migrations[CAPOS_MIGRATION_AFFINITY], 1);
 	assert_int_equal(b->account.migrations[CAPOS_MIGRATION_AFFINITY], 1);
+}
+
+/* AF3: another change allows where it is meanwhile; who asks on its own CPU goes when that leaves the kernel; a blocked one and one that
+ * is allowed where it runs are not waited for. */
+static void who_need_not_leave_is_not_waited_for(void **state)
+{
+	struct thread *a = thread_new(false);
+
+	(void)state;
+	thread_ready(on(0), a);
+	assert_ptr_equal(exits(0), a);
+	assert_true(sched_set_affinity(on(1), a, affinity_of_cpu(0)));
+	assert_false(sched_set_affinity(on(1), a, affinity_of_cpu(1)));
+	assert_true(sched_set_affinity(on(2), a, affinity_of_cpu(0)));
+	assert_true(sched_has_left(a));
+	assert_ptr_equal(interrupted(0, IRQ_IPI), a);
+	assert_true(sched_set_affinity(on(0), a, affinity_of_cpu(2)));
+	assert_null(exits(0));
+	assert_ptr_equal(interrupted(2, IRQ_IPI), a);
+	blocks(a, CAPOS_WAIT_JOIN, INSTANT_NEVER);
+	assert_null(exits(2));
+	assert_true(sched_set_affinity(on(1), a, affinity_of_cpu(3)));
+	assert_int_equal(ipis[3], 0);
+	assert_true(wakes(1, a));
+	assert_ptr_equal(interrupted(3, IRQ_IPI), a);
 }
 
 /* The pinning came after the thief looked and before its CPU shows the entity: nobody asks the thief, so it looks itself. */
@@ -703,6 +730,7 @@ int main(void)
 		TEST(a_long_sleep_handed_off_is_no_monopoly),
 		TEST(a_killed_thread_dies_on_dispatch),
 		TEST(pinning_moves_who_runs_and_who_waits),
+		TEST(who_need_not_leave_is_not_waited_for),
 		TEST(pinning_races_with_a_thief),
 		TEST(steals_what_may_run_here),
 		TEST(steals_from_an_inbox_too),

@@ -138,7 +138,8 @@ static void the_servers_cpu_is_the_callers(void **state)
 
 	(void)state;
 	calls(caller, server);
-	sched_set_affinity(on(1), caller, affinity_of_cpu(2));
+	/* Its entity has to leave, whoever runs on it. */
+	assert_false(sched_set_affinity(on(1), caller, affinity_of_cpu(2)));
 	assert_null(interrupted(0, IRQ_IPI));
 	assert_ptr_equal(interrupted(2, IRQ_IPI), server);
 	on(2);
@@ -156,7 +157,7 @@ static void a_pinning_stays_with_the_thread(void **state)
 
 	(void)state;
 	calls(caller, server);
-	sched_set_affinity(on(0), caller, affinity_of_cpu(1));
+	assert_true(sched_set_affinity(on(0), caller, affinity_of_cpu(1)));
 	call_ends(0, caller);
 	assert_int_equal(caller->own->affinity, affinity_of_cpu(1));
 	assert_ptr_equal(interrupted(1, IRQ_IPI), caller);
