@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""run-smp-smokes: the guest's own checks (user/proofs/smptest.c), and that it found the CPUs that there are."""
+"""run-smp-smokes: the guest's own checks (user/proofs/smptest), and that it found the CPUs that there are."""
 import re
 
 

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * run-smp-smokes: every CPU that exists is up and runs programs, wakes cross CPUs, unmapped memory is gone everywhere
- * when unmap returns, and processes end under load. Threads are where their affinity says, whatever changes meanwhile; storms of
- * wake-ups at one CPU, and threads that are killed while they are moved, do no harm. `found`: only shows the CPUs.
+ * when unmap returns, and processes end under load. Threads are where their affinity says, whatever changes meanwhile: moves.c.
+ * `found`: only shows the CPUs.
  */
-#include "proof.h"
+#include "smptest.h"
 
-#include <user/rng.h>
-
-#define CPUS_MAX 255u
-#define ROUNDS 30u
 #define MANY 150u
 
-static unsigned cpu_count;
-static struct thread threads[CPUS_MAX];
-static capos_handle bells[CPUS_MAX], answers[CPUS_MAX], port;
+unsigned cpu_count;
+struct thread threads[CPUS_MAX];
+capos_handle bells[CPUS_MAX], answers[CPUS_MAX];
+static capos_handle port;
 
 static void found(void)
 {
@@ -75,7 +72,7 @@ static void pinned(void)
 	tap_returns(before, "everything came back");
 }
 
-static uint64_t answer_bell(void *argument)
+uint64_t answer_bell(void *argument)
 {
 	uint64_t number = (uintptr_t)argument, bits = 0, bad = 0;
 
@@ -281,7 +278,7 @@ static void shootdown(void)
 
 /* --- under load ------------------------------------------------------------------------------------------------------ */
 
-static uint64_t short_life(void *argument)
+uint64_t short_life(void *argument)
 {
 	return (uintptr_t)argument;
 }
@@ -335,189 +332,6 @@ static void ends_under_load(void)
 	tap_returns(before, "everything came back");
 }
 
-/* --- affinity and migration ------------------------------------------------------------------------------------------ */
-
-#define SPINNERS 16u
-
-static uint32_t stop_spinning;
-static uint64_t spun[SPINNERS];
-
-static struct capos_cpu_set set_of(uint32_t cpu)
-{
-	struct capos_cpu_set set = { .byte_count = (uint16_t)(cpu / 8 + 1) };
-
-	set.byte[cpu / 8] = (uint8_t)(1u << (cpu % 8));
-	return set;
-}
-
-static bool set_has(const struct capos_cpu_set *set, uint32_t cpu)
-{
-	return cpu / 8 < set->byte_count && (set->byte[cpu / 8] >> (cpu % 8) & 1) != 0;
-}
-
-/* At least one of the CPUs that there are. */
-static struct capos_cpu_set random_set(struct rng *rng)
-{
-	struct capos_cpu_set set = set_of((uint32_t)rng_below(rng, cpu_count));
-
-	for (unsigned i = 0; i < 3; i++) {
-		uint32_t cpu = (uint32_t)rng_below(rng, cpu_count);
-
-		set.byte[cpu / 8] |= (uint8_t)(1u << (cpu % 8));
-		if (set.byte_count < cpu / 8 + 1)
-			set.byte_count = (uint16_t)(cpu / 8 + 1);
-	}
-	return set;
-}
-
-static uint32_t runs_on(capos_handle thread)
-{
-	struct capos_thread_info info = { .last_cpu = CAPOS_CPU_ANY };
-
-	(void)thread_info(thread, &info);
-	return info.last_cpu;
-}
-
-/* The caller is where its set allows when set_affinity returns, and stays within it. */
-static uint64_t sets_itself(void *argument)
-{
-	uint64_t wrong = 0;
-	struct rng rng;
-
-	rng_seed(&rng, (uintptr_t)argument);
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		struct capos_cpu_set set = random_set(&rng);
-
-		wrong += !result_ok(thread_set_affinity(self()->handle, &set));
-		wrong += !set_has(&set, runs_on(self()->handle));
-		yield();
-		wrong += !set_has(&set, runs_on(self()->handle));
-	}
-	return wrong;
-}
-
-static uint64_t spins(void *argument)
-{
-	uint64_t *count = argument;
-
-	while (!__atomic_load_n(&stop_spinning, __ATOMIC_RELAXED))
-		*(volatile uint64_t *)count = *count + 1;
-	return 0;
-}
-
-static void stop_spinners(struct thread *spinner, unsigned count)
-{
-	__atomic_store_n(&stop_spinning, 1, __ATOMIC_RELAXED);
-	for (unsigned i = 0; i < count; i++)
-		must(thread_finish(&spinner[i], CAPOS_NEVER, NULL));
-	stop_spinning = 0;
-}
-
-/* Sets of threads that run, wait and are being moved change all the time; in the end all are where they belong. */
-static void affinity(void)
-{
-	struct thread spinner[SPINNERS];
-	struct usage before = usage_now();
-	unsigned count = cpu_count * 2 < SPINNERS ? cpu_count * 2 : SPINNERS, wrong = 0;
-	unsigned changes = (on_simulator() ? 5 : 20) * ROUNDS;
-	struct rng rng;
-
-	for (unsigned i = 0; i < 4; i++)
-		insist(thread_start(&threads[i], sets_itself, (void *)(uintptr_t)i));
-	for (unsigned i = 0; i < 4; i++) {
-		uint64_t code = 0;
-
-		must(thread_finish(&threads[i], CAPOS_NEVER, &code));
-		wrong += (unsigned)code;
-	}
-	tap_ok(wrong == 0, "a thread is where it set itself to");
-	rng_seed(&rng, cpu_count);
-	for (unsigned i = 0; i < count; i++)
-		insist(thread_start(&spinner[i], spins, &spun[i]));
-	for (unsigned i = 0; i < changes; i++) {
-		struct capos_cpu_set set = random_set(&rng);
-
-		wrong += !result_ok(thread_set_affinity(spinner[rng_below(&rng, count)].handle, &set));
-	}
-	for (unsigned i = 0; i < count; i++) {
-		struct capos_cpu_set set = set_of(i % cpu_count);
-
-		wrong += !result_ok(thread_set_affinity(spinner[i].handle, &set));
-	}
-	for (unsigned i = 0; i < count; i++) {
-		uint64_t so_far = __atomic_load_n(&spun[i], __ATOMIC_RELAXED);
-
-		wrong += !becomes_true(runs_on(spinner[i].handle) == i % cpu_count);
-		wrong += !becomes_true(__atomic_load_n(&spun[i], __ATOMIC_RELAXED) != so_far);
-		wrong += runs_on(spinner[i].handle) != i % cpu_count;
-	}
-	tap_ok(wrong == 0, "%u sets changed while %u threads ran: all run where the last one says", changes, count);
-	stop_spinners(spinner, count);
-	tap_returns(before, "everything came back");
-}
-
-/* All are woken at once on one CPU, again and again; it and they are alive. */
-static void wake_storm(void)
-{
-	unsigned count = cpu_count < 8 ? 8 : cpu_count;
-	struct usage before = usage_now();
-	uint64_t bits = 0, bad = 0;
-
-	count = count > CPUS_MAX ? CPUS_MAX : count;
-	for (unsigned i = 0; i < count; i++) {
-		insist(factory_notification(known.factory, &bells[i]));
-		insist(factory_notification(known.factory, &answers[i]));
-		insist(thread_start_on(&threads[i], answer_bell, (void *)(uintptr_t)i, cpu_count - 1, 0));
-	}
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		for (unsigned i = 0; i < count; i++)
-			bad += !result_ok(notification_signal(bells[i], round + 1));
-		for (unsigned i = 0; i < count; i++)
-			bad += !result_ok(notification_wait(answers[i], CAPOS_NEVER, &bits)) || bits != round + 1u;
-	}
-	for (unsigned i = 0; i < count; i++) {
-		uint64_t code = 0;
-
-		must(thread_finish(&threads[i], CAPOS_NEVER, &code));
-		bad += code;
-		destroy(bells[i]);
-		destroy(answers[i]);
-	}
-	tap_ok(bad == 0, "%u storms of %u wake-ups at one CPU", ROUNDS, count);
-	tap_returns(before, "everything came back");
-}
-
-/* More than the CPUs can run at once, killed while they run, wait, and are moved. */
-static void created_and_killed(void)
-{
-	static struct thread many[25];
-	struct usage before = usage_now();
-	struct capos_cpu_set set;
-	unsigned killed = 0, wanted = on_simulator() ? 100 : 1000; /* there a spinning thread is expensive */
-	struct rng rng;
-
-	rng_seed(&rng, 7);
-	while (killed < wanted) {
-		for (unsigned i = 0; i < COUNT_OF(many); i++)
-			insist(thread_start(&many[i], spins, &spun[i % SPINNERS]));
-		for (unsigned i = 0; i < COUNT_OF(many); i++) {
-			if (rng_below(&rng, 4) == 0) {
-				set = random_set(&rng);
-				must(thread_set_affinity(many[rng_below(&rng, COUNT_OF(many))].handle, &set));
-			}
-			if (rng_below(&rng, 8) == 0)
-				(void)sleep_ns(100000);
-		}
-		for (unsigned i = 0; i < COUNT_OF(many); i++)
-			must(thread_terminate(many[i].handle));
-		for (unsigned i = 0; i < COUNT_OF(many); i++)
-			must(thread_finish(&many[i], CAPOS_NEVER, NULL));
-		killed += COUNT_OF(many);
-	}
-	tap_ok(true, "%u threads created and killed while they were moved", killed);
-	tap_returns(before, "everything came back");
-}
-
 int main(int argc, char **argv)
 {
 	struct thread thread;
@@ -538,8 +352,6 @@ int main(int argc, char **argv)
 	park_and_ipc();
 	shootdown();
 	ends_under_load();
-	affinity();
-	wake_storm();
-	created_and_killed();
+	moves();
 	return tap_done();
 }
