@@ -309,7 +309,10 @@ int ref_preempts(const struct ref_queue *queue, const struct ref_member *joined,
 
 /* --- bounds ------------------------------------------------------------------------------------------------------------------ */
 
-/* X(D): from the last pick of one with a later deadline on, or from when the queue had its first member on. */
+/*
+ * X(D): from the last pick of one with a later deadline on, or from when the queue had its first member on. Later by more than the
+ * tolerance: else the two were equal for the kernel, who was picked came first, and served a request due by D.
+ */
 static bool ceiling(const struct ref_queue *queue, wide deadline)
 {
 	wide above = queue->sum - deadline * queue->weight; /* Σ w·(v − D) */
@@ -318,10 +321,10 @@ static bool ceiling(const struct ref_queue *queue, wide deadline)
 		return true;
 	for (uint32_t i = queue->picks; i > 0; i--) {
 		const struct ref_pick *pick = &queue->pick[i - 1];
-		if (pick->deadline > deadline)
-			return above <=
-			       pick->extra + queue->over +
-				       (above_zero(pick->virtual_time - deadline) + REF_TOLERANCE) * queue->weight;
+		if (pick->deadline > deadline + REF_TOLERANCE)
+			return above <= pick->extra + queue->over +
+						(above_zero(pick->virtual_time - deadline) + 2 * REF_TOLERANCE) *
+							queue->weight;
 	}
 	return true;
 }
