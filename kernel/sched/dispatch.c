@@ -5,7 +5,7 @@
  *   sched_exit:  current thread, nothing to look at  -> back to user mode (the fast path: three loads)
  *                attention                           -> interrupt window; step its operation, or a piece of its death; again
  *                resched or no current               -> choose: hand-off, else the queue's best, else steal, else idle
- *                (straight ways to the queue's best: exit_blocked; sched_exit_slice; switch_fast.c)
+ *                (straight ways to the queue's best: exit_blocked; sched_exit_charged; switch_fast.c)
  *                an activity was chosen              -> interrupt window; step it; again
  *
  * DI1  Before each step interrupts get their window; no step takes more than about 2,000 instructions.
@@ -416,14 +416,14 @@ static __attribute__((noinline)) struct thread *exit_blocked(struct cpu *cpu)
 	return leave_kernel(cpu, thread);
 }
 
-/* The timer's interrupt came for the end of current's slice alone; it is charged. What sched_irq and choose would do then. */
-__attribute__((noinline)) struct thread *sched_exit_slice(struct cpu *cpu)
+/* Current is charged, and may have to give way: what choose would do, by the clock as it was read. */
+__attribute__((noinline)) struct thread *sched_exit_charged(struct cpu *cpu)
 {
 	struct entity *next;
 	struct thread *thread;
 
 	no_alloc_begin(cpu);
-	cpu->armed_ns = INSTANT_NEVER.ns; /* it has expired */
+	cpu->resched = false;
 	if (likely(preempt(cpu, &next) && next != NULL && !sent_away(cpu, next)))
 		set_current(cpu, next, false);
 	dispatch_arm(cpu);

@@ -161,10 +161,13 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 	}
 	if (likely(bits == IRQ_TIMER && slice_is_over(cpu, now))) {
 		TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
-		return sched_exit_slice(cpu);
+		cpu->armed_ns = INSTANT_NEVER.ns; /* it has expired */
+		return sched_exit_charged(cpu);
 	}
 	if (unlikely(sched_irq(cpu, bits, now)))
 		account_irq(cpu, mach_clock());
+	if (cpu->resched && cpu->current_entity != NULL)
+		return sched_exit_charged(cpu);
 	return sched_exit(cpu);
 }
 

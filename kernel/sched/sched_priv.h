@@ -92,8 +92,8 @@ static inline u64 entity_received(const struct entity *entity)
 }
 
 /* dispatch.c */
-/* The end of a kernel entry in which nothing happened but that the slice of the current entity, which is charged, is over. */
-MUST_CHECK struct thread *sched_exit_slice(struct cpu *cpu);
+/* The end of an interrupt in user mode after which the current thread, which is charged, may have to give way. */
+MUST_CHECK struct thread *sched_exit_charged(struct cpu *cpu);
 /* Arm the one-shot for this CPU's next event if that is earlier than what is armed. */
 static inline void dispatch_arm(struct cpu *cpu)
 {
