@@ -167,7 +167,7 @@ sim-lag: build/fair/fast/drive build/fair/fast/scenarios ## the kernel's queues 
 sim-fairness: | setup-run ## both policies on the same seeds: shares, lags, latencies: build/fair/fairness.csv (SEEDS=n CPUS=1,4)
 	@tools/sim-fairness $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CPUS),--cpus $(CPUS))
 
-sim-scale: | setup-run ## cost of the queues' operations, 10 to 100,000 threads: build/bench/sim-scale.json
+sim-scale: | setup-run ## growth of the scheduler's costs, 1 to 1,024 CPUs, 10 to 100,000 threads: build/bench/sim-scale*.json
 	@tools/sim-scale
 
 sim-campaign: sim-image ## SEEDS=20000 over all workloads and 1 to 64 CPUs, with faults; PART=1/4 FIRST=n
@@ -478,9 +478,36 @@ build/fair/$(1)/$(2): $$(call obj,build/fair/$(1),tests/sim/fair/$(2).c tests/si
 endef
 $(foreach p,$(fair_programs),$(eval $(call fair_program,$(patsubst %/,%,$(dir $(p))),$(notdir $(p)))))
 
+# --- the whole core in the simulator, with its basic blocks counted (tests/sim/scale) ---------------------------------
+
+C           := build/sim/count
+count_wraps := place_woken sched_wake wake_take_inbox_locked steal balance_look timer_run_due sched_exit kernel_irq mach_idle_wait \
+	mach_irq_window
+count_core  := $(call obj,$(C)/obj,$(kernel_src))
+count_obj   := $(count_core) $(call obj,$(C)/obj,$(filter mach/sim/%,$(sim_src)) tests/sim/scale/count.c)
+count_flags := $(common) -fno-strict-aliasing -O2 $(call kernel_inc,sim)
+$(count_core): private file_cflags := -ffreestanding -fsanitize-coverage=trace-pc
+$(C)/obj/.flags: FORCE
+	$(call stamp,$(CC) $(count_flags) $(count_wraps) $(kernel_src) $(sim_src))
+$(C)/obj/%.o: %.c $(C)/obj/.flags | setup-run
+	$(call compile,$(count_flags) $(file_cflags))
+$(C)/obj/%.o: %.S $(C)/obj/.flags | setup-run
+	$(call compile,$(count_flags))
+$(C)/capos-sim: $(count_obj)
+	$(call say,LD,$@)
+	$(Q)$(CC) -O2 -rdynamic $(count_wraps:%=-Wl,--wrap=%) -o $@ $^ -l:libfdt.a -lm
+# crowd-N-MS: what it boots, two processes of N threads each that begin after MS milliseconds; programs of the release build.
+$(C)/crowd-%.cpio: tests/sim/scale/crowd.dts build/sim/release/stripped/fairtest
+	$(call say,CPIO,$@)
+	@mkdir -p $(@D)
+	$(Q)sed 's/ARGS/"crowd $(subst -, ,$*)"/' $< >$@.dts
+	$(Q)$(DTC) -q -I dts -O dtb -o $(@:.cpio=.dtb) $@.dts
+	$(Q)tools/mkarchive $@ $(@:.cpio=.dtb) build/sim/release/stripped/fairtest
+
 # --- what depends on which headers ----------------------------------------------------------------------------------
 
 -include $(fuzz_core_obj:.o=.d) $(fuzz_mach_obj:.o=.d) $(fuzz_own_obj:.o=.d)
+-include $(count_obj:.o=.d)
 -include $(kernel_obj:.o=.d) $(sim_obj:.o=.d) $(user_x86_obj:.o=.d) $(user_sim_obj:.o=.d)
 -include $(foreach r,$(U) $(S),$(patsubst %.c,$(r)/uobj/%.d,$(foreach p,$(programs),$(call program_src,$(p)))))
 -include $(foreach v,fast check count,$(patsubst %.c,build/fair/$(v)/%.d,$(wildcard tests/sim/fair/*.c) $(fair_core)))

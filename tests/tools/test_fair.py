@@ -70,3 +70,22 @@ def test_canary_growth():
     done = run("count/scale", "--plant", "linear")
     assert done.returncode == 1
     assert "DEFECT: pick" in done.stdout
+
+
+def scale(plant, *arguments):
+    return subprocess.run([os.path.join(ROOT, "tools", "sim-scale"), "--no-queues", "--window", "20", *arguments], text=True,
+                          env={**os.environ, "CAPOS_SIM_PLANT": plant}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+                          check=False)
+
+
+def test_growth_of_the_kernel():
+    done = scale("none", "--cpus", "1,64,1024", "--threads", "100,10000")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("plant, size", [("linear-cpus", ["--cpus", "64,1024", "--threads", "100"]),
+                                         ("linear-threads", ["--cpus", "64", "--threads", "100,10000"])])
+def test_canary_growth_of_the_kernel(plant, size):
+    done = scale(plant, *size)
+    assert done.returncode == 1
+    assert re.search(rf"place .* DEFECT: .* {plant.split('-')[1]} it grows", done.stdout), done.stdout

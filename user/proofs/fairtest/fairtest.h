@@ -57,6 +57,8 @@ static inline uint64_t distance(uint64_t a, uint64_t b)
 void matrix(void);
 void authority(void);
 int storm(uint64_t span_ns);
+/* crowd.c: so many threads that begin at one instant, until the run is ended. */
+int crowd(uint64_t count, uint64_t begin_at_ns);
 /* figures.c: `equal N`, `ratio`, `mixed N`: long runs, a line of figures and a test each. */
 int figures(int argc, char **argv);
 

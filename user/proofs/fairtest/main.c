@@ -4,6 +4,7 @@
  *
  *   fairtest matrix MS [strict] [wfq]   TAP; windows of MS milliseconds; strict: bounds to the request (one CPU, exact time)
  *   fairtest storm MS              a mix drawn from the entropy, for the simulator's checkers and figures
+ *   fairtest crowd N MS            N threads that begin MS milliseconds after boot, for `make sim-scale`
  *   fairtest hogs N                a process of N hogs on CPU 0, until it is killed
  *   fairtest equal|ratio|mixed …   long runs, a line of figures and a test each: figures.c
  */
@@ -36,6 +37,8 @@ int main(int argc, char **argv)
 	plan.slack_ns = plan.strict ? MS / 2 : plan.span_ns / 4 + 30 * MS;
 	if (strcmp(what, "hogs") == 0)
 		return hogs_until_killed(span_ms);
+	if (strcmp(what, "crowd") == 0)
+		return crowd(span_ms, (argc > 3 ? number_of(argv[3]) : 0) * MS);
 	if (strcmp(what, "storm") == 0)
 		return storm(plan.span_ns);
 	if (strcmp(what, "matrix") != 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A mix drawn from the entropy: hogs, sleepers, pairs, threads that fork and join, bursts, and changes of affinity meanwhile. What it
- * shows is for the simulator's checkers (tests/sim/fairness.c) to see.
+ * A mix drawn from the entropy: hogs, sleepers, pairs, threads that fork and join, bursts; meanwhile changes of weight, class, request and
+ * affinity, threads that are killed wherever they stand and others in their place, and processes with hogs that come and are killed. What
+ * it shows is for the simulator's checkers (tests/sim/fairness.c and others) to see.
  */
 #include "fairtest.h"
 
@@ -72,13 +73,39 @@ static void change(capos_handle policy, uint64_t thread)
 	}
 }
 
+/* It ends, running, queued or asleep, and another one of its kind begins. */
+static void replace(struct load *load)
+{
+	if (load->kind != LOAD_HOG && load->kind != LOAD_SLEEPER)
+		return;
+	must(thread_terminate(load->thread.handle));
+	must(thread_finish(&load->thread, CAPOS_NEVER, NULL));
+	load_start(load);
+}
+
+/* A process with two hogs on CPU 0 comes, or the one that is there is killed. */
+static void come_or_go(capos_handle *process)
+{
+	struct capos_spawn spawn;
+
+	if (*process != 0) {
+		must(process_kill(*process, 0));
+		(void)child_end(*process);
+		*process = 0;
+		return;
+	}
+	spawn_init(&spawn, "fairtest", "hogs 2");
+	(void)spawn_grant_own(&spawn, "timer");
+	insist(spawn_start(&spawn, process, NULL));
+}
+
 int storm(uint64_t span_ns)
 {
 	static struct load loads[ACTORS_MAX];
 	struct thread others[ACTORS_MAX];
 	struct capos_machine_info machine = { 0 };
 	unsigned count = 0, other_count = 0, wanted;
-	capos_handle policy = known.policy;
+	capos_handle policy = known.policy, process = 0;
 	uint64_t seed = 1;
 
 	(void)entropy_read(known.entropy, 1, &seed);
@@ -123,7 +150,13 @@ int storm(uint64_t span_ns)
 			(void)thread_set_cpu(loads[rng_below(&rng, count)].thread.handle,
 					     rng_below(&rng, 3) == 0 ? (uint32_t)rng_below(&rng, cpu_count)
 								     : CAPOS_CPU_ANY);
+		if (count > 0 && rng_below(&rng, 3) == 0)
+			replace(&loads[rng_below(&rng, count)]);
+		if (rng_below(&rng, 6) == 0)
+			come_or_go(&process);
 	}
+	if (process != 0)
+		come_or_go(&process);
 	for (unsigned i = 0; i < count; i++)
 		loads[i].stop = loads[i].kind != LOAD_SERVER;
 	for (unsigned i = 0; i < other_count; i++)
