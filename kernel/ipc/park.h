@@ -16,10 +16,16 @@ struct park_key {
 /* Of a word of the process, at an aligned address; false: it is to be shared, and in no memory object. */
 static inline bool park_key_find(struct process *process, u64 addr, u64 flags, struct park_key *key)
 {
-	key->id = process->object.id;
-	key->offset = addr;
-	return likely((flags & CAPOS_PARK_SHARED) == 0) ||
-	       space_shared_key(&process->space, (struct uaddr){ addr }, &key->id, &key->offset);
+	struct park_key shared; /* apart, so that the other one need not be in memory */
+
+	if (likely((flags & CAPOS_PARK_SHARED) == 0)) {
+		*key = (struct park_key){ process->object.id, addr };
+		return true;
+	}
+	if (!space_shared_key(&process->space, (struct uaddr){ addr }, &shared.id, &shared.offset))
+		return false;
+	*key = shared;
+	return true;
 }
 
 static inline struct park_bucket *bucket_of(u64 id, u64 offset)
