@@ -104,7 +104,7 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(program), BOTH, "the name is not terminated")     \
 	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(image), BOTH, "both a name and an image")         \
 	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(cpu), BOTH,                                       \
-	  "no such CPU, or a process that stays on one, and not which")                                              \
+	  "no such CPU; a process that stays on one, and not which; a CPU and a set")                                \
 	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(flags), BOTH, "flags that do not exist")          \
 	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(grant_count), BOTH, "more grants than fit")       \
 	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(args), BOTH,                                      \
@@ -126,6 +126,9 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	R(process_spawner, spawn, CAPOS_SPAWN_BAD_GRANT, CAPOS_DETAIL_ANY, BOTH,                                     \
 	  "name, handle, rights; detail: index")                                                                     \
 	R(process_spawner, spawn, CAPOS_SPAWN_SESSION_ENDED, 0, BOTH, "the session was logged out")                  \
+	R(process_spawner, spawn, CAPOS_SPAWN_BAD_SET, 0, BOTH,                                                      \
+	  "the CPUs: not canonical: the count is not that of the bytes, or the last one is 0")                       \
+	R(process_spawner, spawn, CAPOS_SPAWN_NO_CPU, 0, BOTH, "no CPU of the set is online")                        \
 	CAPOS_ERRORS_MEMORY_(E, process_spawner, spawn, BOTH)                                                        \
 	E(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, BOTH, "slots of the caller, or of the child")   \
 	E(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS, BOTH,                                         \
@@ -150,7 +153,12 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	E(thread_spawner, create, BAD_ARGUMENT, 0, CALL, "the entry is not an address of the program")               \
 	E(thread_spawner, create, BAD_ARGUMENT, 1, CALL,                                                             \
 	  "without stack bytes: the stack pointer is not, or not a multiple of 8")                                   \
-	E(thread_spawner, create, BAD_ARGUMENT, 3, CALL, "no such CPU, or not the one that the process stays on")    \
+	E(thread_spawner, create, BAD_ARGUMENT, 3, CALL,                                                             \
+	  "no such CPU, or not just the one that the process stays on")                                              \
+	E(thread_spawner, create, BAD_ADDRESS, 3, CALL, "the set of CPUs is not all memory of the caller")           \
+	R(thread_spawner, create, CAPOS_THREAD_BAD_SET, 0, CALL,                                                     \
+	  "not canonical: more bytes than a set has, or the last one is 0")                                          \
+	R(thread_spawner, create, CAPOS_THREAD_BAD_CPU, 0, CALL, "no CPU of the set is online")                      \
 	E(thread_spawner, create, BAD_ARGUMENT, 4, CALL, "flags that do not exist")                                  \
 	E(thread_spawner, create, BAD_ARGUMENT, 5, CALL, "stack bytes are not whole pages, or too many")             \
 	CAPOS_ERRORS_MEMORY_(E, thread_spawner, create, CALL)                                                        \

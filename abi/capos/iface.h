@@ -86,8 +86,9 @@
 	M(thread, set_affinity, 6, R_(CONTROL), 0, 512, 0, 0)                                                        \
 	M(thread, affinity, 7, R_(READ), 0, 0, 1, 512)
 
-/* create: entry address, stack pointer, argument, CPU or CAPOS_CPU_ANY, flags (CAPOS_THREAD_PASSIVE), stack bytes
- * -> thread handle, thread id, address of its thread page. With stack bytes (whole pages, at most CAPOS_STACK_BYTES_MAX) the
+/* create: entry address, stack pointer, argument, CPU or CAPOS_CPU_ANY, flags (CAPOS_THREAD_PASSIVE, CAPOS_THREAD_CPU_SET), stack
+ * bytes -> thread handle, thread id, address of its thread page. It never runs on another CPU than what it is created for, until
+ * that is changed. With stack bytes (whole pages, at most CAPOS_STACK_BYTES_MAX) the
  * kernel makes a stack of zeroes: it ends at the thread page, at a multiple of CAPOS_STACK_ALIGN, the page below it is not mapped,
  * and the stack pointer is its end less 8; the word of the stack pointer is a second argument. Stack and page are charged to the
  * process, can't be unmapped, and go when the thread has ended. self -> handle of the calling thread.

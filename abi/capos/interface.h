@@ -13,6 +13,8 @@ enum capos_spawn_result {
 	CAPOS_SPAWN_ABI_MISMATCH = 3,	 /* ELF note missing or of another ABI version; detail: its version */
 	CAPOS_SPAWN_BAD_GRANT = 4,	 /* a grant's handle, rights or name; detail: index of the grant */
 	CAPOS_SPAWN_SESSION_ENDED = 5,
+	CAPOS_SPAWN_BAD_SET = 6, /* set of CPUs: not canonical, or not what the message ends with */
+	CAPOS_SPAWN_NO_CPU = 7,	 /* no CPU of the set is online */
 };
 
 enum capos_park_result { CAPOS_PARK_MISMATCH = 1 };
@@ -24,6 +26,7 @@ enum capos_map_result {
 };
 enum capos_console_result { CAPOS_CONSOLE_NOT_OWNER = 1, CAPOS_CONSOLE_OWNED = 2 };
 enum capos_session_result { CAPOS_SESSION_ENDED = 1, CAPOS_SESSION_UNKNOWN_ACCOUNT = 2 };
+/* Of thread, and of thread_spawner. */
 enum capos_thread_result {
 	CAPOS_THREAD_NOT_SELF = 1,
 	CAPOS_THREAD_BAD_CPU = 2,
@@ -50,6 +53,7 @@ enum capos_policy_result {
 #define CAPOS_STACK_ALIGN 65536u /* end of a stack that the kernel makes */
 #define CAPOS_STACK_BYTES_MAX 1048576u
 #define CAPOS_THREAD_PASSIVE 1u /* has no scheduling entity of its own: runs only on those of its callers */
+#define CAPOS_THREAD_CPU_SET 2u /* create: instead of a CPU the address of a struct capos_cpu_set */
 
 /*
  * A set of CPUs: CPU n is bit n % 8 of byte n / 8. As a message it is the count and that many bytes. It is canonical: the last byte
@@ -66,6 +70,8 @@ _Static_assert(sizeof(struct capos_cpu_set) == CAPOS_MESSAGE_BYTES, "a set of CP
 
 #define CAPOS_SPAWN_GRANTS 11u
 #define CAPOS_SPAWN_ONE_CPU 1u /* all threads of the process stay on `cpu` */
+#define CAPOS_SPAWN_CPU_SET                                                                                          \
+	2u /* a struct capos_cpu_set for the first thread follows the grants; `cpu` is CAPOS_CPU_ANY */
 
 struct capos_grant {
 	char name[CAPOS_NAME_BYTES];
@@ -74,7 +80,7 @@ struct capos_grant {
 	uint32_t flags;	 /* 0 */
 };
 
-/* A message of spawn: the struct up to grants[grant_count]. */
+/* A message of spawn: the struct up to grants[grant_count], then the set of CPUs, if there is one. */
 struct capos_spawn {
 	char program[CAPOS_NAME_BYTES]; /* name in the boot archive; empty: `image` */
 	uint64_t image;			/* memory object with an ELF file, read right; else 0 */
@@ -84,7 +90,7 @@ struct capos_spawn {
 	uint32_t processes;		/* child quota */
 	uint32_t cpu;			/* CPU of the first thread, or CAPOS_CPU_ANY */
 	uint64_t session;		/* user session handle, or 0: the caller's */
-	uint32_t flags;			/* CAPOS_SPAWN_ONE_CPU */
+	uint32_t flags;			/* CAPOS_SPAWN_ONE_CPU or CAPOS_SPAWN_CPU_SET */
 	uint32_t grant_count;
 	char args[96]; /* command line, 0-terminated */
 	struct capos_grant grants[CAPOS_SPAWN_GRANTS];

@@ -55,6 +55,7 @@ enum property_type {
 	TYPE_TEXT,
 	TYPE_BYTES,
 	TYPE_FLAG,
+	TYPE_CPUS,
 	TYPE_COMPATIBLE,
 	TYPE_LEVEL,
 	TYPE_SCHEDULER,
@@ -71,7 +72,7 @@ struct property_rule {
 	bool required;
 	u32 min, max;	   /* of the value, or of the bytes */
 	u32 offset;	   /* in the node's record */
-	u32 length_offset; /* TYPE_BYTES with min != max: where the length goes */
+	u32 length_offset; /* TYPE_BYTES with min != max: where the length goes; TYPE_CPUS: the highest */
 };
 
 #define ACCOUNT(field) offsetof(struct capos_account, field)
@@ -103,6 +104,7 @@ static const struct property_rule property_rules[] = {
 	{ NODE_PROCESS, "threads", TYPE_U32, false, 1, 65536, PROCESS(threads), 0 },
 	{ NODE_PROCESS, "processes", TYPE_U32, false, 0, 65536, PROCESS(processes), 0 },
 	{ NODE_PROCESS, "cpu", TYPE_U32, false, 0, ~0u, PROCESS(cpu), 0 },
+	{ NODE_PROCESS, "cpus", TYPE_CPUS, false, 0, CAPOS_CPU_SET_BYTES * 8 - 1, PROCESS(cpus), PROCESS(cpus_last) },
 	{ NODE_PROCESS, "one-cpu", TYPE_FLAG, false, 0, 0, PROCESS(one_cpu), 0 },
 	{ NODE_PROCESS, "optional", TYPE_FLAG, false, 0, 0, PROCESS(optional), 0 },
 	{ NODE_PROCESS, "caps", TYPE_CAPS, false, 0, 0, 0, 0 },
@@ -208,16 +210,42 @@ static bool is_string(const u8 *data, u32 bytes)
 	return bytes > 0 && data[bytes - 1] == 0 && strlen((const char *)data) == bytes - 1;
 }
 
+static u32 read_be32(const u8 *data)
+{
+	return (u32)data[0] << 24 | (u32)data[1] << 16 | (u32)data[2] << 8 | data[3];
+}
+
 static bool read_u32(struct parser *parser, const struct property_rule *rule, const u8 *data, u32 bytes, u8 *record)
 {
 	u32 value;
 
 	if (bytes != sizeof(u32))
 		REFUSE(parser, "not one number");
-	value = (u32)data[0] << 24 | (u32)data[1] << 16 | (u32)data[2] << 8 | data[3];
+	value = read_be32(data);
 	if (value < rule->min || value > rule->max)
 		REFUSE(parser, "%u is not in %u..%u", value, rule->min, rule->max);
 	memcpy(record + rule->offset, &value, sizeof(value));
+	return true;
+}
+
+/* A list of numbers, as a canonical set. */
+static bool read_cpus(struct parser *parser, const struct property_rule *rule, const u8 *data, u32 bytes, u8 *record)
+{
+	struct capos_cpu_set *set = (struct capos_cpu_set *)(record + rule->offset);
+	u32 last = 0;
+
+	if (bytes == 0 || bytes % sizeof(u32) != 0)
+		REFUSE(parser, "not a list of numbers");
+	for (u32 at = 0; at < bytes; at += sizeof(u32)) {
+		u32 cpu = read_be32(data + at);
+
+		if (cpu > rule->max)
+			REFUSE(parser, "%u is not in %u..%u", cpu, rule->min, rule->max);
+		last = MAX(last, cpu);
+		set->byte[cpu / 8] |= (u8)(1u << (cpu % 8));
+	}
+	set->byte_count = (u16)(last / 8 + 1);
+	memcpy(record + rule->length_offset, &last, sizeof(last));
 	return true;
 }
 
@@ -398,6 +426,8 @@ static bool read_value(struct parser *parser, const struct property_rule *rule, 
 	case TYPE_CAPS:
 	case TYPE_EXPORTS:
 		return read_list(parser, rule, data, bytes, record);
+	case TYPE_CPUS:
+		return read_cpus(parser, rule, data, bytes, record);
 	case TYPE_FLAG:
 		if (bytes != 0)
 			REFUSE(parser, "takes no value");
@@ -681,6 +711,11 @@ static bool check_process(struct parser *parser, u32 index, u64 *memory_kib)
 		REFUSE(parser, "the machine has no CPU %u", process->cpu);
 	if (process->cpu == CAPOS_CPU_ANY && process->one_cpu != 0)
 		REFUSE(parser, "one-cpu, but not which");
+	fmt_buf(path, MANIFEST_TEXT_BYTES, "/processes/%s/cpus", process->name);
+	if (process->cpus.byte_count != 0 && process->cpu != CAPOS_CPU_ANY)
+		REFUSE(parser, "cpu, and cpus");
+	if (process->cpus.byte_count != 0 && process->cpus_last >= machine->cpu_count)
+		REFUSE(parser, "the machine has no CPU %u", process->cpus_last);
 	fmt_buf(path, MANIFEST_TEXT_BYTES, "/processes/%s/memory-kib", process->name);
 	*memory_kib += process->memory_kib;
 	if (*memory_kib > machine->memory_bytes / 1024)

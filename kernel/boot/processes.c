@@ -5,6 +5,7 @@
  */
 #include "boot_priv.h"
 
+#include <kernel/affinity.h>
 #include <kernel/archive.h>
 #include <kernel/debug.h>
 #include <kernel/ipc.h>
@@ -50,6 +51,7 @@ static struct spawn_request *begin_process(struct cpu *cpu, const struct manifes
 {
 	struct spawn_request *request;
 	void *memory;
+	u32 last;
 
 	if (pool_alloc(POOL_SPAWN, NULL, &memory) != CAPOS_STATUS_OK)
 		refuse_process(process, "memory-kib", "no memory");
@@ -63,6 +65,10 @@ static struct spawn_request *begin_process(struct cpu *cpu, const struct manifes
 	request->limits[CAPOS_QUOTA_PROCESSES] = process->processes;
 	request->cpu = process->cpu;
 	request->one_cpu = process->one_cpu != 0;
+	request->has_cpus = process->cpus.byte_count != 0;
+	request->cpus = process->cpus;
+	if (request->has_cpus && affinity_count(&process->cpus, &last) == 0)
+		refuse_process(process, "cpus", "none of them is online");
 	request->essential = process->optional == 0;
 	request->file = archive_find(process->program);
 	request->hold = true;

@@ -66,6 +66,13 @@ static bool set_has(const struct capos_cpu_set *set, u32 id)
 	return id / 8 < set->byte_count && (set->byte[id / 8] >> (id % 8) & 1) != 0;
 }
 
+bool affinity_set_is_canonical(const struct capos_cpu_set *set, u64 bytes)
+{
+	return bytes >= sizeof(set->byte_count) && bytes - sizeof(set->byte_count) == set->byte_count &&
+	       set->byte_count <= CAPOS_CPU_SET_BYTES &&
+	       (set->byte_count == 0 || set->byte[set->byte_count - 1] != 0);
+}
+
 u32 affinity_count(const struct capos_cpu_set *set, u32 *last)
 {
 	u32 count = 0;

@@ -357,6 +357,7 @@ static void step_thread(struct spawn_request *request)
 		.sp = { stack_top - STACK_RESERVE },
 		.arg = request->base + SPAWN_STARTUP_OFFSET,
 		.cpu = request->cpu,
+		.cpus = request->has_cpus ? &request->cpus : NULL,
 		.page_addr = request->base + SPAWN_THREAD_OFFSET,
 	};
 	struct thread *thread;

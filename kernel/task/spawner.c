@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The process_spawner: decode of a spawn, which checks everything it can and changes nothing; the rest is spawn.c. */
+#include <kernel/affinity.h>
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <kernel/spawn.h>
@@ -110,23 +111,37 @@ static u64 take_session(struct process *process, struct spawn_request *request, 
 	return STATUS(OK);
 }
 
+/* The set of CPUs, which is what of the message is left. */
+static u64 check_set(const struct capos_cpu_set *set, u64 bytes)
+{
+	u32 last;
+
+	if (!affinity_set_is_canonical(set, bytes))
+		return IRESULT(CAPOS_SPAWN_BAD_SET);
+	return affinity_count(set, &last) > 0 ? STATUS(OK) : IRESULT(CAPOS_SPAWN_NO_CPU);
+}
+
 static u64 check_fields(const struct call *call, const struct capos_spawn *spawn)
 {
 	u64 bytes = offsetof(struct capos_spawn, grants) + (u64)spawn->grant_count * sizeof(struct capos_grant);
 
 	if (spawn->grant_count > CAPOS_SPAWN_GRANTS)
 		return BAD_FIELD(grant_count);
-	if (call->in_bytes != bytes)
+	if (call->in_bytes != bytes && ((spawn->flags & CAPOS_SPAWN_CPU_SET) == 0 || call->in_bytes < bytes))
 		return STATUS(BAD_SIZE);
 	if (!is_terminated(spawn->program, sizeof(spawn->program)))
 		return BAD_FIELD(program);
 	if (!is_terminated(spawn->args, sizeof(spawn->args)))
 		return BAD_FIELD(args);
-	if ((spawn->flags & ~CAPOS_SPAWN_ONE_CPU) != 0)
+	if ((spawn->flags & ~(CAPOS_SPAWN_ONE_CPU | CAPOS_SPAWN_CPU_SET)) != 0)
 		return BAD_FIELD(flags);
-	if (!cpu_is_usable(spawn->cpu) || (spawn->flags != 0 && spawn->cpu == CAPOS_CPU_ANY))
+	if (!cpu_is_usable(spawn->cpu) ||
+	    ((spawn->flags & CAPOS_SPAWN_ONE_CPU) != 0 && spawn->cpu == CAPOS_CPU_ANY) ||
+	    ((spawn->flags & CAPOS_SPAWN_CPU_SET) != 0 && spawn->cpu != CAPOS_CPU_ANY))
 		return BAD_FIELD(cpu);
-	return STATUS(OK);
+	return (spawn->flags & CAPOS_SPAWN_CPU_SET) != 0
+		       ? check_set((const void *)&spawn->grants[spawn->grant_count], call->in_bytes - bytes)
+		       : STATUS(OK);
 }
 
 static u64 decode(struct call *call, const struct capos_spawn *spawn, struct spawn_request *request)
@@ -147,6 +162,12 @@ static u64 decode(struct call *call, const struct capos_spawn *spawn, struct spa
 	request->limits[CAPOS_QUOTA_PROCESSES] = spawn->processes;
 	request->cpu = spawn->cpu;
 	request->one_cpu = (spawn->flags & CAPOS_SPAWN_ONE_CPU) != 0;
+	request->has_cpus = (spawn->flags & CAPOS_SPAWN_CPU_SET) != 0;
+	if (request->has_cpus) {
+		const struct capos_cpu_set *set = (const void *)&spawn->grants[spawn->grant_count];
+
+		memcpy(&request->cpus, set, sizeof(set->byte_count) + set->byte_count);
+	}
 	return result;
 }
 

@@ -11,7 +11,14 @@
 
 enum exit_phase { EXIT_RING, EXIT_SERVED, EXIT_UNMAP, EXIT_END, EXIT_LEAVE };
 
-static u16 thread_entity_create(struct process *process, struct thread *thread, u32 cpu)
+static u64 first_affinity(const struct process *process, struct thread *thread, const struct thread_plan *plan)
+{
+	if (unlikely(plan->cpus != NULL))
+		return affinity_of_set(thread, plan->cpus);
+	return affinity_of_cpu(process->one_cpu ? process->cpu : plan->cpu);
+}
+
+static u16 thread_entity_create(struct process *process, struct thread *thread, u64 affinity)
 {
 	void *entity;
 	u16 status = pool_alloc(POOL_ENTITY, process, &entity);
@@ -19,7 +26,7 @@ static u16 thread_entity_create(struct process *process, struct thread *thread, 
 	if (status != CAPOS_STATUS_OK)
 		return status;
 	thread->own = entity;
-	entity_init(thread->own, ENTITY_THREAD, affinity_of_cpu(cpu));
+	entity_init(thread->own, ENTITY_THREAD, affinity);
 	thread->own->thread = thread;
 	return CAPOS_STATUS_OK;
 }
@@ -37,7 +44,7 @@ u64 thread_create(struct process *process, const struct thread_plan *plan, struc
 	if (status != CAPOS_STATUS_OK)
 		goto no_thread;
 	thread = memory;
-	status = thread_entity_create(process, thread, process->one_cpu ? process->cpu : plan->cpu);
+	status = thread_entity_create(process, thread, first_affinity(process, thread, plan));
 	if (status != CAPOS_STATUS_OK)
 		goto no_entity;
 	*map = (struct map_request){ .space = &process->space,

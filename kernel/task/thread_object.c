@@ -366,28 +366,28 @@ u64 method_thread_set_cpu(struct call *call)
 	return wait_until_left(call, thread, in_effect);
 }
 
-/* The message is exactly the count and so many bytes, of which the last is not 0. */
-static bool is_canonical(const struct capos_cpu_set *set, u32 message_bytes)
+/* A canonical set as affinity of a thread of this process; 0: it may be. */
+static u16 refuse_set(const struct process *process, const struct capos_cpu_set *set)
 {
-	return message_bytes >= sizeof(set->byte_count) &&
-	       message_bytes - sizeof(set->byte_count) == set->byte_count &&
-	       (set->byte_count == 0 || set->byte[set->byte_count - 1] != 0);
+	u32 last, count = affinity_count(set, &last);
+
+	if (count == 0)
+		return CAPOS_THREAD_BAD_CPU;
+	return process_allows_cpu(process, count == 1 ? last : CAPOS_CPU_ANY) ? 0 : CAPOS_THREAD_ONE_CPU;
 }
 
 u64 method_thread_set_affinity(struct call *call)
 {
 	const struct capos_cpu_set *set = (const struct capos_cpu_set *)call->in;
 	struct thread *thread = thread_of(call);
-	u32 count, last;
 	bool in_effect;
+	u16 refused;
 
-	if (!is_canonical(set, call->in_bytes))
+	if (!affinity_set_is_canonical(set, call->in_bytes))
 		return IRESULT(CAPOS_THREAD_BAD_SET);
-	count = affinity_count(set, &last);
-	if (count == 0)
-		return IRESULT(CAPOS_THREAD_BAD_CPU);
-	if (!process_allows_cpu(thread->process, count == 1 ? last : CAPOS_CPU_ANY))
-		return IRESULT(CAPOS_THREAD_ONE_CPU);
+	refused = refuse_set(thread->process, set);
+	if (refused != 0)
+		return IRESULT(refused);
 	spin_lock(&thread->object.lock);
 	in_effect = sched_set_affinity(call->cpu, thread, affinity_of_set(thread, set));
 	spin_unlock(&thread->object.lock);
@@ -478,14 +478,16 @@ static int bad_create_word(const struct process *process, const u64 word[6])
 	if (word[5] == 0 && (!is_user_address(process, word[1] - 1) || word[1] % 8 != 0))
 		return 1;
 	/* Anywhere is where the process stays. */
-	if (!cpu_is_usable(word[3]) || (word[3] != CAPOS_CPU_ANY && !process_allows_cpu(process, (u32)word[3])))
+	if ((word[4] & CAPOS_THREAD_CPU_SET) == 0 &&
+	    (!cpu_is_usable(word[3]) || (word[3] != CAPOS_CPU_ANY && !process_allows_cpu(process, (u32)word[3]))))
 		return 3;
-	if ((word[4] & ~(u64)CAPOS_THREAD_PASSIVE) != 0)
+	if ((word[4] & ~(u64)(CAPOS_THREAD_PASSIVE | CAPOS_THREAD_CPU_SET)) != 0)
 		return 4;
 	return word[5] % PAGE_BYTES != 0 || word[5] > CAPOS_STACK_BYTES_MAX ? 5 : -1;
 }
 
-u64 method_thread_spawner_create(struct call *call)
+/* The words are good, and so is the set, if there is one. */
+static inline u64 create(struct call *call, const struct capos_cpu_set *cpus)
 {
 	struct process *process = call->thread->process;
 	struct thread_plan plan = {
@@ -495,18 +497,16 @@ u64 method_thread_spawner_create(struct call *call)
 		.arg2 = call->word[5] != 0 ? call->word[1] : 0,
 		.cpu = (u32)call->word[3],
 		.flags = (u32)call->word[4],
+		.cpus = cpus,
 		.page_addr = 0,
 		.stack_bytes = call->word[5],
 	};
 	struct map_request *map = &call->thread->operation.mm.map; /* no operation of the caller is in progress */
 	struct thread *thread;
-	int bad = bad_create_word(process, call->word);
 	struct instant begin = mach_clock();
 	bool mapped;
 	u64 result;
 
-	if (bad >= 0)
-		return STATUS_DETAIL(BAD_ARGUMENT, (u32)bad);
 	result = thread_create(process, &plan, map, &thread);
 	if (result != STATUS(OK))
 		return result;
@@ -518,6 +518,37 @@ u64 method_thread_spawner_create(struct call *call)
 	call->thread->operation.args[0] = (u64)(uintptr_t)thread;
 	call->thread->operation.args[1] = mapped;
 	return CALL_OPERATION;
+}
+
+static __attribute__((noinline)) u64 create_within(struct call *call)
+{
+	struct process *process = call->thread->process;
+	struct capos_cpu_set cpus = { .byte_count = 0 };
+	struct uaddr addr = { call->word[3] };
+	u16 refused;
+
+	if (!space_copy_in(&process->space, (u8 *)&cpus, addr, sizeof(cpus.byte_count)))
+		return STATUS_DETAIL(BAD_ADDRESS, 3);
+	if (cpus.byte_count > CAPOS_CPU_SET_BYTES)
+		return IRESULT(CAPOS_THREAD_BAD_SET);
+	addr.va += sizeof(cpus.byte_count);
+	if (!space_copy_in(&process->space, cpus.byte, addr, cpus.byte_count))
+		return STATUS_DETAIL(BAD_ADDRESS, 3);
+	if (!affinity_set_is_canonical(&cpus, sizeof(cpus.byte_count) + cpus.byte_count))
+		return IRESULT(CAPOS_THREAD_BAD_SET);
+	refused = refuse_set(process, &cpus);
+	if (refused == CAPOS_THREAD_ONE_CPU)
+		return STATUS_DETAIL(BAD_ARGUMENT, 3);
+	return refused != 0 ? IRESULT(refused) : create(call, &cpus);
+}
+
+u64 method_thread_spawner_create(struct call *call)
+{
+	int bad = bad_create_word(call->thread->process, call->word);
+
+	if (bad >= 0)
+		return STATUS_DETAIL(BAD_ARGUMENT, (u32)bad);
+	return unlikely((call->word[4] & CAPOS_THREAD_CPU_SET) != 0) ? create_within(call) : create(call, NULL);
 }
 
 u64 method_thread_spawner_self(struct call *call)

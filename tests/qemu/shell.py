@@ -110,6 +110,10 @@ def test_quotas(guest):
     has(run(guest, "run -m 1000000 hello"), r"quotaExceeded: memory")
     has(run(guest, "run -t 100000 hello"), r"quotaExceeded: threads")
     has(run(guest, "run -m many hello"), r"usage")
+    has(run(guest, "run -c 0,1 hello c"), r"argument 1: c")
+    has(run(guest, "run -c 900,901 hello"), r"no room")
+    has(run(guest, "run -c 200,201 hello"), r"noCpu")
+    has(run(guest, "run -c 0,x hello"), r"usage")
 
 
 def test_top(guest):

@@ -143,11 +143,12 @@ const char *quota_name(uint32_t quota)
 
 const char *iresult_name(uint32_t iface, unsigned iresult)
 {
-	const char *const spawn[] = { NULL, "unknownProgram", "badImage", "abiMismatch", "badGrant", "sessionEnded" };
+	const char *const spawn[] = { NULL,	  "unknownProgram", "badImage", "abiMismatch",
+				      "badGrant", "sessionEnded",   "badSet",	"noCpu" };
 	const char *const map[] = { NULL, "overlap", "writeExec", "pinned", "notMapped" };
 	const char *const console[] = { NULL, "notOwner", "owned" };
 	const char *const session[] = { NULL, "sessionEnded", "unknownAccount" };
-	const char *const thread[] = { NULL, "notSelf", "badCpu" };
+	const char *const thread[] = { NULL, "notSelf", "badCpu", "badSet", "oneCpu" };
 	const char *const park[] = { NULL, "mismatch" };
 	const char *const policy[] = { NULL,	  "weightOutOfBounds", "classOutOfBounds", "requestOutOfBounds",
 				       "expired", "noSuchThread",      "foreignThread",	   "wider",

@@ -21,7 +21,7 @@ void spawn_init(struct capos_spawn *spawn, const char *program, const char *args
 
 bool spawn_grant(struct capos_spawn *spawn, const char *name, capos_handle h, uint32_t rights)
 {
-	if (!h || spawn->grant_count >= CAPOS_SPAWN_GRANTS)
+	if (!h || spawn->grant_count >= CAPOS_SPAWN_GRANTS || (spawn->flags & CAPOS_SPAWN_CPU_SET) != 0)
 		return false;
 	if (!rights && !result_ok(cap_table_info(known.caps, h, NULL, &rights, NULL)))
 		return false;
@@ -37,6 +37,18 @@ bool spawn_grant(struct capos_spawn *spawn, const char *name, capos_handle h, ui
 bool spawn_grant_own(struct capos_spawn *spawn, const char *name)
 {
 	return spawn_grant(spawn, name, cap(name), 0);
+}
+
+bool spawn_within(struct capos_spawn *spawn, const struct capos_cpu_set *cpus)
+{
+	size_t at = offsetof(struct capos_spawn, grants) + spawn->grant_count * sizeof(struct capos_grant);
+	size_t bytes = sizeof(cpus->byte_count) + cpus->byte_count;
+
+	if ((spawn->flags & CAPOS_SPAWN_CPU_SET) != 0 || at + bytes > sizeof(*spawn))
+		return false;
+	memcpy((char *)spawn + at, cpus, bytes);
+	spawn->flags |= CAPOS_SPAWN_CPU_SET;
+	return true;
 }
 
 struct capos_result spawn_start(const struct capos_spawn *spawn, capos_handle *process, uint64_t *process_id)

@@ -47,6 +47,14 @@ struct capos_result thread_start_on(struct thread *thread, thread_function funct
 				     NULL);
 }
 
+struct capos_result thread_start_within(struct thread *thread, thread_function function, void *argument,
+					const struct capos_cpu_set *cpus, uint32_t flags)
+{
+	return thread_spawner_create(known.threads, (uintptr_t)user_thread_entry, (uintptr_t)function,
+				     (uintptr_t)argument, (uintptr_t)cpus, flags | CAPOS_THREAD_CPU_SET, STACK_BYTES,
+				     &thread->handle, &thread->id, NULL);
+}
+
 struct capos_result thread_start(struct thread *thread, thread_function function, void *argument)
 {
 	return thread_start_on(thread, function, argument, CAPOS_CPU_ANY, 0);

@@ -42,9 +42,11 @@ u64 affinity_of_cpu(u32 id);
 /* The one CPU, or CAPOS_CPU_ANY when there are more. */
 u32 affinity_only(u64 affinity);
 
+/* The set is exactly the count and so many bytes, of which the last is not 0. */
+bool affinity_set_is_canonical(const struct capos_cpu_set *set, u64 bytes);
 /* How many CPUs of the set are online, and the last of them. */
 u32 affinity_count(const struct capos_cpu_set *set, u32 *last);
-/* The affinity that a set with an online CPU stands for, for this thread. Under its object's lock. */
+/* The affinity that a set with an online CPU stands for, for this thread. Under its object's lock, or before it is known. */
 u64 affinity_of_set(struct thread *thread, const struct capos_cpu_set *set);
 /* The other way: what is online of it, canonical. */
 void affinity_to_set(u64 affinity, struct capos_cpu_set *set);

@@ -9,6 +9,7 @@
  *                         request-max-us = <100000>; expires-ms = <60000>; }; };
  *       processes { NAME { program = "prog"; args = "..."; memory-kib = <4096>; slots = <128>; threads = <16>;
  *                          processes = <8>; cpu = <0>; one-cpu; optional; exports = "login";
+ *                          cpus = <0 2 3>;                           instead of cpu: where its first thread may run
  *                          caps = "console", "log/w", "endpoint:login/cg=auth"; }; }; };
  *
  * Scope: thread (that calls), process (its), machine. What a policy does not say is not bounded, but its scope must be said.
@@ -53,6 +54,8 @@ struct manifest_process {
 	u32 memory_kib, slots, threads, processes, cpu;
 	u32 optional;
 	u32 one_cpu;
+	u32 cpus_last;		   /* the highest of `cpus` */
+	struct capos_cpu_set cpus; /* byte_count 0: not given */
 	u32 cap_count;
 	struct manifest_cap caps[MANIFEST_CAPS_MAX];
 };

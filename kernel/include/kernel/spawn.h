@@ -32,6 +32,8 @@ struct spawn_request {
 	u64 limits[QUOTA_KINDS];
 	u32 cpu;      /* of its first thread, or CAPOS_CPU_ANY */
 	bool one_cpu; /* of all its threads */
+	bool has_cpus;
+	struct capos_cpu_set cpus; /* has_cpus: of its first thread */
 	bool essential;
 	const struct archive_file *file; /* NULL: image */
 	struct cap image;		 /* memory object, with a reference on its grant */

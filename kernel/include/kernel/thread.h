@@ -150,8 +150,9 @@ struct thread_plan {
 	struct uaddr sp; /* without stack_bytes */
 	u64 arg, arg2;
 	u32 cpu, flags;
-	u64 stack_bytes; /* of a fresh stack, pages; 0: none */
-	u64 page_addr;	 /* where stack and page lie; 0: a free place */
+	const struct capos_cpu_set *cpus; /* where it may run, at least one of them online; NULL: as `cpu` says */
+	u64 stack_bytes;		  /* of a fresh stack, pages; 0: none */
+	u64 page_addr;			  /* where stack and page lie; 0: a free place */
 };
 
 /* Make a thread (state building), with thread page and stack, charged to the process, in steps. A result word, which names the

@@ -87,7 +87,7 @@ static bool parse(u64 bytes)
 	     "processes {"                                                                                                           \
 	     " login { program = \"init\"; args = \"-l now\"; memory-kib = <4096>; slots = <128>; threads = <16>;"                   \
 	     "  processes = <8>; cpu = <3>; caps = \"console\", \"log/w\", \"session_manager/nr=sessions\"; exports = \"login\"; };" \
-	     " init { program = \"init\"; optional; caps = \"endpoint:login\", \"endpoint:login/c=other\", \"power\"; }; };")
+	     " init { program = \"init\"; optional; cpus = <2 0>; caps = \"endpoint:login\", \"endpoint:login/c=other\", \"power\"; }; };")
 
 static void reads_a_good_one(void **state)
 {
@@ -125,6 +125,8 @@ static void reads_a_good_one(void **state)
 	assert_true(login->caps[3].exported);
 	assert_int_equal(init->optional, 1);
 	assert_int_equal(init->cpu, CAPOS_CPU_ANY);
+	assert_int_equal(init->cpus.byte_count, 1);
+	assert_int_equal(init->cpus.byte[0], 5);
 	assert_int_equal(init->cap_count, 3);
 	assert_string_equal(init->caps[0].name, "login");
 	assert_int_equal(init->caps[0].iface, CAPOS_IFACE_endpoint);
@@ -195,6 +197,12 @@ static const struct {
 	{ INIT("slots = <1>;"), "/processes/init/slots", "1 is not in 16..65536" },
 	{ INIT("threads = <0>;"), "/processes/init/threads", "0 is not in 1..65536" },
 	{ INIT("cpu = <4>;"), "/processes/init/cpu", "the machine has no CPU 4" },
+	{ INIT("cpus = <0 4>;"), "/processes/init/cpus", "the machine has no CPU 4" },
+	{ INIT("cpus = <0 4080>;"), "/processes/init/cpus", "4080 is not in 0..4079" },
+	{ INIT("cpus = [00 01];"), "/processes/init/cpus", "not a list of numbers" },
+	{ INIT("cpus;"), "/processes/init/cpus", "not a list of numbers" },
+	{ INIT("cpu = <1>; cpus = <0>;"), "/processes/init/cpus", "cpu, and cpus" },
+	{ INIT("cpus = <0>; one-cpu;"), "/processes/init/cpu", "one-cpu, but not which" },
 	{ INIT("optional = <1>;"), "/processes/init/optional", "takes no value" },
 	{ INIT("args = \""
 	       "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456"

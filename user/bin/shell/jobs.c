@@ -83,15 +83,45 @@ static void grant_usual(struct capos_spawn *spawn)
 		spawn_grant_own(spawn, names[i]);
 }
 
+/* "2" or "0,2,3": a CPU, or a set of them (byte_count 0: a CPU). */
+static bool parse_cpus(char *text, uint32_t *cpu, struct capos_cpu_set *cpus)
+{
+	uint64_t last = 0, value;
+	char *comma = strchr(text, ',');
+
+	*cpus = (struct capos_cpu_set){ .byte_count = 0 };
+	if (comma == NULL) {
+		bool good = shell_number(text, &value);
+
+		*cpu = (uint32_t)value;
+		return good;
+	}
+	for (; text != NULL; text = comma != NULL ? comma + 1 : NULL) {
+		comma = strchr(text, ',');
+		if (comma != NULL)
+			*comma = 0;
+		if (!shell_number(text, &value) || value >= CAPOS_CPU_SET_BYTES * 8ull)
+			return false;
+		cpus->byte[value / 8] |= (uint8_t)(1u << (value % 8));
+		last = value > last ? value : last;
+		if (comma == NULL)
+			break;
+	}
+	cpus->byte_count = (uint16_t)(last / 8 + 1);
+	return true;
+}
+
 /* Options of `run`, before the program's name; returns the index of the name, 0: wrong. */
-static int parse_options(struct capos_spawn *spawn, int argc, char **argv)
+static int parse_options(struct capos_spawn *spawn, struct capos_cpu_set *cpus, int argc, char **argv)
 {
 	int i = 1;
 
 	for (; i + 1 < argc && argv[i][0] == '-'; i += 2) {
-		uint64_t value;
+		uint64_t value = 0;
 
-		if (!shell_number(argv[i + 1], &value) || argv[i][1] == 0 || argv[i][2] != 0)
+		if (argv[i][1] == 0 || argv[i][2] != 0 ||
+		    !(argv[i][1] == 'c' ? parse_cpus(argv[i + 1], &spawn->cpu, cpus)
+					: shell_number(argv[i + 1], &value)))
 			return 0;
 		switch (argv[i][1]) {
 		case 'm':
@@ -104,7 +134,6 @@ static int parse_options(struct capos_spawn *spawn, int argc, char **argv)
 			spawn->processes = (uint32_t)value;
 			break;
 		case 'c':
-			spawn->cpu = (uint32_t)value;
 			break;
 		default:
 			return 0;
@@ -167,6 +196,7 @@ static int start(struct capos_spawn *spawn, const char *line, bool background)
 
 int jobs_run(int argc, char **argv, const char *line)
 {
+	struct capos_cpu_set cpus = { .byte_count = 0 };
 	struct capos_spawn spawn;
 	bool background = false;
 	int name = 0;
@@ -184,7 +214,7 @@ int jobs_run(int argc, char **argv, const char *line)
 	spawn.slots = JOB_SLOTS;
 	spawn.threads = JOB_THREADS;
 	spawn.processes = JOB_PROCESSES;
-	if (strcmp(argv[0], "run") == 0 && !(name = parse_options(&spawn, argc, argv)))
+	if (strcmp(argv[0], "run") == 0 && !(name = parse_options(&spawn, &cpus, argc, argv)))
 		return shell_usage("run");
 	if (strlen(argv[name]) >= CAPOS_NAME_BYTES) {
 		print("%s: no program has a name that long\n", argv[name]);
@@ -196,6 +226,10 @@ int jobs_run(int argc, char **argv, const char *line)
 		return 1;
 	}
 	grant_usual(&spawn);
+	if (cpus.byte_count != 0 && !spawn_within(&spawn, &cpus)) {
+		print("run: no room for a CPU that high in a set\n");
+		return 1;
+	}
 
 	char text[64];
 

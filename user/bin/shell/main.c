@@ -63,7 +63,8 @@ static int command_poweroff(int argc, char **argv)
 
 const struct shell_command shell_commands[] = {
 	{ "help", "[COMMAND]", "this list", command_help },
-	{ "run", "[-m KIB] [-t THREADS] [-p CHILDREN] [-c CPU] PROGRAM [ARGS] [&]", "start a program", command_run },
+	{ "run", "[-m KIB] [-t THREADS] [-p CHILDREN] [-c CPU[,CPU...]] PROGRAM [ARGS] [&]", "start a program",
+	  command_run },
 	{ "programs", "", "programs of the boot archive", command_programs },
 	{ "jobs", "", "background jobs", command_jobs },
 	{ "kill", "PID...", "end jobs", command_kill },

@@ -15,6 +15,9 @@ bool spawn_grant(struct capos_spawn *spawn, const char *name, capos_handle h, ui
 /* Adds the caller's own capability of that name, if it has one. */
 bool spawn_grant_own(struct capos_spawn *spawn, const char *name);
 
+/* Its first thread may only run there. After the last grant. False: no place for it. */
+bool spawn_within(struct capos_spawn *spawn, const struct capos_cpu_set *cpus);
+
 /* Spawns through `process_spawner`. */
 struct capos_result spawn_start(const struct capos_spawn *spawn, capos_handle *process, uint64_t *process_id);
 

@@ -152,7 +152,15 @@ static inline struct capos_result process_spawner_spawn(capos_handle h, const st
 {
 	uint32_t grants = spawn->grant_count < CAPOS_SPAWN_GRANTS ? spawn->grant_count : CAPOS_SPAWN_GRANTS;
 
-	message_put(spawn, offsetof(struct capos_spawn, grants) + grants * sizeof(struct capos_grant));
+	size_t bytes = offsetof(struct capos_spawn, grants) + grants * sizeof(struct capos_grant);
+
+	if (spawn->flags & CAPOS_SPAWN_CPU_SET) {
+		uint16_t set_bytes;
+
+		memcpy(&set_bytes, (const char *)spawn + bytes, sizeof(set_bytes));
+		bytes += sizeof(set_bytes) + set_bytes;
+	}
+	message_put(spawn, bytes < sizeof(*spawn) ? bytes : sizeof(*spawn));
 	CAPOS_CALL_REGS(regs, process_spawner, spawn, CAPOS_CALL_MESSAGE, h, 0);
 	struct capos_result r = result_of(regs.call);
 
@@ -236,7 +244,7 @@ static inline struct capos_result thread_affinity(capos_handle h, struct capos_c
 
 /* The bare method; thread_start() of thread.h is what a program wants. */
 static inline struct capos_result thread_spawner_create(capos_handle h, uintptr_t entry, uintptr_t stack_pointer,
-							uint64_t argument, uint32_t cpu, uint32_t flags,
+							uint64_t argument, uint64_t cpu, uint32_t flags,
 							uint64_t stack_bytes, capos_handle *thread, uint64_t *id,
 							uint64_t *page)
 {

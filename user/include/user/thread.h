@@ -50,6 +50,9 @@ struct thread {
  * flags: CAPOS_THREAD_PASSIVE. */
 struct capos_result thread_start_on(struct thread *thread, thread_function function, void *argument, uint32_t cpu,
 				    uint32_t flags);
+/* The same within a set of CPUs, from its first instruction on. */
+struct capos_result thread_start_within(struct thread *thread, thread_function function, void *argument,
+					const struct capos_cpu_set *cpus, uint32_t flags);
 struct capos_result thread_start(struct thread *thread, thread_function function, void *argument);
 
 /* Waits for its end and frees the handle; exit_code may be NULL. On timedOut nothing is freed. */

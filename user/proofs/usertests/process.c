@@ -51,6 +51,55 @@ static void life(void)
 	tap_returns(before, "its quota came back");
 }
 
+#define REQUEST_SET(spawn, bytes_of_set)                                                                             \
+	.handle = known.process_spawner, .message = &(spawn),                                                        \
+	.bytes = (uint32_t)(offsetof(struct capos_spawn, grants) + sizeof(struct capos_grant) + (bytes_of_set))
+
+/* A set of CPUs for the first thread. `good` has one grant. */
+static void spawn_sets(const struct capos_spawn *good)
+{
+	struct capos_cpu_set set = { .byte_count = 1, .byte = { 1 } }, none = { .byte_count = 0 };
+	struct capos_cpu_set far = { .byte_count = 40, .byte = { [39] = 0x80 } };
+	struct capos_spawn spawn = *good;
+
+	tap_ok(spawn_within(&spawn, &set) && !spawn_within(&spawn, &set), "one set");
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_SET, 0, "a set less a byte", REQUEST_SET(spawn, 2));
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_SET, 0, "a set and a byte", REQUEST_SET(spawn, 4));
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_SET, 0, "no set", REQUEST_SET(spawn, 0));
+	spawn.cpu = 0;
+	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(cpu), "a CPU and a set", REQUEST_SET(spawn, 3));
+	spawn.flags |= CAPOS_SPAWN_ONE_CPU;
+	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(cpu), "one CPU and a set", REQUEST_SET(spawn, 3));
+	spawn = *good;
+	(void)spawn_within(&spawn, &none);
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_NO_CPU, 0, "an empty set", REQUEST_SET(spawn, 2));
+	spawn = *good;
+	(void)spawn_within(&spawn, &far);
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_NO_CPU, 0, "a set of one CPU that is not there",
+		REQUEST_SET(spawn, 42));
+	for (uint32_t cpu = 0; cpu < startup()->cpu_count && cpu < 8; cpu++) {
+		capos_handle port = 0, process = 0;
+		struct capos_thread_info info = { 0 };
+		struct request request;
+
+		set.byte[0] = (uint8_t)(1u << cpu);
+		insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
+		child_init(&spawn, "self");
+		(void)spawn_grant(&spawn, "port", port, CAPOS_RIGHT_CALL);
+		tap_ok(spawn_within(&spawn, &set), "a process within CPU %u", cpu);
+		insist(spawn_start(&spawn, &process, NULL));
+		must(endpoint_recv(port, CAPOS_NEVER, 1, &request));
+		must(thread_info(request.message.cap[0], &info));
+		(void)endpoint_reply(NULL);
+		tap_ok(info.last_cpu == cpu && info.pinned_cpu == (startup()->cpu_count > 1 ? cpu : CAPOS_CPU_ANY),
+		       "its thread is there, and bound to it");
+		(void)process_kill(process, 0);
+		(void)child_end(process);
+		drop(request.message.cap[0]);
+		destroy(port);
+	}
+}
+
 static void requests(void)
 {
 	struct capos_spawn good, spawn;
@@ -71,7 +120,7 @@ static void requests(void)
 	memset(spawn.args, 'x', sizeof(spawn.args));
 	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(args), "arguments without an end", REQUEST(spawn, 1));
 	spawn = good;
-	spawn.flags = CAPOS_SPAWN_ONE_CPU << 1;
+	spawn.flags = CAPOS_SPAWN_CPU_SET << 1;
 	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(flags), "a flag", REQUEST(spawn, 1));
 	spawn = good;
 	spawn.cpu = 1u << 20;
@@ -79,6 +128,7 @@ static void requests(void)
 	spawn = good;
 	spawn.flags = CAPOS_SPAWN_ONE_CPU;
 	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(cpu), "one CPU, but none named", REQUEST(spawn, 1));
+	spawn_sets(&good);
 	spawn = good;
 	spawn.grant_count = CAPOS_SPAWN_GRANTS + 1;
 	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(grant_count), "a grant too many", REQUEST(spawn, 10));

@@ -234,6 +234,59 @@ static void affinities(capos_handle thread)
 	tap_ok(back.byte_count == last / 8 + 1, "on all CPUs");
 }
 
+static uint64_t where_it_is(void *argument)
+{
+	struct capos_thread_info info = { 0 };
+
+	(void)argument;
+	(void)thread_info(self()->handle, &info);
+	return info.last_cpu + 1ull;
+}
+
+/* A set of CPUs from the first instruction on. */
+static void created_within(void)
+{
+	struct capos_cpu_set set = { .byte_count = 0 }, far = { .byte_count = CAPOS_CPU_SET_BYTES };
+	uint32_t last = startup()->cpu_count - 1;
+	uint64_t entry = (uintptr_t)where_it_is, at = (uintptr_t)&set, code = 0, wrong = 0;
+	struct thread thread;
+
+	FAILS(thread_spawner, create, BAD_ADDRESS, 3, "a set in the kernel", .handle = known.threads,
+	      .word = { entry, 0, 0, BAD_KERNEL, CAPOS_THREAD_CPU_SET, PAGE });
+	FAILS(thread_spawner, create, BAD_ADDRESS, 3, "a set at 0", .handle = known.threads,
+	      .word = { entry, 0, 0, 0, CAPOS_THREAD_CPU_SET, PAGE });
+	REFUSES(thread_spawner, create, CAPOS_THREAD_BAD_CPU, 0, "an empty set", .handle = known.threads,
+		.word = { entry, 0, 0, at, CAPOS_THREAD_CPU_SET, PAGE });
+	set.byte_count = 1;
+	REFUSES(thread_spawner, create, CAPOS_THREAD_BAD_SET, 0, "a set with a 0 at its end", .handle = known.threads,
+		.word = { entry, 0, 0, at, CAPOS_THREAD_CPU_SET, PAGE });
+	set.byte_count = CAPOS_CPU_SET_BYTES + 1;
+	REFUSES(thread_spawner, create, CAPOS_THREAD_BAD_SET, 0, "a set of too many bytes", .handle = known.threads,
+		.word = { entry, 0, 0, at, CAPOS_THREAD_CPU_SET, PAGE });
+	far.byte[CAPOS_CPU_SET_BYTES - 1] = 0x80;
+	REFUSES(thread_spawner, create, CAPOS_THREAD_BAD_CPU, 0, "a set of one CPU that is not there",
+		.handle = known.threads, .word = { entry, 0, 0, (uintptr_t)&far, CAPOS_THREAD_CPU_SET, PAGE });
+	for (uint32_t cpu = 0; cpu <= last && cpu < 16; cpu++) {
+		memset(&set, 0, sizeof(set));
+		set.byte_count = (uint16_t)(cpu / 8 + 1);
+		set.byte[cpu / 8] = (uint8_t)(1u << (cpu % 8));
+		insist(thread_start_within(&thread, where_it_is, NULL, &set, 0));
+		must(thread_finish(&thread, CAPOS_NEVER, &code));
+		wrong += (uint32_t)code != cpu + 1;
+	}
+	tap_ok(wrong == 0, "a thread created within a set of one CPU is on that");
+	set.byte_count = (uint16_t)(last / 8 + 1);
+	set.byte[0] |= 1;
+	set.byte[last / 8] |= (uint8_t)(1u << (last % 8));
+	for (unsigned i = 0; i < 16; i++) {
+		insist(thread_start_within(&thread, where_it_is, NULL, &set, 0));
+		must(thread_finish(&thread, CAPOS_NEVER, &code));
+		code = (uint32_t)code - 1;
+		wrong += (set.byte[code / 8] >> (code % 8) & 1) == 0;
+	}
+	tap_ok(wrong == 0, "... within a set of several, on one of them");
+}
+
 /* A process that stays on one CPU gives us its first thread. */
 static void one_cpu(void)
 {
@@ -291,11 +344,12 @@ static void bad_arguments(void)
 	FAILS(thread_spawner, create, BAD_ARGUMENT, 3, "a CPU that is not there", .handle = known.threads,
 	      .word = { entry, stack, 0, 1u << 20 });
 	FAILS(thread_spawner, create, BAD_ARGUMENT, 4, "a flag", .handle = known.threads,
-	      .word = { entry, stack, 0, CAPOS_CPU_ANY, 2 });
+	      .word = { entry, stack, 0, CAPOS_CPU_ANY, 4 });
 	FAILS(thread_spawner, create, BAD_ARGUMENT, 5, "a part of a page as stack", .handle = known.threads,
 	      .word = { entry, 0, 0, CAPOS_CPU_ANY, 0, PAGE + 1 });
 	FAILS(thread_spawner, create, BAD_ARGUMENT, 5, "a stack too large", .handle = known.threads,
 	      .word = { entry, 0, 0, CAPOS_CPU_ANY, 0, CAPOS_STACK_BYTES_MAX + PAGE });
+	created_within();
 	tap_unchanged(before, "refused threads cost nothing");
 	insist(thread_start(&thread, sleep_long, NULL));
 	REFUSES(thread, exit, CAPOS_THREAD_NOT_SELF, 0, "another's handle", .handle = thread.handle, .word = { 1 });
