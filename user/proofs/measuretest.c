@@ -15,6 +15,7 @@ _Static_assert(PHASES <= CAPOS_MEASURE_PHASES, "phases");
 #define SPIN_NS (300 * MS)
 #define SPIN_ROUNDS 100000u
 #define TICK_NS (10 * MS)
+#define TICKS_MIN 12u
 #define WAKES_COUNT 100ull
 #define UNMAPS 40ull
 #define LINES 20ull
@@ -67,13 +68,16 @@ static void timer(void)
 	must(thread_set_cpu(known.self, 0));
 	measure_phase(SPIN);
 	began_ns = now_ns();
-	do {
-		spin_here();
-		took_ns = now_ns() - began_ns;
-	} while (took_ns < SPIN_NS);
+	for (uint64_t span_ns = SPIN_NS;; span_ns += SPIN_NS) {
+		while ((took_ns = now_ns() - began_ns) < span_ns)
+			spin_here();
+		measure_get(&values, SPIN, CAPOS_CPU_ANY);
+		/* A host that stood still gives fewer. */
+		if (COUNTED(timer_bsp_tick_advances) >= TICKS_MIN || span_ns >= 20 * SPIN_NS)
+			break;
+	}
 	end(SPIN);
-	/* A host that stood still gave fewer. */
-	tap_between(COUNTED(timer_bsp_tick_advances), SPIN_NS / TICK_NS / 3, took_ns / TICK_NS + 1, "ticks of CPU 0");
+	tap_between(COUNTED(timer_bsp_tick_advances), TICKS_MIN, took_ns / TICK_NS + 2, "ticks of CPU 0");
 	tap_between(COUNTED(timer_user_scheduler), COUNTED(timer_bsp_tick_advances) - 2, COUNTED(timer_interrupts),
 		    "interrupts of user code");
 	tap_ok(COUNTED(timer_interrupts) == COUNTED(timer_user_scheduler) + COUNTED(timer_kernel_only),
@@ -212,7 +216,8 @@ static void serial(void)
 	measure_phase(SERIAL);
 	for (unsigned i = 0; i < LINES; i++)
 		print("%s", line);
-	(void)sleep_ns(100 * MS);
+	(void)becomes_true((measure_get(&values, SERIAL, CAPOS_CPU_ANY), COUNTED(serial_bytes) >= expected));
+	(void)sleep_ns(20 * MS); /* if there is more, it is too much */
 	end(SERIAL);
 	tap_ok(COUNTED(serial_bytes) == expected, "bytes to the console: %lu, expected %lu",
 	       (unsigned long)COUNTED(serial_bytes), (unsigned long)expected);
@@ -312,8 +317,9 @@ static void placement(void)
 	end(PLACEMENT);
 	placed = COUNTED(thread_placement_caller_current) + COUNTED(thread_placement_avoid) +
 		 COUNTED(thread_placement_fallback);
-	/* Ends of threads are activities, which are placed too. */
-	tap_between(placed, STARTED, 3 * STARTED, "new ones placed");
+	/* Ends of threads are activities, which are placed too. Where there is one CPU nobody asks. */
+	if (has_cpus("placing"))
+		tap_between(placed, STARTED, 3 * STARTED, "new ones placed");
 	tap_between(COUNTED(thread_placement_first_selected), STARTED, 3 * STARTED, "selected for the first time");
 	tap_ok(COUNTED(thread_placement_strict_load) <= COUNTED(thread_placement_avoid),
 	       "by load: not more than elsewhere at all");

@@ -471,7 +471,9 @@ static void ends_while_moved(void)
 	rng_seed(&rng, cpu_count + 2);
 	for (unsigned i = 0; i < mover_count; i++, begun++)
 		begin(&movers[i], moves_about, rng_below(&rng, 20));
-	while (begun < wanted) {
+	/* Longer where chance has moved nobody by affinity yet. */
+	while (begun < wanted || (cpu_count > 1 && begun < 20 * wanted &&
+				  moves_of(CAPOS_MIGRATION_AFFINITY) == was.kind[CAPOS_MIGRATION_AFFINITY])) {
 		struct mover *mover = &movers[rng_below(&rng, mover_count)];
 
 		switch (rng_below(&rng, 6)) {
