@@ -226,6 +226,11 @@ enum capos_migration {
 #define CAPOS_REQUEST_MIN_NS 100000ull
 #define CAPOS_REQUEST_MAX_NS 100000000ull
 
+/* The three parameters of a thread in one word, from its lowest bits on. */
+#define CAPOS_WEIGHT_BITS 17u
+#define CAPOS_CLASS_BITS 3u
+#define CAPOS_REQUEST_BITS 44u
+
 /* The best first. */
 #define CAPOS_LATENCY_CLASSES(X)                                                                                     \
 	X(INTERACTIVE, 0,                                                                                            \
@@ -283,13 +288,18 @@ struct capos_thread_record {
 	uint64_t voluntary_blocks;		    /* waits */
 	uint64_t yields;			    /* by itself, or because it may not run there any more */
 	uint32_t migrations[CAPOS_MIGRATION_KINDS];
-	uint32_t request_ns;
-	uint32_t weight;
-	uint32_t cpu;  /* its last one */
-	uint8_t state; /* enum capos_thread_state */
-	uint8_t wait;  /* enum capos_wait: what it is blocked on */
-	uint8_t latency_class;
-	uint8_t flags;	     /* CAPOS_THREAD_PASSIVE */
+	uint32_t cpu; /* its last one */
+	union {
+		struct {
+			uint64_t weight : CAPOS_WEIGHT_BITS;
+			uint64_t latency_class : CAPOS_CLASS_BITS;
+			uint64_t request_ns : CAPOS_REQUEST_BITS;
+		};
+		uint64_t parameters; /* the three of them, as the kernel has them */
+	};
+	uint8_t state;	     /* enum capos_thread_state */
+	uint8_t wait;	     /* enum capos_wait: what it is blocked on */
+	uint16_t flags;	     /* CAPOS_THREAD_PASSIVE */
 	uint32_t pinned_cpu; /* or CAPOS_CPU_ANY */
 };
 

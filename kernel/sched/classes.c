@@ -13,10 +13,9 @@
 
 #include "runq.h"
 
-#define WEIGHT_BITS 17u
-#define CLASS_BITS 3u
-_Static_assert(CAPOS_WEIGHT_MAX < 1u << WEIGHT_BITS && CAPOS_LATENCY_CLASS_COUNT <= 1u << CLASS_BITS &&
-		       CAPOS_REQUEST_MAX_NS < 1ull << (64 - WEIGHT_BITS - CLASS_BITS),
+_Static_assert(CAPOS_WEIGHT_MAX < 1u << CAPOS_WEIGHT_BITS && CAPOS_LATENCY_CLASS_COUNT <= 1u << CAPOS_CLASS_BITS &&
+		       CAPOS_REQUEST_MAX_NS < 1ull << CAPOS_REQUEST_BITS &&
+		       CAPOS_WEIGHT_BITS + CAPOS_CLASS_BITS + CAPOS_REQUEST_BITS == 64,
 	       "they fit one word");
 
 static const u64 class_request_ns[CAPOS_LATENCY_CLASS_COUNT] = {
@@ -42,15 +41,16 @@ u64 params_pack(const struct sched_params *params)
 {
 	u64 request_ns = params->request_ns != 0 ? params->request_ns : class_request_ns[params->latency_class];
 
-	return params->weight | (u64)params->latency_class << WEIGHT_BITS | request_ns << (WEIGHT_BITS + CLASS_BITS);
+	return params->weight | (u64)params->latency_class << CAPOS_WEIGHT_BITS |
+	       request_ns << (CAPOS_WEIGHT_BITS + CAPOS_CLASS_BITS);
 }
 
 struct sched_params params_unpack(u64 word)
 {
 	return (struct sched_params){
-		.weight = (u32)word & ((1u << WEIGHT_BITS) - 1),
-		.latency_class = (u32)(word >> WEIGHT_BITS) & ((1u << CLASS_BITS) - 1),
-		.request_ns = word >> (WEIGHT_BITS + CLASS_BITS),
+		.weight = (u32)word & ((1u << CAPOS_WEIGHT_BITS) - 1),
+		.latency_class = (u32)(word >> CAPOS_WEIGHT_BITS) & ((1u << CAPOS_CLASS_BITS) - 1),
+		.request_ns = word >> (CAPOS_WEIGHT_BITS + CAPOS_CLASS_BITS),
 	};
 }
 

@@ -17,7 +17,7 @@
 #include "sched_priv.h"
 #include "snapshot.h"
 
-#define THREADS_PER_PIECE 16u /* about 120 instructions each: a step */
+#define THREADS_PER_PIECE 32u /* a page of records, about 65 instructions each: a step */
 
 /* In the order of the text: a later load is not done before an earlier one. Pairs with atomic_order where accounts are written. */
 #define LOAD(x) shared_load_acquire(&(x))
@@ -30,67 +30,111 @@ static inline u64 charged_up_to(const struct cpu *cpu)
 	return LOAD(cpu->busy_ns) + LOAD(cpu->idle_ns) + LOAD(cpu->irq_ns) + cpu->up_ns;
 }
 
-/* State of one that does not run. */
-static inline void fill_waiting(struct thread *thread, struct capos_thread_record *out)
-{
-	u8 wait;
-
-	out->wait = CAPOS_WAIT_NONE;
-	out->state = CAPOS_THREAD_READY;
-	if (unlikely(atomic_load_relaxed(&thread->attention) & ATTENTION_KILL)) {
-		out->state = CAPOS_THREAD_DYING;
-	} else if (waiter_is_armed(&thread->wait)) {
-		out->wait = wait = LOAD(thread->wait.wait);
-		out->state = unlikely(wait == CAPOS_WAIT_FAULT) ? CAPOS_THREAD_FAULTED : CAPOS_THREAD_BLOCKED;
-	}
-}
-
-/*
- * False: it was selected, left or was charged meanwhile; nothing is to be made of *out. Each field is stored as soon as it is read:
- * that is what keeps a record cheap.
- */
-static inline bool fill_thread(struct thread *thread, struct capos_thread_record *out)
+/* What does not depend on whether it runs. Each field is stored as soon as it is read: that is what keeps a record cheap. */
+static inline void fill_rest(const struct thread *thread, const struct entity *own, struct capos_thread_record *out)
 {
 	const struct cpu_account *account = &thread->account;
-	/* First: where it runs was stored before it was counted as selected. */
-	u64 switches = LOAD(account->switches), left, charged_ns = 0, runtime_ns;
-	const struct entity *entity = LOAD(thread->entity), *own = LOAD(thread->own);
-	const struct cpu *cpu = atomic_load_relaxed(&(entity != NULL ? entity : own)->cpu);
-	struct sched_params params;
-	bool runs;
 
-	out->context_switches = switches;
-	out->cpu = cpu != NULL ? cpu->id : 0;
-	left = out->preemptions = LOAD(account->preemptions);
-	left += out->voluntary_blocks = LOAD(account->blocks);
-	left += out->yields = LOAD(account->yields);
-	runs = switches != left; /* AC3 */
-	if (unlikely(runs)) {
-		charged_ns = cpu != NULL ? charged_up_to(cpu) : 0;
-		out->state = CAPOS_THREAD_RUNNING;
-		out->wait = CAPOS_WAIT_NONE;
-	} else {
-		fill_waiting(thread, out);
-	}
-	out->runtime_ns = runtime_ns = LOAD(account->runtime_ns);
 	out->runnable_accumulated_ns = LOAD(account->runnable_ns);
 	__builtin_memcpy(out->migrations, account->migrations, sizeof(out->migrations));
 	out->id = thread->object.id;
 	out->process_id = thread->process->object.id;
-	out->flags = thread->passive ? CAPOS_THREAD_PASSIVE : 0;
 	out->virtual_runtime = LOAD(own->vruntime);
 	out->virtual_deadline = LOAD(own->deadline);
-	out->pinned_cpu = likely(LOAD(own->affinity) == AFFINITY_ANY) ? CAPOS_CPU_ANY : affinity_only(own->affinity);
-	params = sched_get_params(thread);
-	out->request_ns = (u32)params.request_ns;
-	out->weight = params.weight;
-	out->latency_class = (u8)params.latency_class;
-	atomic_order();
-	/* A running one: no charge began since the sum was read, so runtime is that of charged_ns. */
-	if (unlikely(runs) && (cpu == NULL || LOAD(cpu->account_ns) != charged_ns))
+	out->parameters = atomic_load_acquire(&own->wanted); /* pairs with nothing: as LOAD */
+	out->flags = thread->passive ? CAPOS_THREAD_PASSIVE : 0;
+	out->pinned_cpu = CAPOS_CPU_ANY;
+	if (unlikely(!shared_equals_relaxed(&own->affinity, AFFINITY_ANY)))
+		out->pinned_cpu = affinity_only(LOAD(own->affinity));
+}
+
+/* Selections, ways to leave and where it was last. True: it does not run (AC3). */
+static inline bool fill_switches(const struct thread *thread, const struct entity *own,
+				 struct capos_thread_record *out, const struct cpu **cpu, u64 *switches)
+{
+	const struct cpu_account *account = &thread->account;
+	const struct entity *entity;
+	u64 left;
+
+	/* First: where it runs was stored before it was counted as selected. */
+	out->context_switches = *switches = LOAD(account->switches);
+	entity = LOAD(thread->entity);
+	*cpu = atomic_load_relaxed(&(entity != NULL ? entity : own)->cpu);
+	if (likely(*cpu != NULL))
+		out->cpu = (*cpu)->id;
+	else
+		out->cpu = 0;
+	left = out->preemptions = LOAD(account->preemptions);
+	left += out->voluntary_blocks = LOAD(account->blocks);
+	left += out->yields = LOAD(account->yields);
+	return *switches == left;
+}
+
+struct how {
+	u8 state, wait;
+};
+
+static const struct how blocked_on[] = {
+#define X(name, value, text) { (value) == CAPOS_WAIT_FAULT ? CAPOS_THREAD_FAULTED : CAPOS_THREAD_BLOCKED, (value) },
+	CAPOS_WAITS(X)
+#undef X
+};
+
+static inline void fill_how(struct capos_thread_record *out, struct how how)
+{
+	out->state = how.state;
+	out->wait = how.wait;
+}
+
+/* Of one that does not run, and perhaps has something else to do than to wait. */
+static __attribute__((noinline)) struct how how_of(struct thread *thread)
+{
+	if (atomic_load_relaxed(&thread->attention) & ATTENTION_KILL)
+		return (struct how){ CAPOS_THREAD_DYING, CAPOS_WAIT_NONE };
+	if (waiter_is_armed(&thread->wait))
+		return blocked_on[LOAD(thread->wait.wait)];
+	return (struct how){ CAPOS_THREAD_READY, CAPOS_WAIT_NONE };
+}
+
+/* False: it runs, and *out is not filled. Else *out is true from now on until it is selected, that is until account.switches is not
+ * *switches any more. */
+static inline __attribute__((always_inline)) bool fill_waiting(struct thread *thread, struct capos_thread_record *out,
+							       u64 *switches)
+{
+	const struct entity *own = LOAD(thread->own);
+	const struct cpu *cpu;
+
+	if (unlikely(!fill_switches(thread, own, out, &cpu, switches)))
 		return false;
-	out->time_ns = runs ? charged_ns : mach_clock().ns;
-	return likely(LOAD(account->runtime_ns) == runtime_ns && LOAD(account->switches) == switches);
+	out->runtime_ns = LOAD(thread->account.runtime_ns);
+	if (likely(waiter_is_armed(&thread->wait) && atomic_equals_relaxed(&thread->attention, 0u)))
+		fill_how(out, blocked_on[LOAD(thread->wait.wait)]);
+	else
+		fill_how(out, how_of(thread));
+	fill_rest(thread, own, out);
+	return true;
+}
+
+/* One that runs: true at the instant up to which its CPU has charged it. False: it left, or was charged meanwhile, or does not run at
+ * all; nothing is to be made of *out. */
+static __attribute__((noinline)) bool fill_running(struct thread *thread, struct capos_thread_record *out)
+{
+	const struct cpu_account *account = &thread->account;
+	const struct entity *own = LOAD(thread->own);
+	const struct cpu *cpu;
+	u64 switches, charged_ns, runtime_ns;
+
+	if (fill_switches(thread, own, out, &cpu, &switches) || cpu == NULL)
+		return false;
+	out->time_ns = charged_ns = charged_up_to(cpu);
+	out->runtime_ns = runtime_ns = LOAD(account->runtime_ns);
+	out->state = CAPOS_THREAD_RUNNING;
+	out->wait = CAPOS_WAIT_NONE;
+	fill_rest(thread, own, out);
+	atomic_order();
+	/* No charge began since the sum was read, so runtime is that of charged_ns. */
+	return LOAD(cpu->account_ns) == charged_ns && LOAD(account->runtime_ns) == runtime_ns &&
+	       LOAD(account->switches) == switches;
 }
 
 /* --- CPUs --------------------------------------------------------------------------------------------------------------- */
@@ -200,41 +244,77 @@ static void release_memory(const struct snapshot *snapshot) NO_TSA
 
 enum piece { PIECE_MORE, PIECE_END, PIECE_NO_MEMORY };
 
-static bool is_shown(const struct snapshot *snapshot, const struct thread *thread, const struct thread *caller)
+static bool is_shown(u32 scope, const struct thread *thread, const struct thread *caller)
 {
-	return snapshot->scope == CAPOS_SCOPE_MACHINE ||
-	       (snapshot->scope == CAPOS_SCOPE_PROCESS ? thread->process == caller->process : thread == caller);
+	return scope == CAPOS_SCOPE_PROCESS ? thread->process == caller->process : thread == caller;
 }
 
-/* Within one page of the memory. */
+/* Of those that do not run: what their record is true for. */
+struct seen {
+	struct thread *thread;
+	u64 switches;
+};
+
+/* Records of threads from `at` on that do not run: which one is next; NULL: there is none. *seen goes up to behind the last one's. */
+static inline __attribute__((always_inline)) struct thread *fill_all(struct thread *at,
+								     struct capos_thread_record *out,
+								     const struct capos_thread_record *end,
+								     struct seen **seen, u32 scope,
+								     const struct thread *caller)
+{
+	for (; at != NULL && out < end; at = registry_after(at)) {
+		if (scope != CAPOS_SCOPE_MACHINE && !is_shown(scope, at, caller))
+			continue;
+		if (unlikely(!fill_waiting(at, out, &(*seen)->switches)))
+			break;
+		(*seen)++->thread = at;
+		out++;
+	}
+	return at;
+}
+
+/* Gives the records their time; how many of them are true for it. */
+static inline u32 give_time(struct capos_thread_record *out, const struct seen *seen, u32 count)
+{
+	u64 now_ns;
+	u32 i;
+
+	atomic_order();
+	now_ns = mach_clock().ns;
+	for (i = 0; i < count && likely(LOAD(seen[i].thread->account.switches) == seen[i].switches); i++)
+		out[i].time_ns = now_ns;
+	return i;
+}
+
+/* Up to the end of a page of the memory, or up to one that runs. */
 static __attribute__((noinline)) enum piece threads_piece(struct snapshot *snapshot, struct thread *caller)
 {
-	struct thread *batch[THREADS_PER_PIECE];
-	u64 at = snapshot->offset + snapshot->count * sizeof(struct capos_thread_record);
-	u32 in_page = (u32)((PAGE_BYTES - at % PAGE_BYTES) / sizeof(struct capos_thread_record));
-	u32 wanted = MIN(MIN(THREADS_PER_PIECE, in_page), snapshot->room - snapshot->count);
-	u32 found = registry_next_threads(snapshot->next_id, batch, wanted);
-	bool all = snapshot->scope == CAPOS_SCOPE_MACHINE, whole = true;
-	struct capos_thread_record *out, *first;
+	u64 at_byte = snapshot->offset + snapshot->count * sizeof(struct capos_thread_record);
+	u32 in_page = (u32)((PAGE_BYTES - at_byte % PAGE_BYTES) / sizeof(struct capos_thread_record));
+	u32 wanted = MIN(in_page, snapshot->room - snapshot->count), count, good;
+	struct thread *at = registry_next_thread(snapshot->next_id);
+	struct seen seen[THREADS_PER_PIECE], *last = seen;
+	struct capos_thread_record *out;
 
 	if (!hold_memory(snapshot))
 		return PIECE_NO_MEMORY;
-	out = first = place_of(snapshot, caller);
-	for (u32 i = 0; i < found; i++) {
-		if (likely(all) || is_shown(snapshot, batch[i], caller)) {
-			whole = fill_thread(batch[i], out);
-			if (unlikely(!whole)) {
-				snapshot->next_id = batch[i]->object.id; /* again from this one on */
-				break;
-			}
-			out++;
-		}
+	out = place_of(snapshot, caller);
+	if (likely(snapshot->scope == CAPOS_SCOPE_MACHINE))
+		at = fill_all(at, out, out + wanted, &last, CAPOS_SCOPE_MACHINE, caller);
+	else
+		at = fill_all(at, out, out + wanted, &last, snapshot->scope, caller);
+	count = (u32)(last - seen);
+	good = give_time(out, seen, count);
+	if (unlikely(good < count))
+		at = seen[good].thread; /* again from this one on */
+	else if (at != NULL && count < wanted && fill_running(at, &out[count])) {
+		at = registry_after(at);
+		good++;
 	}
 	release_memory(snapshot);
-	snapshot->count += (u32)(out - first);
-	if (whole && found > 0)
-		snapshot->next_id = batch[found - 1]->object.id + 1;
-	return whole && found < wanted ? PIECE_END : PIECE_MORE;
+	snapshot->count += good;
+	snapshot->next_id = at != NULL ? at->object.id : ~0ull;
+	return at != NULL ? PIECE_MORE : PIECE_END;
 }
 
 static enum piece cpus_piece(struct snapshot *snapshot, struct thread *caller)
@@ -382,10 +462,12 @@ static enum operation_progress snapshot_step(struct cpu *cpu, struct thread *thr
 		result = STATUS_DETAIL(REVOKED, 2);
 	else if (atomic_load_relaxed(&thread->attention) & ATTENTION_KILL)
 		last = PIECE_END; /* nobody will look at it */
-	while (result == STATUS(OK) && last == PIECE_MORE) {
-		if (!step_has_time(begin, STEP_PIECES))
+	if (result == STATUS(OK) && last == PIECE_MORE) {
+		do
+			last = piece(snapshot, thread);
+		while (last == PIECE_MORE && step_has_time(begin, STEP_PIECES));
+		if (last == PIECE_MORE)
 			return OPERATION_AGAIN;
-		last = piece(snapshot, thread);
 		if (last == PIECE_NO_MEMORY)
 			result = STATUS_DETAIL(REVOKED, 2);
 	}

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Processes, threads and sessions by id, for listings. Only lookers take the lock for long: O(log n) each. */
+/*
+ * Processes, threads and sessions by id, for listings. Only lookers take the lock for long: O(log n) each.
+ *
+ * RG1  Threads are in a list besides, by rising id, that lookers follow without the lock. A thread that leaves it keeps its own
+ *      `next`. So whoever came to a thread in this kernel entry finds behind it one that was in the list when the entry began, or later:
+ *      its memory is not reused before the entry ends.
+ */
 #include "task_priv.h"
 
 #include <kernel/state.h>
@@ -55,18 +61,27 @@ void registry_remove_process(struct process *process)
 void registry_add_thread(struct thread *thread)
 {
 	struct task_state *task = &kernel_state.task;
+	struct thread *before;
 
 	spin_lock(&task->registry_lock);
 	RB_INSERT(thread_tree, &task->threads, thread);
+	before = RB_PREV(thread_tree, &task->threads, thread);
+	atomic_store_relaxed(&thread->registry_next, RB_NEXT(thread_tree, &task->threads, thread));
+	if (before != NULL)
+		atomic_store_release(&before->registry_next, thread); /* pairs with registry_after */
 	spin_unlock(&task->registry_lock);
 }
 
 void registry_remove_thread(struct thread *thread)
 {
 	struct task_state *task = &kernel_state.task;
+	struct thread *before;
 
 	spin_lock(&task->registry_lock);
+	before = RB_PREV(thread_tree, &task->threads, thread);
 	RB_REMOVE(thread_tree, &task->threads, thread);
+	if (before != NULL) /* pairs with registry_after */
+		atomic_store_release(&before->registry_next, atomic_load_relaxed(&thread->registry_next));
 	spin_unlock(&task->registry_lock);
 }
 
@@ -86,11 +101,10 @@ struct process *registry_next_process(u64 id)
 	return found;
 }
 
-u32 registry_next_threads(u64 id, struct thread **out, u32 n)
+struct thread *registry_next_thread(u64 id)
 {
 	struct task_state *task = &kernel_state.task;
 	struct thread *found = NULL;
-	u32 count = 0;
 
 	spin_lock(&task->registry_lock);
 	for (struct thread *at = RB_ROOT(&task->threads); at != NULL;) {
@@ -98,17 +112,7 @@ u32 registry_next_threads(u64 id, struct thread **out, u32 n)
 			found = at;
 		at = at->object.id >= id ? RB_LEFT(at, registry_node) : RB_RIGHT(at, registry_node);
 	}
-	for (; found != NULL && count < n; found = RB_NEXT(thread_tree, &task->threads, found))
-		out[count++] = found;
 	spin_unlock(&task->registry_lock);
-	return count;
-}
-
-struct thread *registry_next_thread(u64 id)
-{
-	struct thread *found = NULL;
-
-	(void)registry_next_threads(id, &found, 1);
 	return found;
 }
 

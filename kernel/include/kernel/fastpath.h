@@ -260,12 +260,12 @@ static inline void account_blocked(struct thread *thread)
 	atomic_order(); /* AC5 */
 	thread->account.blocks++;
 	if (CAPOS_DEBUG)
-		thread->blocked_runtime_ns = thread->account.runtime_ns;
+		thread->blocked_runtime_ns[0] = thread->account.runtime_ns;
 }
 
 static inline void account_unblocked(const struct thread *thread)
 {
-	KVERIFY(thread->account.runtime_ns == thread->blocked_runtime_ns);
+	KVERIFY(thread->account.runtime_ns == thread->blocked_runtime_ns[0]);
 }
 
 /* sched_detach_current of a thread whose registers are saved: without mach_thread_leave. */

@@ -66,15 +66,15 @@ struct thread {
 	struct parked_word parked;	/* (o) */
 	struct waiter *
 		serving; /* (o) call being served by the synchronous path: the caller's waiter, claimed by endpoint rules */
-	struct entity *own;		 /* (o) its own entity; passive threads use it only to start and to die */
-	struct entity *spare;		 /* (o) reserve: takes the place of `own` when a call ends while it is lent */
-	u64 borrowed_from_id;		 /* (o) thread id of the caller that lent the entity we run on; 0: none */
-	struct cpu_account account;	 /* (os) */
-	struct ledger_sums folded;	 /* (l:process->lock) of `account`, into the ledgers (LG1) */
-	u64 blocked_runtime_ns;		 /* (o) debug: what it had when it last blocked (C1) */
-	void *fpu_area;			 /* (o) pool POOL_FPU; NULL: it has not used the FPU */
-	struct object object;		 /* type thread: handles name it */
-	struct endpoint *fault_endpoint; /* (l:object.lock) with a grant reference in fault_grant */
+	struct entity *own;	    /* (o) its own entity; passive threads use it only to start and to die */
+	struct entity *spare;	    /* (o) reserve: takes the place of `own` when a call ends while it is lent */
+	u64 borrowed_from_id;	    /* (o) thread id of the caller that lent the entity we run on; 0: none */
+	struct cpu_account account; /* (os) */
+	struct ledger_sums folded;  /* (l:process->lock) of `account`, into the ledgers (LG1) */
+	u64 blocked_runtime_ns[CAPOS_DEBUG]; /* (o) debug alone: what it had when it last blocked (C1) */
+	void *fpu_area;			     /* (o) pool POOL_FPU; NULL: it has not used the FPU */
+	struct object object;		     /* type thread: handles name it */
+	struct endpoint *fault_endpoint;     /* (l:object.lock) with a grant reference in fault_grant */
 	struct grant *fault_grant;
 	u64 fault_badge;
 	struct uaddr page_addr; /* (c) */
@@ -83,9 +83,10 @@ struct thread {
 	bool ended;		/* (l:object.lock) join does not wait any more */
 	bool exited;		/* (l:object.lock) gone: its memory may go */
 	bool exited_before_end; /* (o: who ends the object) it had exited when the object's end began */
-	RB_ENTRY(thread) registry_node; /* (l:registry) */
-	struct list_node process_link;	/* (l:process->lock) */
-	struct waitlist joiners;	/* (l:object.lock) thread.join */
+	RB_ENTRY(thread) registry_node;	       /* (l:registry) */
+	ATOMIC(struct thread *) registry_next; /* (a) by rising id; of one that has left: where it led then (RG1) */
+	struct list_node process_link;	       /* (l:process->lock) */
+	struct waitlist joiners;	       /* (l:object.lock) thread.join */
 	u32 exit_code;
 	u32 exit_cause;
 	struct operation operation;
@@ -194,7 +195,10 @@ void thread_fill_info(struct thread *thread, struct capos_thread_info *out);
 /* Registry: id -> object, for listing. Next process / thread with id >= `id`, or NULL; valid in this kernel entry. */
 struct process *registry_next_process(u64 id);
 struct thread *registry_next_thread(u64 id);
-/* Up to n threads with ids from `id` on, in order: how many. */
-u32 registry_next_threads(u64 id, struct thread **out, u32 n);
+/* The one after it, without the lock, for who had `thread` from one of these two in this kernel entry (RG1). */
+static inline struct thread *registry_after(struct thread *thread)
+{
+	return atomic_load_acquire(&thread->registry_next); /* pairs with the stores of registry.c */
+}
 
 #endif

@@ -31,7 +31,6 @@ NEVER(bool, session_next_record, (u64 id U, struct capos_ledger_record *out U))
 NEVER(bool, account_next_record, (u64 id U, struct capos_ledger_record *out U))
 NEVER(struct process *, registry_next_process, (u64 id U))
 NEVER(struct thread *, registry_next_thread, (u64 id U))
-NEVER(u32, registry_next_threads, (u64 id U, struct thread **out U, u32 n U))
 #undef NEVER
 #undef U
 
