@@ -357,7 +357,8 @@ static void run_activity(struct cpu *cpu)
 		break;
 	case ACTIVITY_DONE:
 		sched_charge(cpu, mach_clock()); /* its memory stays until the next window */
-		runq_no_current(&cpu->runq);
+		runq_leave(&cpu->runq, entity, cpu->account_ns);
+		sched_end_entity(entity);
 		cpu->current_entity = NULL;
 		break;
 	}

@@ -106,21 +106,51 @@ void sched_drop_entity(struct thread *thread)
 	thread->borrowed_from_id = 0;
 	if (entity == thread->own || !(atomic_load_relaxed(&entity->loan) & LOAN_LENT))
 		return;
-	if (atomic_fetch_and(&entity->loan, ~LOAN_LENT) & LOAN_ORPHAN)
-		reclaim_defer(&entity->reclaim, entity_free);
+	if (!(atomic_fetch_and(&entity->loan, ~LOAN_LENT) & LOAN_ORPHAN))
+		return;
+	sched_end_entity(entity);
+	reclaim_defer(&entity->reclaim, entity_free);
+}
+
+void sched_bequeath(const struct entity *entity)
+{
+	struct cpu *cpu = atomic_load_relaxed(&entity->cpu);
+
+	if (cpu == NULL)
+		return;
+	spin_lock(&cpu->runq.lock);
+	runq_bequeath(&cpu->runq, entity);
+	spin_unlock(&cpu->runq.lock);
+}
+
+/* Not a new thread, but its debt is the old entity's, and will be left by that. So it takes over what is left already, as a new one
+ * does: else one whose calls end by their deadline would begin anew each time. */
+static void place_spare(struct cpu *cpu, struct entity *spare, const struct entity *old)
+{
+	struct cpu *where = atomic_load_relaxed(&old->cpu);
+	struct instant now = mach_clock();
+
+	spare->vruntime = old->vruntime;
+	spare->shift = old->shift;
+	spare->enqueued_ns = now.ns;
+	atomic_store_relaxed(&spare->cpu, where);
+	/* Virtual time as of now, as in sched_wake. */
+	if (where == cpu && cpu->current_entity != NULL && !cpu->in_interrupt)
+		account_current(cpu, cpu->current_entity, now);
+	spin_lock(&where->runq.lock);
+	runq_inherit(&where->runq, spare);
+	spin_unlock(&where->runq.lock);
 }
 
 /* What sched_set_affinity and sched_set_params stored at the old entity is copied: before, or, if it came between, after `own` is seen
  * to be new. */
-static void take_spare(struct thread *thread)
+static void take_spare(struct cpu *cpu, struct thread *thread)
 {
 	struct entity *old = thread->own, *spare = thread->spare;
 	u64 affinity = shared_load_relaxed(&old->affinity);
 	u64 wanted = atomic_load_relaxed(&old->wanted);
 
-	atomic_store_relaxed(&spare->cpu, atomic_load_relaxed(&old->cpu)); /* not a new thread */
-	spare->vruntime = old->vruntime;
-	spare->shift = old->shift;
+	place_spare(cpu, spare, old);
 	atomic_store_relaxed(&spare->wanted, wanted);
 	shared_store_relaxed(&spare->affinity, affinity);
 	shared_store_relaxed(&thread->own, spare);
@@ -135,7 +165,7 @@ static void take_spare(struct thread *thread)
 }
 
 /* The thread's call ended while its own entity may be lent: it goes on with its spare. */
-static void settle_loan(struct thread *thread)
+static void settle_loan(struct cpu *cpu, struct thread *thread)
 {
 	struct entity *entity = thread->own;
 
@@ -146,14 +176,14 @@ static void settle_loan(struct thread *thread)
 		return;
 	}
 	pool_uncharge(POOL_ENTITY, thread->process);
-	take_spare(thread);
+	take_spare(cpu, thread);
 }
 
 void thread_ready(struct cpu *cpu, struct thread *thread)
 {
 	account_unblocked(thread);
 	if (thread->entity == NULL) {
-		settle_loan(thread);
+		settle_loan(cpu, thread);
 		thread->entity = thread->own;
 		thread->borrowed_from_id = 0; /* LE5 */
 	}

@@ -10,6 +10,7 @@
  * RQ3  W_q and S_q are the sums over the tree.
  * RQ5  Who joins has the lag that it left with (decayed, forgotten), who changes its weight the service it was owed; rounded
  *      down by less than one unit for each step.
+ * RQ6  The lag of one that ends is taken over by those who come from outside, within LAG_KEEP_NS.
  */
 #include "runq.h"
 
@@ -21,6 +22,8 @@
 /* Sums stay in 64 bits as long as nobody is further from the base than that (1 s at the default weight). */
 #define BASE_SLACK_BITS 37
 #define BASE_SLACK (1ull << (BASE_SLACK_BITS - 1))
+/* As if some thousand had ended at once. */
+#define LEGACY_DEBT_MAX (1ll << 60)
 
 void runq_init(struct runq *runq, enum sched_policy policy)
 {
@@ -157,6 +160,62 @@ static inline i64 lag_of_joining(const struct runq *runq, const struct entity *e
 	return runq->policy == SCHED_EEVDF ? eevdf_lag_kept(lag) : wfq_lag_kept(lag);
 }
 
+/* --- what those that ended left: docs/SCHEDULING.md, "Births and deaths" --------------------------------------------------------- */
+
+void runq_bequeath(struct runq *runq, const struct entity *entity)
+{
+	struct runq_legacy *legacy = &runq->legacy;
+	i64 lag = lag_of_joining(runq, entity, virtual_time(runq), false);
+	i64 service = (i64)entity->weight * lag, request = (i64)(entity->weight * entity->request_virtual);
+
+	if (legacy->service == 0 || (i64)(entity->enqueued_ns - legacy->left_ns) > 0)
+		legacy->left_ns = entity->enqueued_ns;
+	legacy->most_debt = MAX(legacy->most_debt, -service);
+	service += legacy->service;
+	/* No more is owed to those that come than one request. */
+	legacy->service = MAX(MIN(service, MAX(request, legacy->service)), -LEGACY_DEBT_MAX);
+}
+
+/* What the next one that comes takes over: no more than one of them owed, and with its own no more credit than a request. */
+static i64 legacy_due(struct runq *runq, const struct entity *entity, i64 lag)
+{
+	struct runq_legacy *legacy = &runq->legacy;
+
+	if (legacy->service == 0)
+		return 0;
+	/* Where nobody competes, nobody is owed. */
+	if (competing_weight(runq) == 0 || (i64)(entity->enqueued_ns - legacy->left_ns) > (i64)LAG_KEEP_NS) {
+		legacy->service = legacy->most_debt = 0;
+		return 0;
+	}
+	if (legacy->service < 0)
+		return MAX(legacy->service, -legacy->most_debt);
+	return MAX(MIN(legacy->service, (i64)entity->weight * ((i64)entity->request_virtual - lag)), 0);
+}
+
+static i64 legacy_take(struct runq *runq, const struct entity *entity, i64 lag)
+{
+	struct runq_legacy *legacy = &runq->legacy;
+	i64 due = legacy_due(runq, entity, lag);
+
+	legacy->service -= due;
+	if (legacy->service >= 0)
+		legacy->most_debt = 0;
+	return lag + div128_floor(due, entity->weight);
+}
+
+void runq_inherit(struct runq *runq, struct entity *entity)
+{
+	u64 at;
+
+	entity->lag = legacy_take(runq, entity, 0);
+	at = virtual_time(runq) - (u64)entity->lag;
+	keep_received(entity, at, true);
+	entity->vruntime = at;
+}
+
+/* --- places ---------------------------------------------------------------------------------------------------------------- */
+
 /*
  * Among competitors of weight W whose mean is V, one that joins at v moves the mean to V' = V - w * (V - v) / (W + w), and has the
  * lag V' - v = (V - v) * W / (W + w). For it to be l: v = V - l - l * w / W. Rounded up.
@@ -194,9 +253,13 @@ static inline void adopt_apart(struct entity *entity)
 static inline __attribute__((always_inline)) void join(struct runq *runq, struct entity *entity, bool moved)
 {
 	u64 now = virtual_time(runq);
+	i64 lag;
 
 	adopt_apart(entity);
-	place(entity, now, competing_weight(runq), lag_of_joining(runq, entity, now, moved), moved);
+	lag = lag_of_joining(runq, entity, now, moved);
+	if (unlikely(moved))
+		lag = legacy_take(runq, entity, lag);
+	place(entity, now, competing_weight(runq), lag, moved);
 }
 
 void runq_join_general(struct runq *runq, struct entity *entity, bool moved)
@@ -215,7 +278,7 @@ bool runq_joins_in_turn(const struct runq *runq, const struct entity *entity, bo
 	u64 weight = atomic_load_relaxed(&runq->weight);
 
 	/* A debt that was made here is paid when V has reached v: W_q * (v - base) <= S_q. */
-	return entity->lag >= 0 || weight == 0 ||
+	return (entity->lag >= 0 && (!moved || runq->legacy.service >= 0)) || weight == 0 ||
 	       (!moved && weighted(weight, entity->vruntime - runq->base) <= runq->sum);
 }
 

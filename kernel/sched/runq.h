@@ -214,6 +214,12 @@ static inline void place_at(struct entity *entity, u64 vruntime)
 	request_begin(entity);
 }
 
+/* One that comes from outside takes over what others left. */
+static inline bool comes_plainly(const struct runq *runq, bool moved)
+{
+	return likely(!moved) || runq->legacy.service == 0;
+}
+
 /* It is to be at `to`; on the way from another queue what it received stays (balance.c). */
 static inline void keep_received(struct entity *entity, u64 to, bool moved)
 {
@@ -223,7 +229,7 @@ static inline void keep_received(struct entity *entity, u64 to, bool moved)
 
 static inline void runq_join(struct runq *runq, struct entity *entity, bool moved)
 {
-	if (likely(joins_plainly(runq, entity))) {
+	if (likely(joins_plainly(runq, entity)) && comes_plainly(runq, moved)) {
 		keep_received(entity, atomic_load_relaxed(&runq->vruntime), moved);
 		place_at(entity, atomic_load_relaxed(&runq->vruntime));
 		set_only(runq, entity);
@@ -235,7 +241,7 @@ static inline void runq_join(struct runq *runq, struct entity *entity, bool move
 
 static inline bool runq_join_next(struct runq *runq, struct entity *entity, bool moved)
 {
-	if (unlikely(!joins_plainly(runq, entity)))
+	if (unlikely(!joins_plainly(runq, entity)) || !comes_plainly(runq, moved))
 		return runq_join_next_general(runq, entity, moved);
 	keep_received(entity, atomic_load_relaxed(&runq->vruntime), moved);
 	place_at(entity, atomic_load_relaxed(&runq->vruntime));

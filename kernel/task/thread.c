@@ -235,6 +235,7 @@ static void leave(struct cpu *cpu, struct thread *thread)
 
 	sched_detach_current(cpu);
 	sched_drop_entity(thread);
+	sched_end_entity(thread->own);
 	KASSERT(atomic_load_relaxed(&thread->own->owner) == OWNER_NONE && !waiter_is_armed(&thread->wait));
 	spin_lock(&process->lock);
 	ledger_thread_gone_locked(process, thread);

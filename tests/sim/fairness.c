@@ -5,7 +5,8 @@
  *   choice      who is chosen has v <= V (EEVDF), and nobody who has goes before it by deadline; formed anew from the tree, in
  *               exact integers, at each choice (observe_choice, under the queue's lock)
  *   starvation  nobody is runnable for longer than (W / w)·(2·r + q) + r_max + n·(q + r_max) of docs/SCHEDULING.md, with what was the
- *               highest W and n on its CPU while it had a queue, and a turn for each thread that was born meanwhile
+ *               highest W and n on its CPU while it had a queue, and a turn for each thread that was born meanwhile: no more than
+ *               twice n of them, since those that come after that owe what those before them had
  *   lag         on no queue is anybody ahead by more than its request, q and what all others may have taken by joining and leaving
  *
  * With CAPOS_SIM_FAIRNESS=FILE in the environment a line of figures is appended to FILE at the end: share error against weighted
@@ -141,6 +142,7 @@ static void check_waiting(const struct cpu *cpu, const struct entity *root, u64 
 {
 	const struct waiting *waiting;
 	i64 waited, bound, request, turn = (i64)high[cpu->id].request_max_ns + q_ns();
+	u64 turns;
 
 	if (root == NULL)
 		return;
@@ -149,9 +151,11 @@ static void check_waiting(const struct cpu *cpu, const struct entity *root, u64 
 		waiting = waiting_of(root, now_ns);
 		request = (i64)MAX(root->request_ns, root->request_virtual * root->weight / VIRTUAL_PER_NS);
 		waited = (i64)(now_ns - waiting->since_ns);
-		/* Each one that is born meanwhile may have a turn before it: it joins without a debt. */
+		/* Who is born may have a turn before it, unless it takes over a debt: of those that ended, and there are no more at a
+		 * time than n, each of which may start the next one before it ends. */
+		turns = MIN(born - waiting->born, 2 * (u64)(high[cpu->id].count + 1));
 		bound = (i64)(high[cpu->id].weight / root->weight + 1) * (2 * request + q_ns()) +
-			(i64)(high[cpu->id].count + 1 + born - waiting->born) * turn;
+			(i64)(high[cpu->id].count + 1 + turns) * turn;
 		if (plant("starved", PLANT_AFTER + 1))
 			waited += 100 * bound;
 		if (waited > bound)

@@ -13,13 +13,15 @@ PLANTS = {
     "floor": "floor: lag is lower",
     "ceiling": "ceiling: lag is higher",
     "charge": "accounting: virtual runtime",
-    "lag": "RQ5: joins at another place",
+    "lag": "RQ5: joins at another place|RQ6: who ends leaves another",
     "owed": "RQ5: joins at another place",
     "weight": "the rest of the request does not go along|a change of weight changes",
     "rest": "the rest of the request does not go along",
     "renew": "a request is used up and not renewed",
     "preempt": "preemption: ",
     "sums": "RQ3: ",
+    "end": "RQ6: who ends leaves another|RQ6: what is left is kept",
+    "heir": "RQ6: another debt or credit is left than had to be taken over",
 }
 
 
@@ -50,7 +52,7 @@ def test_fast(policy):
 def test_scenarios(policy):
     done = run("check/scenarios", "--policy", policy)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("ok ") == 8
+    assert done.stdout.count("ok ") == 14
 
 
 @pytest.mark.parametrize("policy", ["eevdf", "wfq"])

@@ -153,15 +153,23 @@ struct fair_tree {
  * shared. For those who come with the lock from outside (thieves, snapshots) its vruntime and weight are published, late by the
  * time since the last charge at most.
  */
+/* What those that ended here were owed, or had had in advance: who comes from outside takes it over. For LAG_KEEP_NS. */
+struct runq_legacy {
+	i64 service;   /* K * ns; negative: a debt */
+	i64 most_debt; /* of one of them */
+	u64 left_ns;   /* when the last one left */
+};
+
 struct runq {
-	struct spinlock lock;  /* RANK_RUNQ, order = CPU */
-	struct fair_tree tree; /* (l:lock) */
-	ATOMIC(u32) count;     /* (a) queued, without current; stored under lock */
-	u32 policy;	       /* (c) since boot: enum sched_policy */
-	ATOMIC(u64) weight;    /* (a) W_q: sum of the queued ones' weights; stored under lock */
-	__int128 sum;	       /* (l:lock) S_q: sum of weight * (vruntime - base) */
-	u64 base;	       /* (l:lock) near all of them */
-	u64 sequence;	       /* (l:lock) */
+	struct spinlock lock;	   /* RANK_RUNQ, order = CPU */
+	struct fair_tree tree;	   /* (l:lock) */
+	ATOMIC(u32) count;	   /* (a) queued, without current; stored under lock */
+	u32 policy;		   /* (c) since boot: enum sched_policy */
+	ATOMIC(u64) weight;	   /* (a) W_q: sum of the queued ones' weights; stored under lock */
+	__int128 sum;		   /* (l:lock) S_q: sum of weight * (vruntime - base) */
+	u64 base;		   /* (l:lock) near all of them */
+	u64 sequence;		   /* (l:lock) */
+	struct runq_legacy legacy; /* (l:lock) */
 	/* (os) of the current one */
 	ATOMIC(u64)
 	vruntime; /* its own; when there is none, of who left last: the virtual time while nobody competes */
@@ -185,6 +193,11 @@ static inline u64 runq_load(const struct runq *runq)
 struct entity *runq_steal(struct runq *runq, const struct cpu *thief);
 /* Is there one that `thief` would take? NULL: that may run on any CPU. Under the lock. */
 bool runq_may_move(const struct runq *runq, const struct cpu *thief);
+
+/* One that left this queue last will not come back: its lag stays. Under the lock. */
+void runq_bequeath(struct runq *runq, const struct entity *entity);
+/* One that is to compete here, and was nowhere, takes over what is left. Under the lock. */
+void runq_inherit(struct runq *runq, struct entity *entity);
 
 /* --- what other rooms call ------------------------------------------------------------------------------------------- */
 
@@ -226,6 +239,14 @@ MUST_CHECK bool sched_return(struct cpu *cpu, struct thread *server, struct thre
 /* A passive thread that waits in receive holds no entity: called between sched_detach_current and waiter_arm. A borrowed
  * entity is free for its owner again (or freed, when its owner did without it meanwhile). */
 void sched_drop_entity(struct thread *thread);
+/* It does not compete, and never will again: its lag is left to its queue. Any CPU, no lock of RANK_RUNQ or above
+ * held. */
+void sched_bequeath(const struct entity *entity);
+static inline void sched_end_entity(const struct entity *entity)
+{
+	if (unlikely(entity->lag != 0))
+		sched_bequeath(entity);
+}
 /* The current thread gives way to others of its queue. */
 void sched_yield_current(struct cpu *cpu);
 /* End of every kernel entry: the thread to resume. Handles attention (kill, operations), picks, runs activities, idles. */

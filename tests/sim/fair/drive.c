@@ -33,13 +33,16 @@ struct actor {
 	/* while asleep */
 	uint64_t left_ns;
 	struct ref_ratio lag; /* when it left */
-	wide left_v;	      /* units, the queue's */
+	wide left_v;	      /* units, its own */
+	uint64_t enqueued_ns; /* it became runnable, or left */
 };
 
 struct cpu_model {
 	struct ref_queue ref;
 	uint64_t now_ns;
 	uint32_t current; /* DRIVE_NOBODY */
+	/* what those that ended left; K·ns, the kernel's numbers, each of which was near what it had to be */
+	struct drive_legacy legacy;
 };
 
 /* What an epoch draws. */
@@ -56,7 +59,7 @@ static struct cpu_model cpu[QUEUES_MAX];
 static struct mix mix;
 static enum drive_policy policy;
 static uint64_t random_state, dispatches, joins, epoch;
-static uint64_t preemptions, changes, moves, yields;
+static uint64_t preemptions, changes, moves, yields, inherited;
 static const char *planted = "none";
 static double worst_owed, worst_ahead, worst_simple; /* in bounds */
 
@@ -145,32 +148,76 @@ static void draw_parameters(struct actor *a)
 	a->member.request_ns = 100000 + spread(mix.request_max_ns - 100000);
 }
 
+static wide request_of(const struct actor *a)
+{
+	return (wide)a->member.request_ns * REF_K / a->member.weight;
+}
+
+/* The lag of one that does not compete, as it is now. `passed`: V of the queue where it left, less where it left. */
+static struct ref_ratio lag_now(const struct actor *a, const struct ref_ratio *passed)
+{
+	struct ref_ratio lag = a->lag;
+	wide request = request_of(a);
+
+	if (lag.num > request * lag.den)
+		lag = (struct ref_ratio){ request, 1 };
+	if (policy == DRIVE_WFQ && lag.num > 0)
+		lag = (struct ref_ratio){ 0, 1 };
+	if (passed != NULL && lag.num < 0) { /* paid as the queue's virtual time passes where it left */
+		if (passed->num > 0)
+			lag = (struct ref_ratio){ 0, 1 };
+		else if (passed->num * lag.den > lag.num * passed->den)
+			lag = *passed;
+	}
+	return lag;
+}
+
+/* It comes from outside with this lag: it has to take over what is left, which is the lag then. */
+static struct ref_ratio inherit(uint32_t queue, uint32_t who, struct ref_ratio lag, bool nobody)
+{
+	struct drive_legacy *legacy = &cpu[queue].legacy, is = drive_legacy(queue);
+	const struct actor *a = &actor[who];
+	wide due = legacy->service, room, left, tolerance = 0;
+
+	if (due != 0 && (nobody || (int64_t)(a->enqueued_ns - legacy->left_ns) > LAG_KEEP_NS))
+		due = legacy->service = 0;
+	if (due < -legacy->most_debt)
+		due = -legacy->most_debt;
+	room = (request_of(a) * lag.den - lag.num) * a->member.weight / lag.den;
+	if (due > 0 && due >= room) {
+		due = room > 0 ? room : 0;
+		tolerance = REF_TOLERANCE * (wide)a->member.weight;
+	}
+	left = legacy->service - due;
+	inherited += due != 0;
+	if (is.service > left + tolerance || is.service < left - tolerance)
+		fail("RQ6: another debt or credit is left than had to be taken over", queue, who);
+	*legacy = is;
+	if (due == 0)
+		return lag;
+	/* A unit off, so that it fits. */
+	return (struct ref_ratio){ ref_floor(lag) + ref_floor((struct ref_ratio){ due, a->member.weight }), 1 };
+}
+
 /* Where it has to join, by docs/SCHEDULING.md; the place that the kernel chose is taken over if it is near that. */
 static void check_place(uint32_t queue, uint32_t who, bool moved, bool slept)
 {
 	struct actor *a = &actor[who];
 	struct ref_queue *ref = &cpu[queue].ref;
-	struct ref_ratio lag = a->lag, place;
-	wide request, v;
+	struct ref_ratio passed = { ref->sum - a->left_v * ref->weight, ref->weight }, lag, place;
+	wide v;
 
+	if (slept && (a->fresh || (int64_t)(cpu[queue].now_ns - a->left_ns) > LAG_KEEP_NS))
+		a->lag = (struct ref_ratio){ 0, 1 };
 	if (ref->count == 0) {
+		if (moved)
+			(void)inherit(queue, who, (struct ref_ratio){ 0, 1 }, true);
 		ref_join(ref, &a->member, (int64_t)drive_state(who).vruntime);
 		return;
 	}
-	request = (wide)a->member.request_ns * REF_K / a->member.weight;
-	if (slept && (a->fresh || (int64_t)(cpu[queue].now_ns - a->left_ns) > LAG_KEEP_NS))
-		lag = (struct ref_ratio){ 0, 1 };
-	if (lag.num > request * lag.den)
-		lag = (struct ref_ratio){ request, 1 };
-	if (policy == DRIVE_WFQ && lag.num > 0)
-		lag = (struct ref_ratio){ 0, 1 };
-	if (!moved && lag.num < 0) { /* paid as the queue's virtual time passes where it left */
-		struct ref_ratio passed = { ref->sum - a->left_v * ref->weight, ref->weight };
-		if (passed.num > 0)
-			lag = (struct ref_ratio){ 0, 1 };
-		else if (passed.num * lag.den > lag.num * passed.den)
-			lag = passed;
-	}
+	lag = lag_now(a, moved ? NULL : &passed);
+	if (moved)
+		lag = inherit(queue, who, lag, false);
 	place = ref_place(ref, a->member.weight, lag);
 	v = unwrap(drive_state(who).vruntime, ref_floor(place));
 	/* A unit of lag is (W + w) / W units of v. */
@@ -186,9 +233,10 @@ static void wake(uint32_t queue, uint32_t who)
 	struct cpu_model *c = &cpu[queue];
 	struct actor *a = &actor[who];
 	uint32_t current = c->current;
-	bool moved = !a->fresh && a->queue != queue, preempts = drive_wake(queue, who, moved, current, c->now_ns);
+	bool moved = a->fresh || a->queue != queue, preempts = drive_wake(queue, who, moved, current, c->now_ns);
 	int should;
 
+	a->enqueued_ns = c->now_ns;
 	check_place(queue, who, moved, true);
 	a->place = QUEUED;
 	a->queue = queue;
@@ -209,7 +257,7 @@ static void leave(uint32_t queue, uint32_t who)
 {
 	struct actor *a = &actor[who];
 
-	a->left_ns = cpu[queue].now_ns;
+	a->left_ns = cpu[queue].now_ns; /* of one that moves, in between: not looked at */
 	a->lag = ref_lag(&cpu[queue].ref, &a->member);
 	a->left_v = a->member.num / a->member.weight;
 	a->fresh = false;
@@ -223,14 +271,59 @@ static void block(uint32_t queue)
 
 	drive_block(queue, who, cpu[queue].now_ns);
 	leave(queue, who);
+	actor[who].enqueued_ns = cpu[queue].now_ns;
 	cpu[queue].current = DRIVE_NOBODY;
+}
+
+/* One that sleeps ends; a new one with its number may start later. */
+static void end(uint32_t who)
+{
+	struct actor *a = &actor[who];
+	uint32_t queue = a->queue;
+	struct ref_queue *ref = &cpu[queue].ref;
+	struct drive_legacy *legacy = &cpu[queue].legacy, is;
+	struct ref_ratio lag, passed = { ref->sum - a->left_v * ref->weight, ref->weight };
+	wide service, most, request, tolerance = 2 * REF_TOLERANCE * (wide)a->member.weight;
+
+	if (a->fresh)
+		return;
+	if (ref->count == 0) /* V stands still: it is the kernel's to know */
+		passed = (struct ref_ratio){ unwrap(drive_virtual_time(queue), a->left_v) - a->left_v, 1 };
+	lag = lag_now(a, &passed);
+	drive_end(queue, who);
+	is = drive_legacy(queue);
+	service = a->member.weight * lag.num / lag.den;
+	most = -service > legacy->most_debt ? -service : legacy->most_debt;
+	request = request_of(a) * a->member.weight;
+	request = request > legacy->service ? request : legacy->service;
+	service += legacy->service;
+	if (service > request)
+		service = request;
+	if (is.service > service + tolerance || is.service < service - tolerance || is.most_debt > most + tolerance ||
+	    is.most_debt < most - tolerance)
+		fail("RQ6: who ends leaves another debt or credit than it had", queue, who);
+	if (legacy->service == 0 || (int64_t)(a->enqueued_ns - legacy->left_ns) > 0)
+		legacy->left_ns = a->enqueued_ns;
+	if (is.left_ns != legacy->left_ns)
+		fail("RQ6: what is left is kept for another time", queue, who);
+	*legacy = is;
+	draw_parameters(a);
+	drive_new(who, a->member.weight, a->class, a->member.request_ns);
+	a->fresh = true;
+}
+
+static void check_sums(uint32_t queue, uint32_t who)
+{
+	int64_t off = (int64_t)(drive_virtual_time(queue) - (uint64_t)ref_virtual_time(&cpu[queue].ref));
+
+	if (off > REF_TOLERANCE || off < -REF_TOLERANCE)
+		fail("RQ3: the queue's sums do not give its virtual time", queue, who);
 }
 
 static void select_current(uint32_t queue, uint32_t who, bool regular)
 {
 	struct cpu_model *c = &cpu[queue];
 	struct actor *a = &actor[who];
-	int64_t off;
 
 	if (a->place != QUEUED || a->queue != queue)
 		fail("somebody was picked who is not in this queue", queue, who);
@@ -240,9 +333,7 @@ static void select_current(uint32_t queue, uint32_t who, bool regular)
 		drive_plant(planted);
 	ref_picked(&c->ref, &a->member, regular, !plant("floor") && !plant("ceiling"));
 	check_model(queue, who);
-	off = (int64_t)(drive_virtual_time(queue) - (uint64_t)ref_virtual_time(&c->ref));
-	if (off > REF_TOLERANCE || off < -REF_TOLERANCE)
-		fail("RQ3: the queue's sums do not give its virtual time", queue, who);
+	check_sums(queue, who);
 }
 
 /* --- a slot --------------------------------------------------------------------------------------------------------------------- */
@@ -255,6 +346,7 @@ static void charge(uint32_t queue, uint64_t ns)
 	drive_charge(queue, c->current, ns);
 	ref_charge(&c->ref, &actor[c->current].member, ns);
 	compare(queue, c->current);
+	check_sums(queue, c->current);
 	ref_check_bounds(&c->ref);
 	check_model(queue, c->current);
 }
@@ -443,12 +535,14 @@ static void slot(uint32_t queue)
 			move(queue);
 		} else if ((r -= mix.move) < mix.yield) {
 			yield(queue);
-		} else { /* it ends; a new one with its number may start later */
+		} else if (r % 4 == 0) {
+			uint32_t who = somebody(ASLEEP, queue);
+			if (who != DRIVE_NOBODY)
+				end(who);
+		} else {
 			uint32_t who = c->current;
 			block(queue);
-			draw_parameters(&actor[who]);
-			drive_new(who, actor[who].member.weight, actor[who].class, actor[who].member.request_ns);
-			actor[who].fresh = true;
+			end(who);
 		}
 		return;
 	}
@@ -475,7 +569,7 @@ static void draw_mix(void)
 	mix.change = (uint32_t)spread(50);
 	mix.move = (uint32_t)spread(100);
 	mix.yield = (uint32_t)spread(30);
-	mix.end = (uint32_t)spread(30);
+	mix.end = (uint32_t)spread(r >> 26 & 1 ? 30 : 300);
 }
 
 /* Theorem, for members that stay and began without lag: the highest and the lowest lag, in its own bounds. */
@@ -515,6 +609,7 @@ static void run_epoch(uint64_t until)
 		ref_init(&cpu[q].ref, policy == DRIVE_EEVDF ? REF_EEVDF : REF_WFQ);
 		cpu[q].ref.no_ceiling = strcmp(planted, "floor") == 0;
 		cpu[q].current = DRIVE_NOBODY;
+		cpu[q].legacy = (struct drive_legacy){ 0 };
 		cpu[q].now_ns = 1000000000;
 	}
 	for (uint32_t i = 0; i < mix.actors; i++) {
@@ -565,11 +660,12 @@ int main(int argc, char **argv)
 	random_state = seed;
 	while (dispatches < until)
 		run_epoch(until);
-	printf("drive %s: seed=%llu dispatches=%llu epochs=%llu joins=%llu preemptions=%llu changes=%llu moves=%llu yields=%llu "
+	printf("drive %s: seed=%llu dispatches=%llu epochs=%llu joins=%llu preemptions=%llu changes=%llu moves=%llu yields=%llu inherited=%llu "
 	       "violations=0\n",
 	       policy == DRIVE_EEVDF ? "eevdf" : "wfq", (unsigned long long)seed, (unsigned long long)dispatches,
 	       (unsigned long long)epoch, (unsigned long long)joins, (unsigned long long)preemptions,
-	       (unsigned long long)changes, (unsigned long long)moves, (unsigned long long)yields);
+	       (unsigned long long)changes, (unsigned long long)moves, (unsigned long long)yields,
+	       (unsigned long long)inherited);
 	printf("members that stay, worst lag: owed %.3f of its bound (%.3f of one request and one lateness), ahead %.3f\n",
 	       worst_owed, worst_simple, worst_ahead);
 	return 0;

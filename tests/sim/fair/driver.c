@@ -11,7 +11,9 @@
 #include <kernel/sched/runq.h>
 
 /* PLANT(x): x goes wrong now. Not every time, so that the rest of the run is as usual. */
-#define PLANTS(P) P(pick) P(floor) P(ceiling) P(charge) P(lag) P(owed) P(weight) P(rest) P(renew) P(preempt) P(sums)
+#define PLANTS(P)                                                                                                    \
+	P(pick)                                                                                                      \
+	P(floor) P(ceiling) P(charge) P(lag) P(owed) P(weight) P(rest) P(renew) P(preempt) P(sums) P(end) P(heir)
 enum plant {
 	PLANT_none,
 #define P(name) PLANT_##name,
@@ -106,19 +108,13 @@ void drive_new(uint32_t i, uint32_t weight, enum drive_class class, uint64_t req
 	params_adopt(entity);
 }
 
-void drive_fork(uint32_t queue, uint32_t parent, uint32_t child, uint32_t weight, enum drive_class class,
-		uint64_t request_ns)
-{
-	(void)queue, (void)parent;
-	drive_new(child, weight, class, request_ns);
-}
-
 bool drive_wake(uint32_t queue, uint32_t i, bool moved, uint32_t current, uint64_t now_ns)
 {
 	lag_forget(&entities[i], now_ns);
+	entities[i].enqueued_ns = now_ns;
 	if (PLANT(owed))
 		entities[i].lag += 1 << 20;
-	runq_join(&runqs[queue], &entities[i], moved);
+	runq_join(&runqs[queue], &entities[i], moved && !PLANT(heir));
 	if (PLANT(preempt))
 		return false;
 	return current != DRIVE_NOBODY && runq_woken_preempts(&runqs[queue], &entities[i], &entities[current]);
@@ -201,6 +197,19 @@ void drive_block(uint32_t queue, uint32_t current, uint64_t now_ns)
 	runq_leave(&runqs[queue], &entities[current], now_ns);
 	if (PLANT(lag))
 		entities[current].lag = entities[current].lag < 0 ? 0 : -(1 << 20);
+}
+
+void drive_end(uint32_t queue, uint32_t entity)
+{
+	if (!PLANT(end))
+		runq_bequeath(&runqs[queue], &entities[entity]);
+}
+
+struct drive_legacy drive_legacy(uint32_t queue)
+{
+	const struct runq_legacy *legacy = &runqs[queue].legacy;
+
+	return (struct drive_legacy){ legacy->service, legacy->most_debt, legacy->left_ns };
 }
 
 void drive_move(uint32_t from, uint32_t to, uint32_t i)

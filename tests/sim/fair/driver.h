@@ -23,10 +23,7 @@ struct drive_state {
 
 void drive_init(enum drive_policy policy, uint32_t queues, uint32_t entities, uint64_t virtual_start);
 void drive_new(uint32_t entity, uint32_t weight, enum drive_class class, uint64_t request_ns);
-/* The current one starts a new one, which is to join: it is as drive_new, but for what it takes over from who made it. */
-void drive_fork(uint32_t queue, uint32_t parent, uint32_t child, uint32_t weight, enum drive_class class,
-		uint64_t request_ns);
-/* It was asleep (or is new) and joins; moved: it left another queue. True: the CPU is to choose between it and `current`. */
+/* It was asleep (or is new) and joins; moved: it is new, or left another queue. True: the CPU is to choose between it and `current`. */
 bool drive_wake(uint32_t queue, uint32_t entity, bool moved, uint32_t current, uint64_t now_ns);
 /* The best becomes current; there is none. */
 uint32_t drive_pick(uint32_t queue);
@@ -37,14 +34,22 @@ uint64_t drive_slice_ns(uint32_t queue, uint32_t current);
 void drive_charge(uint32_t queue, uint32_t current, uint64_t ns);
 /* Gives way to the best other one, which is current then. */
 uint32_t drive_yield(uint32_t queue, uint32_t current);
-/* The current one blocks or ends. */
+/* The current one blocks. */
 void drive_block(uint32_t queue, uint32_t current, uint64_t now_ns);
+/* It sleeps, and was in that queue last: it ends. */
+void drive_end(uint32_t queue, uint32_t entity);
 /* A queued one moves. */
 void drive_move(uint32_t from, uint32_t to, uint32_t entity);
 void drive_change(uint32_t queue, uint32_t entity, bool is_current, uint32_t weight, enum drive_class class,
 		  uint64_t request_ns);
 struct drive_state drive_state(uint32_t entity);
 uint64_t drive_virtual_time(uint32_t queue);
+/* What those that ended left: docs/SCHEDULING.md. */
+struct drive_legacy {
+	int64_t service, most_debt;
+	uint64_t left_ns;
+};
+struct drive_legacy drive_legacy(uint32_t queue);
 /* Walk the queue's structures. */
 void drive_verify(uint32_t queue);
 /* From now on something goes wrong in the queues: a canary for a check. */

@@ -62,6 +62,16 @@ struct thread *sched_exit_yield(struct cpu *c, struct thread *from)
 	(void)c, (void)from;
 	return NULL;
 }
+void runq_bequeath(struct runq *runq, const struct entity *entity)
+{
+	(void)runq, (void)entity;
+}
+
+void runq_inherit(struct runq *runq, struct entity *entity)
+{
+	(void)runq, (void)entity;
+}
+
 void runq_leave_slowly(struct runq *runq, struct entity *entity)
 {
 	(void)runq, (void)entity;

@@ -23,6 +23,7 @@ static inline struct thread *thread_new(struct process *of, bool passive)
 	memset(thread->page, 0, PAGE_BYTES);
 	thread->own = calloc(1, 1024);
 	entity_init(thread->own, ENTITY_THREAD, AFFINITY_ANY);
+	atomic_store_relaxed(&thread->own->cpu, cpu);
 	waiter_init(&thread->wait, WAITER_THREAD, thread);
 	ring_init(thread);
 	pool_live++; /* own */

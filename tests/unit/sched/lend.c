@@ -191,6 +191,31 @@ static void orphan_then_drop_and_drop_then_orphan(void **state)
 	drain();
 }
 
+/* One whose calls are cut off goes on with a spare each time: the debt that the old entity leaves, the next one takes over. */
+static void a_cut_off_call_sheds_no_debt(void **state)
+{
+	struct thread *server = waiting(), *caller = running(), *hog = thread_new(false);
+	const struct runq_legacy *legacy = &cpus[0]->runq.legacy;
+
+	(void)state;
+	caller->own->affinity = hog->own->affinity = affinity_of_cpu(0);
+	thread_ready(on(0), hog);
+	for (unsigned i = 0; i < 2; i++) {
+		now_ns += 3000000;
+		calls(caller, server);
+		call_ends(0, caller);
+		assert_true(i == 0 ? caller->own->lag == 0 : caller->own->lag < 0);
+		assert_int_equal(legacy->service, 0);
+		receives(server);
+		assert_true(i == 1 || legacy->service < 0);
+		while (exits(0) != caller) {
+			now_ns += 4000000;
+			(void)interrupted(0, IRQ_TIMER);
+		}
+	}
+	drain();
+}
+
 /* One that neither drops nor replies, but dies. */
 static void a_server_dies(void **state)
 {
@@ -392,6 +417,7 @@ int main(void)
 		TEST(a_chain_there_and_back),
 		TEST(a_middle_server_keeps_its_own),
 		TEST(a_middle_server_keeps_its_own_while_the_loan_is_out),
+		TEST(a_cut_off_call_sheds_no_debt),
 		TEST(every_order_of_ends),
 		TEST(a_queued_caller_lends),
 		TEST(no_memory_no_loan),

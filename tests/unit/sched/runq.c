@@ -208,6 +208,136 @@ static void migration_sheds_no_debt(void **state)
 	assert_ptr_equal(runq_pick(&other), &c);
 }
 
+/* --- births and deaths ------------------------------------------------------------------------------------------------------- */
+
+/* It runs beside the hog, leaves at `left_ns` and ends. */
+static void lives(struct entity *entity, struct entity *hog, u64 ran_ns, u64 left_ns)
+{
+	runq_join(&queue, entity, true);
+	runq_take(&queue, entity);
+	runq_set_current(&queue, entity);
+	runq_charge(&queue, entity, ran_ns);
+	runq_leave(&queue, entity, left_ns);
+	runq_set_current(&queue, hog);
+	runq_bequeath(&queue, entity);
+}
+
+static void take_hog(struct entity *hog)
+{
+	make(hog, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+	runq_join(&queue, hog, false);
+}
+
+/* What one had in advance, the next one that comes owes, as service: whatever its weight. Who was here already does not. */
+static void a_debt_is_taken_over(void **state)
+{
+	static const u32 weight[3] = { 1, 700, 65536 };
+
+	(void)state;
+	for (u32 i = 0; i < 9; i++) {
+		struct entity hog, one, next, last;
+		i64 owed;
+
+		setup(NULL);
+		take_hog(&hog);
+		make(&one, weight[i % 3], CAPOS_LATENCY_NORMAL, 0);
+		make(&next, weight[i / 3], CAPOS_LATENCY_NORMAL, 0);
+		make(&last, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+		lives(&one, &hog, 4 * MS, SECOND);
+		owed = (i64)one.weight * -one.lag;
+		assert_int_equal(queue.legacy.service, -owed);
+		runq_join(&queue, &last, false);
+		assert_int_equal(queue.legacy.service, -owed);
+		next.enqueued_ns = SECOND + LAG_KEEP_NS;
+		runq_join(&queue, &next, true);
+		assert_in_range((i64)next.weight * -next.lag - owed, 0, next.weight);
+		assert_int_equal(queue.legacy.service, 0);
+		assert_in_range(next.vruntime - runq_virtual_time(&queue) + (u64)next.lag, 0, 2);
+		verify();
+	}
+}
+
+/* One by one, no more at a time than one of them owed. */
+static void a_herd_leaves_each_its_own(void **state)
+{
+	struct entity hog, herd[5], heir[5];
+
+	(void)state;
+	take_hog(&hog);
+	for (u32 i = 0; i < 5; i++)
+		make(&herd[i], CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+	for (u32 i = 0; i < 5; i++)
+		runq_join(&queue, &herd[i], false);
+	for (u32 i = 0; i < 5; i++) {
+		runq_take(&queue, &herd[i]);
+		runq_set_current(&queue, &herd[i]);
+		runq_charge(&queue, &herd[i], 4 * MS);
+		runq_leave(&queue, &herd[i], SECOND);
+	}
+	for (u32 i = 0; i < 5; i++)
+		runq_bequeath(&queue, &herd[i]);
+	for (u32 i = 0; i < 5; i++) {
+		make(&heir[i], CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+		heir[i].enqueued_ns = SECOND;
+		runq_join(&queue, &heir[i], true);
+		assert_true(heir[i].lag < 0 && heir[i].lag >= -(i64)heir[i].request_virtual);
+	}
+	assert_true(queue.legacy.service > -(i64)hog.weight * (i64)hog.request_virtual);
+	verify();
+}
+
+/* Who was owed leaves that too, a request at most in all. Under WFQ nothing is owed to who does not compete. */
+static void a_credit_is_taken_over(void **state)
+{
+	struct entity hog, one[3], next, last;
+
+	(void)state;
+	take_hog(&hog);
+	for (u32 i = 0; i < 3; i++) {
+		make(&one[i], CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+		runq_join(&queue, &one[i], false);
+	}
+	runq_take(&queue, &hog);
+	runq_set_current(&queue, &hog);
+	runq_charge(&queue, &hog, 100 * MS);
+	for (u32 i = 0; i < 3; i++) {
+		runq_dequeue(&queue, &one[i]);
+		runq_bequeath(&queue, &one[i]);
+	}
+	make(&next, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+	make(&last, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+	runq_join(&queue, &next, true);
+	runq_join(&queue, &last, true);
+	assert_int_equal(next.lag, policy == SCHED_EEVDF ? (i64)next.request_virtual : 0);
+	assert_int_equal(last.lag, 0);
+	verify();
+}
+
+/* After a while, and when nobody competes, nobody is owed. */
+static void a_debt_is_forgotten(void **state)
+{
+	struct entity hog, one, next;
+
+	(void)state;
+	for (u32 i = 0; i < 2; i++) {
+		setup(NULL);
+		take_hog(&hog);
+		make(&one, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+		make(&next, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+		lives(&one, &hog, 4 * MS, SECOND);
+		assert_true(queue.legacy.service < 0);
+		if (i == 0) {
+			next.enqueued_ns = SECOND + LAG_KEEP_NS + 1;
+		} else {
+			runq_no_current(&queue);
+			runq_take(&queue, &hog);
+		}
+		runq_join(&queue, &next, true);
+		assert_int_equal(next.lag, 0);
+		assert_int_equal(queue.legacy.service, 0);
+	}
+}
+
 /* --- classes ----------------------------------------------------------------------------------------------------------------- */
 
 /* An interactive one that uses little begins at once beside hogs, one of the others waits for the end of a request; and a greedy
@@ -547,6 +677,10 @@ int main(void)
 		TEST(a_day_asleep_earns_nothing),
 		TEST(lag_is_kept),
 		TEST(migration_sheds_no_debt),
+		TEST(a_debt_is_taken_over),
+		TEST(a_herd_leaves_each_its_own),
+		TEST(a_credit_is_taken_over),
+		TEST(a_debt_is_forgotten),
 		TEST(interactive_goes_first_within_its_share),
 		TEST(batch_switches_less),
 		TEST(nearly_due_is_no_reason_to_switch),
