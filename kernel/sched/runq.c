@@ -118,12 +118,15 @@ static void adopt(struct entity *entity, u64 mean)
 	u32 old = entity->weight;
 	i64 lag = (i64)(mean - entity->vruntime), left = (i64)(entity->request_end - entity->vruntime),
 	    due = (i64)(entity->deadline - entity->vruntime);
+	u64 unpaid = entity->paid_at - entity->vruntime;
 
 	params_adopt(entity);
 	entity->vruntime = mean - (u64)div128_floor(weighted(old, (u64)lag), entity->weight);
 	entity->request_end = entity->vruntime + (u64)div128_floor(weighted(old, (u64)left), entity->weight);
 	entity->deadline = entity->vruntime + (u64)div128_floor(weighted(old, (u64)due), entity->weight);
 	entity->lag = div128_floor(weighted(old, (u64)entity->lag), entity->weight);
+	if (unlikely(entity->owes))
+		entity->paid_at = entity->vruntime + (u64)div128_floor(weighted(old, unpaid), entity->weight);
 }
 
 void runq_adopt_current(struct runq *runq, struct entity *current)
@@ -235,6 +238,11 @@ static inline __attribute__((always_inline)) void place(struct entity *entity, u
 	keep_received(entity, to, moved);
 	entity->vruntime = to;
 	entity->lag = lag;
+	/* Nobody is here who could be owed: it pays as V passes, which is its own v while it is alone. */
+	if (unlikely(lag < 0 && competing == 0)) {
+		entity->owes = true;
+		entity->paid_at = to - (u64)lag;
+	}
 	if (likely(!entity->goes_on)) {
 		request_begin(entity);
 		return;
@@ -287,8 +295,10 @@ static bool join_next(struct runq *runq, struct entity *entity, bool moved, bool
 	bool joins;
 
 	if (atomic_load_relaxed(&runq->count) == 0) {
+		u64 now = atomic_load_relaxed(&runq->vruntime);
+
 		adopt_apart(entity);
-		place(entity, atomic_load_relaxed(&runq->vruntime), 0, entity->lag, moved);
+		place(entity, now, 0, lag_of_joining(runq, entity, now, moved), moved);
 		return true;
 	}
 	spin_lock(&runq->lock);
@@ -311,11 +321,28 @@ void runq_take_over(struct runq *runq, struct entity *entity, bool moved)
 
 /* --- leaving --------------------------------------------------------------------------------------------------------------- */
 
-/* At most one request is owed: who waits long does not come back with more than a turn. */
+/* What it did not pay of the debt that it came with it goes with, as if it had run for that. */
+static void go_on_owing(struct entity *entity)
+{
+	u64 unpaid = entity->paid_at - entity->vruntime;
+
+	entity->owes = false;
+	if ((i64)unpaid <= 0)
+		return;
+	keep_received(entity, entity->paid_at, true);
+	entity->vruntime += unpaid;
+	entity->request_end += unpaid;
+	entity->deadline += unpaid;
+}
+
+/* At most one request is owed: who waits long does not come back with more than a turn. In no sum. */
 static inline void note_lag(struct entity *entity, u64 now)
 {
-	i64 lag = (i64)(now - entity->vruntime);
+	i64 lag;
 
+	if (unlikely(entity->owes))
+		go_on_owing(entity);
+	lag = (i64)(now - entity->vruntime);
 	entity->lag = MIN(lag, (i64)entity->request_virtual);
 }
 
@@ -337,9 +364,11 @@ void runq_leave_slowly(struct runq *runq, struct entity *entity)
 
 void runq_dequeue(struct runq *runq, struct entity *entity)
 {
-	note_lag(entity, runq_virtual_time(runq));
-	entity->goes_on = true;
+	u64 now = runq_virtual_time(runq);
+
 	runq_take(runq, entity);
+	note_lag(entity, now);
+	entity->goes_on = true;
 }
 
 /* --- choosing -------------------------------------------------------------------------------------------------------------- */

@@ -204,8 +204,8 @@ static inline struct entity *runq_yield(struct runq *runq, struct entity *curren
 static inline bool joins_plainly(const struct runq *runq, const struct entity *entity)
 {
 	return atomic_load_relaxed(&runq->count) == 0 &&
-	       (entity->lag == 0 || atomic_load_relaxed(&runq->current_weight) == 0) && !entity->goes_on &&
-	       !params_differ(entity);
+	       (entity->lag == 0 || (entity->lag > 0 && atomic_load_relaxed(&runq->current_weight) == 0)) &&
+	       !entity->goes_on && !params_differ(entity);
 }
 
 static inline void place_at(struct entity *entity, u64 vruntime)

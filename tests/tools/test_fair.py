@@ -21,6 +21,7 @@ PLANTS = {
     "preempt": "preemption: ",
     "sums": "RQ3: ",
     "end": "RQ6: who ends leaves another|RQ6: what is left is kept",
+    "quits": "RQ5: a debt is lost or made",
     "heir": "RQ6: another debt or credit is left than had to be taken over",
 }
 
@@ -52,7 +53,7 @@ def test_fast(policy):
 def test_scenarios(policy):
     done = run("check/scenarios", "--policy", policy)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("ok ") == 14
+    assert done.stdout.count("ok ") == 21
 
 
 @pytest.mark.parametrize("policy", ["eevdf", "wfq"])

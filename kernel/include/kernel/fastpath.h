@@ -234,7 +234,7 @@ static inline void runq_leave(struct runq *runq, struct entity *entity, u64 left
 {
 	entity->enqueued_ns = left_ns;
 	entity->lag = 0; /* alone */
-	if (unlikely(atomic_load_relaxed(&runq->count) != 0))
+	if (unlikely(atomic_load_relaxed(&runq->count) != 0 || entity->owes))
 		runq_leave_slowly(runq, entity);
 	runq_no_current(runq);
 }

@@ -34,6 +34,8 @@ struct actor {
 	uint64_t left_ns;
 	struct ref_ratio lag; /* when it left */
 	wide left_v;	      /* units, its own */
+	bool owes;	      /* it came with a debt to where nobody competed ... */
+	wide paid_at;	      /* ... and has paid when its v is this */
 	uint64_t enqueued_ns; /* it became runnable, or left */
 };
 
@@ -199,6 +201,21 @@ static struct ref_ratio inherit(uint32_t queue, uint32_t who, struct ref_ratio l
 	return (struct ref_ratio){ ref_floor(lag) + ref_floor((struct ref_ratio){ due, a->member.weight }), 1 };
 }
 
+/* Does it owe, and until where; the place that the kernel has is taken over if it is near that. */
+static void check_debt(uint32_t queue, uint32_t who, wide paid_at, bool owes, wide tolerance)
+{
+	struct drive_state is = drive_state(who);
+	wide off = unwrap(is.paid_at, paid_at) - paid_at;
+
+	/* A debt of a unit may be none by rounding. */
+	if (is.owes != owes && (owes ? paid_at - unwrap(is.vruntime, paid_at) : off) > tolerance)
+		fail("RQ5: a debt is lost or made where nobody competes", queue, who);
+	if (is.owes && owes && (off > tolerance || off < -tolerance))
+		fail("RQ5: a debt is another one where nobody competes", queue, who);
+	actor[who].owes = is.owes;
+	actor[who].paid_at = paid_at + off;
+}
+
 /* Where it has to join, by docs/SCHEDULING.md; the place that the kernel chose is taken over if it is near that. */
 static void check_place(uint32_t queue, uint32_t who, bool moved, bool slept)
 {
@@ -210,9 +227,14 @@ static void check_place(uint32_t queue, uint32_t who, bool moved, bool slept)
 	if (slept && (a->fresh || (int64_t)(cpu[queue].now_ns - a->left_ns) > LAG_KEEP_NS))
 		a->lag = (struct ref_ratio){ 0, 1 };
 	if (ref->count == 0) {
+		v = (int64_t)drive_state(who).vruntime;
+		passed = (struct ref_ratio){ unwrap((uint64_t)v, a->left_v) - a->left_v,
+					     1 }; /* V stands still: it is the kernel's to know */
+		lag = lag_now(a, moved ? NULL : &passed);
 		if (moved)
 			(void)inherit(queue, who, (struct ref_ratio){ 0, 1 }, true);
-		ref_join(ref, &a->member, (int64_t)drive_state(who).vruntime);
+		check_debt(queue, who, v - ref_floor(lag), lag.num < 0, REF_TOLERANCE);
+		ref_join(ref, &a->member, v);
 		return;
 	}
 	lag = lag_now(a, moved ? NULL : &passed);
@@ -260,6 +282,11 @@ static void leave(uint32_t queue, uint32_t who)
 	a->left_ns = cpu[queue].now_ns; /* of one that moves, in between: not looked at */
 	a->lag = ref_lag(&cpu[queue].ref, &a->member);
 	a->left_v = a->member.num / a->member.weight;
+	if (a->owes && a->left_v < a->paid_at) {
+		a->lag.num -= (a->paid_at - a->left_v) * a->lag.den;
+		a->left_v = a->paid_at;
+	}
+	a->owes = false;
 	a->fresh = false;
 	ref_leave(&cpu[queue].ref, &a->member);
 	a->place = ASLEEP;
@@ -435,6 +462,9 @@ static void change(uint32_t queue)
 	v = unwrap(drive_state(who).vruntime, ref_floor(place));
 	if (!ref_near(place, v, tolerance))
 		fail("a change of weight changes the service that is owed", queue, who);
+	if (a->owes)
+		check_debt(queue, who, v + ref_floor((struct ref_ratio){ a->paid_at * old - a->member.num, new }),
+			   true, tolerance);
 	a->class = drawn.class;
 	a->member.early = drawn.member.early;
 	a->member.request_ns = drawn.member.request_ns;

@@ -13,7 +13,8 @@
 /* PLANT(x): x goes wrong now. Not every time, so that the rest of the run is as usual. */
 #define PLANTS(P)                                                                                                    \
 	P(pick)                                                                                                      \
-	P(floor) P(ceiling) P(charge) P(lag) P(owed) P(weight) P(rest) P(renew) P(preempt) P(sums) P(end) P(heir)
+	P(floor)                                                                                                     \
+	P(ceiling) P(charge) P(lag) P(owed) P(weight) P(rest) P(renew) P(preempt) P(sums) P(end) P(heir) P(quits)
 enum plant {
 	PLANT_none,
 #define P(name) PLANT_##name,
@@ -115,6 +116,8 @@ bool drive_wake(uint32_t queue, uint32_t i, bool moved, uint32_t current, uint64
 	if (PLANT(owed))
 		entities[i].lag += 1 << 20;
 	runq_join(&runqs[queue], &entities[i], moved && !PLANT(heir));
+	if (entities[i].owes && PLANT(quits))
+		entities[i].owes = false;
 	if (PLANT(preempt))
 		return false;
 	return current != DRIVE_NOBODY && runq_woken_preempts(&runqs[queue], &entities[i], &entities[current]);
@@ -234,7 +237,8 @@ void drive_change(uint32_t queue, uint32_t i, bool is_current, uint32_t weight, 
 
 struct drive_state drive_state(uint32_t i)
 {
-	return (struct drive_state){ entities[i].vruntime, entities[i].deadline, entities[i].request_end };
+	return (struct drive_state){ entities[i].vruntime, entities[i].deadline, entities[i].request_end,
+				     entities[i].owes, entities[i].paid_at };
 }
 
 uint64_t drive_virtual_time(uint32_t queue)

@@ -19,6 +19,8 @@ enum drive_class { DRIVE_INTERACTIVE, DRIVE_NORMAL, DRIVE_BATCH };
 /* What the queue under test says of an entity: virtual runtime, deadline, end of request; wrap at 64 bits. */
 struct drive_state {
 	uint64_t vruntime, deadline, request_end;
+	bool owes; /* it came with a debt to where nobody competed ... */
+	uint64_t paid_at;
 };
 
 void drive_init(enum drive_policy policy, uint32_t queues, uint32_t entities, uint64_t virtual_start);

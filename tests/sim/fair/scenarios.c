@@ -97,19 +97,25 @@ static void start_equals(void)
 	join(0, 1, false);
 }
 
-/* Runs nearly a whole request, then sleeps for a moment so that it never has to pay. */
-static void sleeper(const char *name)
+/* The second one runs for so long at a time, then sleeps for a microsecond. */
+static void naps(uint64_t run_ns)
 {
-	start_equals();
 	while (now_ns < RUN_NS) {
-		if (current[0] == 1 && !run(0, 3900000)) {
+		if (current[0] == 1 && !run(0, run_ns)) {
 			block(0);
-			run(0, 1000); /* a microsecond asleep */
+			run(0, 1000);
 			join(0, 1, false);
 		} else if (current[0] == 0) {
 			run(0, ~0ull);
 		}
 	}
+}
+
+/* Runs nearly a whole request, then sleeps for a moment so that it never has to pay. */
+static void sleeper(const char *name)
+{
+	start_equals();
+	naps(3900000);
 	verdict(name, share(got_ns[0][1], got_ns[0][0]) <= 0.501, "share of who sleeps before it pays",
 		share(got_ns[0][1], got_ns[0][0]), 0.501);
 }
@@ -395,16 +401,155 @@ static void innocent(const char *name)
 		(double)(now_ns - born) / 1e6, 9);
 }
 
+/* The same in the class that goes first. */
+static void interactive(const char *name)
+{
+	start(1, 2);
+	drive_new(0, 1024, DRIVE_NORMAL, 4 * MS);
+	drive_new(1, 1024, DRIVE_INTERACTIVE, MS);
+	join(0, 0, false);
+	join(0, 1, false);
+	naps(900000);
+	verdict(name, share(got_ns[0][1], got_ns[0][0]) <= 0.501,
+		"share of an interactive one that sleeps before it pays", share(got_ns[0][1], got_ns[0][0]), 0.501);
+}
+
+/* Asks for little while it waits, for much while it runs. */
+static void request(const char *name)
+{
+	start_equals();
+	while (now_ns < RUN_NS) {
+		bool runs = current[0] == 1;
+
+		drive_change(0, 1, runs, 1024, DRIVE_NORMAL, runs ? 100 * MS : MS / 10);
+		run(0, MS / 20);
+	}
+	verdict(name, share(got_ns[0][1], got_ns[0][0]) <= 0.505, "share of who asks for little until it runs",
+		share(got_ns[0][1], got_ns[0][0]), 0.505);
+}
+
+/* Its weight changes to and fro, to the extremes, whatever it does: what is rounded must not add up. */
+static void toggle(const char *name)
+{
+	static const uint32_t weight[] = { 2, 65536, 1, 3, 1024 };
+	double of;
+
+	start_equals();
+	while (now_ns < RUN_NS) {
+		for (unsigned i = 0; i < sizeof(weight) / sizeof(weight[0]); i++)
+			drive_change(0, 1, current[0] == 1, weight[i], DRIVE_NORMAL, 4 * MS);
+		run(0, MS / 10);
+	}
+	of = share(got_ns[0][1], got_ns[0][0]);
+	verdict(name, of <= 0.5005 && of >= 0.4995, "share of who changes its weight to and fro", of, 0.5005);
+}
+
+/* The least weight with the longest request against the greatest weight: it has one, and pays however it sleeps. */
+static void extremes(const char *name)
+{
+	start(1, 2);
+	drive_new(0, 65536, DRIVE_NORMAL, 4 * MS);
+	drive_new(1, 1, DRIVE_NORMAL, 100 * MS);
+	join(0, 0, false);
+	join(0, 1, false);
+	naps(99 * MS);
+	verdict(name, got_ns[0][1] <= 101 * MS, "ms that weight 1 gets beside 65,536 in 19 s",
+		(double)got_ns[0][1] / 1e6, 101);
+}
+
+/* Yields in a tight loop: its deadlines must not run away, so that it waits for long when it stops. */
+static void yield_loop(const char *name)
+{
+	uint64_t since_ns, waits = 0;
+
+	start_equals();
+	while (now_ns < 10 * SECOND) {
+		if (current[0] == 1) {
+			run(0, 500);
+			if (current[0] == 1)
+				note(0, drive_yield(0, 1));
+		} else {
+			run(0, 1000);
+		}
+	}
+	for (since_ns = now_ns; now_ns < RUN_NS;) {
+		bool waited = current[0] != 1;
+
+		run(0, ~0ull);
+		if (waited && current[0] == 1 && now_ns - since_ns > waits)
+			waits = now_ns - since_ns;
+		if (!waited)
+			since_ns = now_ns;
+	}
+	verdict(name, waits <= 9 * MS, "ms that it waits itself when it stops yielding", (double)waits / 1e6, 9);
+}
+
+/* Runs for long, looks in at an empty queue for a microsecond, and comes back; asleep: by way of a short sleep there. */
+static void look_in(const char *name, bool asleep, const char *criterion)
+{
+	start(2, 2);
+	drive_new(0, 1024, DRIVE_NORMAL, 4 * MS);
+	drive_new(1, 1024, DRIVE_NORMAL, 100 * MS);
+	join(0, 0, false);
+	join(0, 1, false);
+	while (now_ns < RUN_NS) {
+		bool ran = current[0] == 1;
+
+		run(0, ~0ull);
+		if (!ran || current[0] == 1)
+			continue;
+		drive_move(0, 1, 1);
+		for (unsigned i = 0; i < (asleep ? 2 : 1); i++) {
+			if (i > 0)
+				join(1, 1, false);
+			else
+				note(1, drive_pick(1));
+			drive_charge(1, 1, 1000);
+			run(0, 1000);
+			block(1);
+		}
+		join(0, 1, true);
+	}
+	verdict(name, share(got_ns[0][1], got_ns[0][0]) <= 0.505, criterion, share(got_ns[0][1], got_ns[0][0]),
+		0.505);
+}
+
+static void hop(const char *name)
+{
+	look_in(name, false, "share of who looks in at an empty queue");
+}
+
+static void hop_asleep(const char *name)
+{
+	look_in(name, true, "share of who looks in at an empty queue and sleeps there");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		void (*play)(const char *name);
-	} plays[] = { { "sleeper", sleeper },	  { "long-sleep", long_sleep }, { "tiny", tiny },
-		      { "weights", weights },	  { "migrant", migrant },	{ "yielder", yielder },
-		      { "chain", chain },	  { "births", births },		{ "pauses", pauses },
-		      { "scapegoat", scapegoat }, { "elsewhere", elsewhere },	{ "growing", growing },
-		      { "script", script },	  { "innocent", innocent } };
+	} plays[] = { { "sleeper", sleeper },
+		      { "long-sleep", long_sleep },
+		      { "tiny", tiny },
+		      { "weights", weights },
+		      { "migrant", migrant },
+		      { "yielder", yielder },
+		      { "chain", chain },
+		      { "births", births },
+		      { "pauses", pauses },
+		      { "scapegoat", scapegoat },
+		      { "elsewhere", elsewhere },
+		      { "growing", growing },
+		      { "script", script },
+		      { "innocent", innocent },
+		      { "interactive", interactive },
+		      { "request", request },
+		      { "toggle", toggle },
+		      { "extremes", extremes },
+		      { "yield-loop", yield_loop },
+		      { "hop", hop },
+		      { "hop-asleep", hop_asleep } };
 	bool some = false;
 
 	for (int i = 1; i < argc; i++) {

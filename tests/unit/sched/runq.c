@@ -208,6 +208,41 @@ static void migration_sheds_no_debt(void **state)
 	assert_ptr_equal(runq_pick(&other), &c);
 }
 
+/* Nor by a moment where nobody competes, asleep there or not; it is paid there as V passes. */
+static void an_empty_queue_sheds_no_debt(void **state)
+{
+	struct entity a, b;
+	i64 debt;
+
+	(void)state;
+	make(&a, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 100 * MS);
+	make(&b, CAPOS_WEIGHT_DEFAULT, CAPOS_LATENCY_NORMAL, 0);
+	runq_join(&queue, &a, false);
+	runq_join(&queue, &b, false);
+	runq_take(&queue, &a);
+	runq_set_current(&queue, &a);
+	runq_charge(&queue, &a, 100 * MS);
+	runq_leave(&queue, &a, 0);
+	debt = a.lag;
+	assert_true(policy == SCHED_WFQ || debt == -(i64)(50 * MS * VIRTUAL_PER_NS / CAPOS_WEIGHT_DEFAULT));
+	for (u32 turn = 0; turn < 2; turn++) { /* the second time after a sleep there */
+		runq_join(&other, &a, turn == 0);
+		assert_ptr_equal(runq_pick(&other), &a);
+		runq_set_current(&other, &a);
+		runq_charge(&other, &a, 5 * MS);
+		runq_leave(&other, &a, 0);
+		debt += (i64)(5 * MS * VIRTUAL_PER_NS / CAPOS_WEIGHT_DEFAULT);
+		assert_int_equal(a.lag, debt);
+	}
+	runq_join(&other, &a, false);
+	assert_ptr_equal(runq_pick(&other), &a);
+	runq_set_current(&other, &a);
+	runq_charge(&other, &a, 60 * MS);
+	runq_leave(&other, &a, 0);
+	assert_int_equal(a.lag, 0);
+	assert_false(a.owes);
+}
+
 /* --- births and deaths ------------------------------------------------------------------------------------------------------- */
 
 /* It runs beside the hog, leaves at `left_ns` and ends. */
@@ -677,6 +712,7 @@ int main(void)
 		TEST(a_day_asleep_earns_nothing),
 		TEST(lag_is_kept),
 		TEST(migration_sheds_no_debt),
+		TEST(an_empty_queue_sheds_no_debt),
 		TEST(a_debt_is_taken_over),
 		TEST(a_herd_leaves_each_its_own),
 		TEST(a_credit_is_taken_over),
