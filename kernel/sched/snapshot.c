@@ -4,8 +4,10 @@
  *
  *  SN1  A record of a thread or a CPU is consistent in itself, though its owner goes on meanwhile and knows nothing of readers:
  *       what is read is kept only if nothing that belongs together changed until it was read (AC5 in account.c), else it is read
- *       again. Nobody waits for anybody.
- *  SN2  There is no instant that holds for two records: each has its own.
+ *       again. Nobody waits for anybody. Of a thread that does not run nothing changes while it is not selected: records of such
+ *       threads are read first, then the clock, then whether one was selected meanwhile; all others are true at that instant. But
+ *       whether one waits or is ready, which nobody counts, may have changed since it was read.
+ *  SN2  There is no instant that holds for the records of a snapshot: each has its own time, a page of them at most the same.
  *  SN3  Sums of processes, sessions and accounts are ledgers: the threads that belong to them are folded first, a few in a step.
  */
 #include <kernel/affinity.h>
@@ -17,7 +19,8 @@
 #include "sched_priv.h"
 #include "snapshot.h"
 
-#define THREADS_PER_PIECE 32u /* a page of records, about 65 instructions each: a step */
+/* A page of records, about 75 instructions each: the longest step here, 2,900 in all (tools/bench-irq-off). */
+#define THREADS_PER_PIECE 32u
 
 /* In the order of the text: a later load is not done before an earlier one. Pairs with atomic_order where accounts are written. */
 #define LOAD(x) shared_load_acquire(&(x))
