@@ -95,6 +95,9 @@ static inline __attribute__((always_inline)) void yield_current(struct cpu *cpu)
 	wake_drain_locked(cpu);
 	if (likely(atomic_load_relaxed(&cpu->runq.count) > 0)) {
 		cpu->current->account.yields++;
+		/* Who asked for that saw it current, and asked this CPU, which will have another one. */
+		if (unlikely(params_differ(entity)))
+			runq_adopt_current(&cpu->runq, entity);
 		detach_queued(cpu, entity);
 		next = runq_yield(&cpu->runq, entity);
 		owner_change(next, OWNER_QUEUE, OWNER_HANDOFF);

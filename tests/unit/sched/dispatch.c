@@ -253,6 +253,24 @@ static void a_slice_ends_both_ways(void **state)
 	}
 }
 
+/* What is wanted of the current one while it gives way is in effect when it is queued: who asked for it saw it current (params.pml). */
+static void yield_adopts_what_is_wanted(void **state)
+{
+	const struct sched_params params = { .weight = 77, .latency_class = CAPOS_LATENCY_BATCH };
+	struct thread *a = thread_new(false), *b = thread_new(false);
+
+	(void)state;
+	a->own->affinity = b->own->affinity = affinity_of_cpu(0);
+	thread_ready(on(0), a);
+	assert_ptr_equal(exits(0), a);
+	thread_ready(on(0), b);
+	atomic_store_relaxed(&a->own->wanted, params_pack(&params));
+	sched_yield_current(on(0));
+	assert_int_equal(owner_of(a->own), OWNER_QUEUE);
+	assert_int_equal(a->own->weight, 77);
+	sched_verify(cpus[0]);
+}
+
 static void yield_lets_the_other_run(void **state)
 {
 	struct thread *a = pinned_on(0), *b = pinned_on(0);
@@ -727,6 +745,7 @@ int main(void)
 		TEST(an_early_expiry_arms_again),
 		TEST(the_best_goes_on_after_its_slice),
 		TEST(a_slice_ends_both_ways),
+		TEST(yield_adopts_what_is_wanted),
 		TEST(yield_lets_the_other_run),
 		TEST(fast_ways_out),
 		TEST(a_better_one_comes_right_after_the_call),
