@@ -229,6 +229,7 @@ static void fairness_full(void)
 
 #define THREADS_MAX 4096u
 #define SAMPLE_NS 20000ull
+#define LIVED_NS_MIN 500000000ull /* of shorter lives a request more or less is much */
 #define BUCKETS 1024u
 
 struct figures {
@@ -362,7 +363,7 @@ static void fairness_step(struct cpu *cpu)
 }
 
 /*
- * Of the threads that wanted to run all the time: what they got against their ideal shares, scaled so that the sums are equal (what
+ * Of the threads that lived for long and wanted to run all the time: what they got against their ideal shares, scaled so that the sums are equal (what
  * short runs of others took or left is nobody's fault among them). Sum of deviations, of the sum.
  */
 static double share_error(void)
@@ -374,7 +375,7 @@ static double share_error(void)
 			const struct figures *f = &threads[i];
 			double got = (double)(f->runtime_ns - f->first_runtime_ns),
 			       wanted = (double)f->ideal / 4294967296.0;
-			if (f->runnable_all_ns * 20 < f->lived_ns * 19 || f->lived_ns < 50000000)
+			if (f->runnable_all_ns * 20 < f->lived_ns * 19 || f->lived_ns < LIVED_NS_MIN)
 				continue;
 			if (turn == 0)
 				ran += got, ideal += wanted;

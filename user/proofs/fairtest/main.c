@@ -5,19 +5,19 @@
  *   fairtest matrix MS [strict] [wfq]   TAP; windows of MS milliseconds; strict: bounds to the request (one CPU, exact time)
  *   fairtest storm MS              a mix drawn from the entropy, for the simulator's checkers and figures
  *   fairtest crowd N MS            N threads that begin MS milliseconds after boot, for `make sim-scale`
- *   fairtest hogs N                a process of N hogs on CPU 0, until it is killed
+ *   fairtest hogs N [any]          a process of N hogs on CPU 0, or on any, until it is killed
  *   fairtest equal|ratio|mixed …   long runs, a line of figures and a test each: figures.c
  */
 #include "fairtest.h"
 
 struct plan plan;
 
-static int hogs_until_killed(uint64_t count)
+static int hogs_until_killed(uint64_t count, uint32_t cpu)
 {
 	struct load loads[LOADS_MAX];
 
 	for (uint64_t i = 0; i < count && i < LOADS_MAX; i++) {
-		loads[i] = load_make(LOAD_HOG, 0);
+		loads[i] = load_make(LOAD_HOG, cpu);
 		load_start(&loads[i]);
 	}
 	(void)sleep_until_ns(CAPOS_NEVER);
@@ -36,7 +36,7 @@ int main(int argc, char **argv)
 	plan.span_ns = span_ms * MS;
 	plan.slack_ns = plan.strict ? MS / 2 : plan.span_ns / 4 + 30 * MS;
 	if (strcmp(what, "hogs") == 0)
-		return hogs_until_killed(span_ms);
+		return hogs_until_killed(span_ms, argc > 3 ? CAPOS_CPU_ANY : 0);
 	if (strcmp(what, "crowd") == 0)
 		return crowd(span_ms, (argc > 3 ? number_of(argv[3]) : 0) * MS);
 	if (strcmp(what, "storm") == 0)
