@@ -13,7 +13,9 @@
 #include <kernel/trace.h>
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#ifndef CPUS
 #define CPUS 4u
+#endif
 #define MS 1000000ull
 
 static struct cpu *cpus[CPUS];
@@ -191,10 +193,11 @@ static u64 next_id;
 
 static struct thread *thread_new(bool passive)
 {
-	struct thread *thread = aligned_alloc(64, ALIGN_UP(sizeof(struct thread), 64ul));
+	size_t bytes = ALIGN_UP(sizeof(struct thread) + affinity_mask_bytes(CPUS), 64ul);
+	struct thread *thread = aligned_alloc(64, bytes);
 	void *entity;
 
-	memset(thread, 0, sizeof(*thread));
+	memset(thread, 0, bytes);
 	threads[thread_count++] = thread;
 	thread->process = process;
 	thread->passive = passive;

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
+/* A machine of more CPUs than fit one word: sets of CPUs, where woken and new threads go, and who steals from whom. */
+/* Before the fakes, whose names it has for parameters. */
+#include "kernel/sched/sched_priv.h"
+
+#define CPUS 130u
+#include "tests/unit/sched/fakes.h"
+
+static struct capos_cpu_set set_of(u32 a, u32 b, u32 c)
+{
+	const u32 ids[3] = { a, b, c };
+	struct capos_cpu_set set = { 0 };
+
+	for (u32 i = 0; i < 3; i++) {
+		set.byte[ids[i] / 8] |= (u8)(1u << (ids[i] % 8));
+		set.byte_count = (u16)MAX(set.byte_count, ids[i] / 8 + 1);
+	}
+	return set;
+}
+
+/* No CPU but `but` idles: they all run one, as far as who looks for a place can see. */
+static void keep_busy(u32 but)
+{
+	struct thread *busy = thread_new(false);
+
+	for (u32 i = 0; i < CPUS; i++) {
+		if (i == but)
+			continue;
+		cpus[i]->current_entity = busy->own;
+		place_clear_idle(cpus[i]);
+	}
+}
+
+static void let_go(void)
+{
+	for (u32 i = 0; i < CPUS; i++)
+		cpus[i]->current_entity = NULL;
+}
+
+/* Takes it out of the inbox or queue of the CPU where it is; where that was. */
+static u32 fetch(struct thread *thread)
+{
+	struct cpu *where = atomic_load_relaxed(&thread->own->cpu);
+
+	on(where->id);
+	spin_lock(&where->runq.lock);
+	wake_drain_locked(where);
+	runq_dequeue(&where->runq, thread->own);
+	spin_unlock(&where->runq.lock);
+	owner_change(thread->own, OWNER_QUEUE, OWNER_NONE);
+	thread->own->goes_on = false;
+	return where->id;
+}
+
+static void wait_on(u32 id, struct thread *thread)
+{
+	thread->own->affinity = affinity_of_cpu(id);
+	thread_ready(on(id == 0 ? 1 : 0), thread);
+}
+
+/* --- sets ---------------------------------------------------------------------------------------------------------------- */
+
+static void a_set_is_what_it_says(void **state)
+{
+	const struct capos_cpu_set set = set_of(1, 64, 129);
+	struct thread *thread = thread_new(false);
+	struct capos_cpu_set back;
+	u64 affinity;
+	u32 last;
+
+	(void)state;
+	assert_int_equal(affinity_count(&set, &last), 3);
+	assert_int_equal(last, 129);
+	affinity = affinity_of_set(thread, &set);
+	for (u32 id = 0; id < CPUS; id++)
+		assert_int_equal(affinity_allows(affinity, cpus[id]), id == 1 || id == 64 || id == 129);
+	assert_int_equal(affinity_only(affinity), CAPOS_CPU_ANY);
+	affinity_to_set(affinity, &back);
+	assert_int_equal(back.byte_count, set.byte_count);
+	assert_memory_equal(back.byte, set.byte, set.byte_count);
+	/* What is not online is in no set. */
+	atomic_store_relaxed(&cpus[64]->online, 0u);
+	assert_int_equal(affinity_count(&set, &last), 2);
+	assert_false(affinity_allows(affinity_of_set(thread, &set), cpus[64]));
+	affinity_to_set(AFFINITY_ANY, &back);
+	assert_int_equal(affinity_count(&back, &last), CPUS - 1);
+	assert_int_equal(affinity_of_set(thread, &back), AFFINITY_ANY);
+}
+
+/* One CPU needs no words, every CPU none either. */
+static void one_and_all_are_words(void **state)
+{
+	struct thread *thread = thread_new(false);
+
+	(void)state;
+	for (u32 id = 0; id < CPUS; id++) {
+		const struct capos_cpu_set set = set_of(id, id, id);
+		u64 affinity = affinity_of_set(thread, &set);
+
+		assert_int_equal(affinity, affinity_of_cpu(id));
+		assert_int_equal(affinity_only(affinity), id);
+		for (u32 other = 0; other < CPUS; other++)
+			assert_int_equal(affinity_allows(affinity, cpus[other]), other == id);
+	}
+	assert_int_equal(affinity_only(AFFINITY_ANY), CAPOS_CPU_ANY);
+	assert_int_equal(affinity_of_cpu(CPUS), AFFINITY_ANY);
+}
+
+/* --- places -------------------------------------------------------------------------------------------------------------- */
+
+/* However far away the one idle CPU is. */
+static void an_idle_cpu_is_found_anywhere(void **state)
+{
+	static const u32 idle[] = { 1, 63, 64, 65, 127, 128, 129 };
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(idle); i++) {
+		struct thread *thread = thread_new(false);
+
+		keep_busy(idle[i]);
+		place_set_idle(cpus[idle[i]]);
+		thread_ready(on(0), thread);
+		assert_int_equal(fetch(thread), idle[i]);
+	}
+	let_go();
+}
+
+/* Idle CPUs that it may not use do not tempt it; of those that it may, none idles: the less loaded. */
+static void a_set_is_kept_to(void **state)
+{
+	const struct capos_cpu_set set = set_of(2, 70, 129);
+	struct thread *thread = thread_new(false), *load[3];
+
+	(void)state;
+	thread->own->affinity = affinity_of_set(thread, &set);
+	keep_busy(CPU_NONE);
+	place_set_idle(cpus[71]);
+	place_set_idle(cpus[129]);
+	thread_ready(on(0), thread);
+	assert_int_equal(fetch(thread), 129);
+	for (u32 i = 0; i < 3; i++) {
+		load[i] = thread_new(false);
+		wait_on(i < 2 ? 2 : 129, load[i]);
+	}
+	/* From CPU 69 on the three are among the 64 that are compared. */
+	atomic_store_relaxed(&thread->own->cpu, cpus[69]);
+	thread_ready(on(69), thread);
+	assert_int_equal(fetch(thread), 70);
+	for (u32 i = 0; i < 3; i++)
+		(void)fetch(load[i]);
+	let_go();
+}
+
+/* None of the 64 that are compared is allowed: the first one that is. */
+static void beyond_the_scan(void **state)
+{
+	const struct capos_cpu_set set = set_of(100, 110, 129);
+	struct thread *thread = thread_new(false);
+
+	(void)state;
+	thread->own->affinity = affinity_of_set(thread, &set);
+	keep_busy(CPU_NONE);
+	thread_ready(on(0), thread);
+	assert_int_equal(fetch(thread), 100);
+	atomic_store_relaxed(&thread->own->cpu, cpus[1]);
+	thread_ready(on(1), thread);
+	assert_int_equal(fetch(thread), 100);
+	let_go();
+}
+
+/* One that waits is moved when its words change under it. */
+static void a_change_moves_who_waits(void **state)
+{
+	const struct capos_cpu_set before = set_of(1, 2, 3), after = set_of(66, 67, 129);
+	struct thread *thread = thread_new(false);
+	u32 where;
+
+	(void)state;
+	keep_busy(CPU_NONE);
+	thread->own->affinity = affinity_of_set(thread, &before);
+	thread_ready(on(1), thread);
+	assert_true(sched_set_affinity(on(0), thread, affinity_of_set(thread, &after)));
+	where = fetch(thread);
+	assert_true(where == 66 || where == 67 || where == 129);
+	let_go();
+}
+
+/* --- stealing -------------------------------------------------------------------------------------------------------------- */
+
+/* Work beyond the queues that are looked at is found by who is told of it. */
+static void far_work_is_told_of(void **state)
+{
+	struct thread *thread = thread_new(false);
+	struct entity *entity;
+
+	(void)state;
+	wait_on(100, thread);
+	thread->own->affinity = AFFINITY_ANY;
+	assert_null(steal(on(0)));
+	place_set_idle(cpus[0]);
+	steal_tell(on(100));
+	assert_int_not_equal(ipis[0], 0);
+	entity = steal(on(0));
+	assert_ptr_equal(entity, thread->own);
+	assert_int_equal(owner_of(entity), OWNER_HANDOFF);
+	assert_int_equal(thread->account.migrations[CAPOS_MIGRATION_STEAL], 1);
+	owner_change(entity, OWNER_HANDOFF, OWNER_NONE);
+	/* Told once. */
+	wait_on(100, thread);
+	thread->own->affinity = AFFINITY_ANY;
+	assert_null(steal(on(0)));
+	(void)fetch(thread);
+}
+
+/* The last queue that is looked at, and the first that is not. */
+static void the_scan_ends_after_64(void **state)
+{
+	struct thread *thread = thread_new(false);
+
+	(void)state;
+	for (u32 id = 60; id < 70; id++) {
+		struct entity *entity;
+
+		wait_on(id, thread);
+		thread->own->affinity = AFFINITY_ANY;
+		entity = steal(on(0));
+		assert_int_equal(entity != NULL, id <= 64);
+		if (entity != NULL)
+			owner_change(entity, OWNER_HANDOFF, OWNER_NONE);
+		else
+			(void)fetch(thread);
+		thread->own->goes_on = false;
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_set_is_what_it_says), TEST(one_and_all_are_words),  TEST(an_idle_cpu_is_found_anywhere),
+		TEST(a_set_is_kept_to),	     TEST(beyond_the_scan),	   TEST(a_change_moves_who_waits),
+		TEST(far_work_is_told_of),   TEST(the_scan_ends_after_64),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
