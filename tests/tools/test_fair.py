@@ -53,7 +53,7 @@ def test_fast(policy):
 def test_scenarios(policy):
     done = run("check/scenarios", "--policy", policy)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("ok ") == 21
+    assert done.stdout.count("ok ") == 22
 
 
 @pytest.mark.parametrize("policy", ["eevdf", "wfq"])

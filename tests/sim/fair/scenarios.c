@@ -81,10 +81,20 @@ static double share(uint64_t of, uint64_t other)
 
 static int number, failed;
 
+/* What is known to be open: docs/CAVEATS.md. */
+static bool is_open(const char *name)
+{
+	return strcmp(name, "away") == 0;
+}
+
 static void verdict(const char *name, bool good, const char *criterion, double value, double limit)
 {
-	printf("%sok %d - %s: %s: %.4f, limit %.4f\n", good ? "" : "not ", ++number, name, criterion, value, limit);
-	failed += !good;
+	bool open = is_open(name);
+
+	printf("%sok %d - %s: %s: %.4f, limit %.4f%s\n", good ? "" : "not ", ++number, name, criterion, value, limit,
+	       open ? " # TODO a debt is left where its thread ends" : "");
+	/* One that is held to be open and is not any more is a failure too: the list is then out of date. */
+	failed += good == open;
 }
 
 /* Two of equal weight and request on one queue, both runnable. */
@@ -348,6 +358,23 @@ static void elsewhere(const char *name)
 	short_lives_get(name, "share of short lives born elsewhere", 0.51);
 }
 
+/* Each runs here, and ends on an idle queue: nobody is there to whom it would leave its debt. */
+static void away(const char *name)
+{
+	start_honest(2, 3);
+	for (uint32_t child = 1; now_ns < RUN_NS; child = 3 - child) {
+		start_child(0, child, MS / 10);
+		honest_runs(~0ull);
+		(void)run(0, 90000);
+		drive_block(0, child, now_ns);
+		note(0, drive_pick(0));
+		join(1, child, true);
+		run(1, 1000);
+		end(1, child);
+	}
+	short_lives_get(name, "share of those that end elsewhere", 0.51);
+}
+
 /* Born with the least request, they end in the middle of the longest one. */
 static void growing(const char *name)
 {
@@ -549,7 +576,8 @@ int main(int argc, char **argv)
 		      { "extremes", extremes },
 		      { "yield-loop", yield_loop },
 		      { "hop", hop },
-		      { "hop-asleep", hop_asleep } };
+		      { "hop-asleep", hop_asleep },
+		      { "away", away } };
 	bool some = false;
 
 	for (int i = 1; i < argc; i++) {
