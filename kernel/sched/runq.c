@@ -146,6 +146,12 @@ void runq_adopt_queued(struct runq *runq, struct entity *entity)
 
 /* --- joining --------------------------------------------------------------------------------------------------------------- */
 
+/* Where V has to come for a debt of it to be paid: where it left, or, with a debt from elsewhere, beyond. */
+static inline u64 left_at(const struct entity *entity)
+{
+	return unlikely(entity->owes) ? entity->paid_at : entity->vruntime;
+}
+
 /*
  * Its lag, as it is when it joins at V = `now`. A debt is paid as V passes, on the queue where it was made; it does not grow when V
  * falls behind, because others leave or join.
@@ -157,7 +163,7 @@ static inline i64 lag_of_joining(const struct runq *runq, const struct entity *e
 	if (likely(lag == 0))
 		return 0;
 	if (lag < 0 && !moved) {
-		ahead = MIN((i64)(now - entity->vruntime), 0);
+		ahead = MIN((i64)(now - left_at(entity)), 0);
 		lag = MAX(lag, ahead);
 	}
 	return runq->policy == SCHED_EEVDF ? eevdf_lag_kept(lag) : wfq_lag_kept(lag);
@@ -239,10 +245,9 @@ static inline __attribute__((always_inline)) void place(struct entity *entity, u
 	entity->vruntime = to;
 	entity->lag = lag;
 	/* Nobody is here who could be owed: it pays as V passes, which is its own v while it is alone. */
-	if (unlikely(lag < 0 && competing == 0)) {
-		entity->owes = true;
+	entity->owes = lag < 0 && competing == 0;
+	if (unlikely(entity->owes))
 		entity->paid_at = to - (u64)lag;
-	}
 	if (likely(!entity->goes_on)) {
 		request_begin(entity);
 		return;
@@ -255,7 +260,7 @@ static inline __attribute__((always_inline)) void place(struct entity *entity, u
 static inline void adopt_apart(struct entity *entity)
 {
 	if (unlikely(params_differ(entity)))
-		adopt(entity, entity->vruntime + (u64)entity->lag);
+		adopt(entity, left_at(entity) + (u64)entity->lag);
 }
 
 static inline __attribute__((always_inline)) void join(struct runq *runq, struct entity *entity, bool moved)
@@ -287,7 +292,7 @@ bool runq_joins_in_turn(const struct runq *runq, const struct entity *entity, bo
 
 	/* A debt that was made here is paid when V has reached v: W_q * (v - base) <= S_q. */
 	return (entity->lag >= 0 && (!moved || runq->legacy.service >= 0)) || weight == 0 ||
-	       (!moved && weighted(weight, entity->vruntime - runq->base) <= runq->sum);
+	       (!moved && weighted(weight, left_at(entity) - runq->base) <= runq->sum);
 }
 
 static bool join_next(struct runq *runq, struct entity *entity, bool moved, bool in_turn)
@@ -321,28 +326,18 @@ void runq_take_over(struct runq *runq, struct entity *entity, bool moved)
 
 /* --- leaving --------------------------------------------------------------------------------------------------------------- */
 
-/* What it did not pay of the debt that it came with it goes with, as if it had run for that. */
-static void go_on_owing(struct entity *entity)
-{
-	u64 unpaid = entity->paid_at - entity->vruntime;
-
-	entity->owes = false;
-	if ((i64)unpaid <= 0)
-		return;
-	keep_received(entity, entity->paid_at, true);
-	entity->vruntime += unpaid;
-	entity->request_end += unpaid;
-	entity->deadline += unpaid;
-}
-
 /* At most one request is owed: who waits long does not come back with more than a turn. In no sum. */
 static inline void note_lag(struct entity *entity, u64 now)
 {
+	u64 at = entity->vruntime;
 	i64 lag;
 
-	if (unlikely(entity->owes))
-		go_on_owing(entity);
-	lag = (i64)(now - entity->vruntime);
+	/* What it did not pay of the debt that it came with it goes with. */
+	if (unlikely(entity->owes)) {
+		at = virtual_before(at, entity->paid_at) ? entity->paid_at : at;
+		entity->owes = at == entity->paid_at && virtual_before(now, at);
+	}
+	lag = (i64)(now - at);
 	entity->lag = MIN(lag, (i64)entity->request_virtual);
 }
 

@@ -117,8 +117,10 @@ void runq_join_running(struct runq *runq, struct entity *entity, bool moved);
 /* One that was blocked is to join, at `now_ns`. */
 static inline void lag_forget(struct entity *entity, u64 now_ns)
 {
-	if (unlikely((i64)(now_ns - entity->enqueued_ns) > (i64)LAG_KEEP_NS))
+	if (unlikely((i64)(now_ns - entity->enqueued_ns) > (i64)LAG_KEEP_NS)) {
 		entity->lag = 0;
+		entity->owes = false;
+	}
 }
 
 /* --- queues of none and of one: no search, no sums ----------------------------------------------------------------------------- */

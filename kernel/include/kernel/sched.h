@@ -98,7 +98,7 @@ struct entity {
 	i64 lag;	/* V - v when it left, at most one request; virtual time */
 	u64 shift;	/* added to vruntime on the way from queue to queue (balance.c) */
 	u32 vremainder; /* of vruntime: in units of 1 / weight */
-	bool owes;	/* it came with a debt to a queue where nobody competed: paid when v is ... */
+	bool owes;	/* it came with a debt to a queue where nobody competed: paid when V is ... */
 	u64 paid_at;	/* ... this */
 	u64 sequence;	/* order of arrival in the tree */
 #ifdef CAPOS_MEASURE
