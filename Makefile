@@ -120,7 +120,7 @@ unit_cc_clang := $(CLANG)
 # --- commands -------------------------------------------------------------------------------------------------------
 
 .PHONY: all image sim-image sim-campaign sim-lag sim-fairness sim-scale run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-hackbench bench-latency bench-runq bench-boot \
-	run-thread-scale run-linux-thread-scale-baseline bench-side-by-side bench-scale-instructions \
+	run-smp2-smokes run-thread-scale run-linux-thread-scale-baseline bench-side-by-side bench-scale-instructions \
 	report setup-run setup-test setup-gdb setup-report \
 	unit unit-gcc unit-clang FORCE
 
@@ -187,6 +187,9 @@ bench-runq: | setup-run ## the fair queue by the number of those queued, in inst
 	@tools/bench-runq
 bench-boot: | setup-run ## QEMU start to prompt, against Linux with a static init (TIMES=n)
 	@tools/bench-boot $(if $(TIMES),--times $(TIMES))
+
+run-smp2-smokes: | setup-run ## the SMP smokes on 2 CPUs (CPUS=1,4), with artifacts: target/smp2-smokes
+	@tools/smp2-smokes $(if $(CPUS),--cpus $(CPUS))
 
 run-thread-scale: | setup-run ## thread-scale benchmark: speedups of 1, 2, 4 workers: target/thread-scale (PRIORITY=1; tools/thread-scale -h)
 	@tools/thread-scale $(if $(PRIORITY),--priority)
