@@ -115,10 +115,11 @@ static struct {
 	u32 count;
 } high[CPUS_MAX];
 
-/* Since when a thread waits with these parameters, as the walks see it, and the highest thread id then: more were born since. */
+/* Since when a thread waits with these parameters, as the walks see it, and the highest thread id then: more were born since. A weight
+ * that is another one and the old one again between two walks is seen by vruntime, which changes with it, and else not while it waits. */
 static struct waiting {
 	const struct entity *entity;
-	u64 enqueued_ns, adopted, since_ns, born;
+	u64 enqueued_ns, adopted, vruntime, since_ns, born;
 } waitings[4096];
 static u64 born;
 
@@ -127,8 +128,9 @@ static const struct waiting *waiting_of(const struct entity *entity, u64 now_ns)
 	struct waiting *waiting = &waitings[entity->thread->object.id % ARRAY_COUNT(waitings)];
 
 	if (waiting->entity != entity || waiting->enqueued_ns != entity->enqueued_ns ||
-	    waiting->adopted != entity->adopted)
-		*waiting = (struct waiting){ entity, entity->enqueued_ns, entity->adopted, now_ns, born };
+	    waiting->adopted != entity->adopted || waiting->vruntime != entity->vruntime)
+		*waiting = (struct waiting){ entity, entity->enqueued_ns, entity->adopted, entity->vruntime, now_ns,
+					     born };
 	return waiting;
 }
 
