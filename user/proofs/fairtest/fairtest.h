@@ -9,6 +9,7 @@
 
 #define REQUEST_NS (4 * MS) /* of the normal class */
 #define LOADS_MAX 48u
+#define LATE_MAX 32u
 
 enum load_kind { LOAD_HOG, LOAD_SLEEPER, LOAD_CLIENT, LOAD_SERVER };
 
@@ -21,7 +22,8 @@ struct load {
 	volatile uint32_t stop;
 	/* sleeper: how late it ran after it was due */
 	uint64_t wakes, late_sum_ns, late_max_ns;
-	uint64_t calls; /* client */
+	uint64_t late_ns[LATE_MAX]; /* the last ones */
+	uint64_t calls;		    /* client */
 	/* of the last window */
 	struct capos_thread_info before, after;
 	uint64_t ran_ns;
@@ -42,15 +44,26 @@ void load_start(struct load *load);
 void loads_start(struct load *loads, unsigned count);
 /* What each of them ran in a window of span_ns from now. */
 void loads_measure(struct load *loads, unsigned count, uint64_t span_ns);
+/* The same until `holds` does, WINDOWS times at most: on a host that pauses while one runs a window's end says nothing; what the scheduler
+ * does wrong is wrong in every window. Strict: one window. */
+#define WINDOWS 5u
+bool loads_hold(struct load *loads, unsigned count, uint64_t span_ns, bool (*holds)(const struct load *, unsigned));
 /* Asks them to end, and waits for it. */
 void loads_stop(struct load *loads, unsigned count);
 uint64_t ran_least(const struct load *loads, unsigned count);
 uint64_t ran_most(const struct load *loads, unsigned count);
 uint64_t ran_sum(const struct load *loads, unsigned count);
+/* Of how late a sleeper was; SECOND when it never was. */
+uint64_t late_median(struct load *load);
 void loads_note(const char *name, const struct load *loads, unsigned count);
 static inline uint64_t distance(uint64_t a, uint64_t b)
 {
 	return a > b ? a - b : b - a;
+}
+
+static inline uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
 }
 
 /* matrix.c: D4 without authority. authority.c: with SchedulingPolicyCap (D3, D6). storm.c: a mix drawn from the entropy. */
@@ -59,6 +72,10 @@ void authority(void);
 int storm(uint64_t span_ns);
 /* crowd.c: so many threads that begin at one instant, until the run is ended. */
 int crowd(uint64_t count, uint64_t begin_at_ns);
+/* many.c: shares over all CPUs. */
+void many(void);
+/* figures.c: weighted max-min over CPUs, in parts per million of a CPU; weights fall. */
+void max_min(const uint64_t *weight, unsigned count, uint64_t cpus, uint64_t *ideal);
 /* figures.c: `equal N`, `ratio`, `mixed N`: long runs, a line of figures and a test each. */
 int figures(int argc, char **argv);
 

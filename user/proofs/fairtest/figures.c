@@ -54,8 +54,7 @@ static int ratio(capos_handle policy, uint64_t span_ns)
 	return tap_done();
 }
 
-/* Weighted max-min over the CPUs: `ideal` in parts per million of a CPU; weights fall. */
-static void max_min(const uint64_t *weight, unsigned count, uint64_t cpus, uint64_t *ideal)
+void max_min(const uint64_t *weight, unsigned count, uint64_t cpus, uint64_t *ideal)
 {
 	uint64_t rest = 0;
 	unsigned whole = 0;
@@ -75,7 +74,7 @@ static int mixed(capos_handle policy, uint64_t count, uint64_t span_ns)
 	static const uint64_t usual[] = { 3121, 2501, 1991, 1586, 1277, 1024, 820, 655, 526, 423, 335 };
 	struct load loads[LOADS_MAX];
 	struct capos_machine_info machine = { 0 };
-	uint64_t weight[LOADS_MAX], ideal[LOADS_MAX], worst = 0, off_sum = 0, moves = 0, error;
+	uint64_t weight[LOADS_MAX] = { 0 }, ideal[LOADS_MAX], worst = 0, off_sum = 0, moves = 0, error;
 
 	must(system_info_machine(known.system_info, &machine));
 	for (uint64_t i = 0; i < count; i++) {

@@ -18,6 +18,7 @@ static uint64_t run_sleeper(struct load *load)
 
 		(void)sleep_until_ns(due);
 		late = now_ns() - due;
+		load->late_ns[load->wakes % LATE_MAX] = late;
 		load->wakes++;
 		load->late_sum_ns += late;
 		load->late_max_ns = late > load->late_max_ns ? late : load->late_max_ns;
@@ -103,6 +104,17 @@ void loads_measure(struct load *loads, unsigned count, uint64_t span_ns)
 	}
 }
 
+bool loads_hold(struct load *loads, unsigned count, uint64_t span_ns, bool (*holds)(const struct load *, unsigned))
+{
+	bool good = false;
+
+	for (unsigned i = 0; !good && i < (plan.strict ? 1 : WINDOWS); i++) {
+		loads_measure(loads, count, span_ns);
+		good = holds(loads, count);
+	}
+	return good;
+}
+
 void loads_stop(struct load *loads, unsigned count)
 {
 	uint64_t code = 0, bad = 0;
@@ -142,6 +154,20 @@ uint64_t ran_sum(const struct load *loads, unsigned count)
 	for (unsigned i = 0; i < count; i++)
 		sum += loads[i].ran_ns;
 	return sum;
+}
+
+uint64_t late_median(struct load *load)
+{
+	uint64_t count = load->wakes < LATE_MAX ? load->wakes : LATE_MAX;
+
+	for (uint64_t i = 1; i < count; i++)
+		for (uint64_t j = i; j > 0 && load->late_ns[j - 1] > load->late_ns[j]; j--) {
+			uint64_t late = load->late_ns[j];
+
+			load->late_ns[j] = load->late_ns[j - 1];
+			load->late_ns[j - 1] = late;
+		}
+	return count == 0 ? SECOND : load->late_ns[count / 2];
 }
 
 void loads_note(const char *name, const struct load *loads, unsigned count)
