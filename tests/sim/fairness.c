@@ -200,11 +200,23 @@ static void check_lags(const struct cpu *cpu, const struct walk *walk, const str
 	check_lags(cpu, walk, root->node.child[1]);
 }
 
+/* A canary: nobody is moved any more from CPU to CPU. */
+static void pin(struct entity *root, u32 id)
+{
+	if (root == NULL)
+		return;
+	root->affinity = 1ull << id;
+	pin(root->node.child[0], id);
+	pin(root->node.child[1], id);
+}
+
 static void fairness_full(void)
 {
 	static u32 walks;
 
 	walks++;
+	for (u32 i = 0; plant("pinned", walks) && i < cpu_count(); i++)
+		pin(cpu_get(i)->runq.tree.root, i);
 	for (u32 i = 0; i < cpu_count() && i < CPUS_MAX; i++) {
 		const struct cpu *cpu = cpu_get(i);
 		struct walk walk = { 0 };
@@ -219,8 +231,6 @@ static void fairness_full(void)
 		high[i].weight = MAX(high[i].weight, walk.weight);
 		high[i].request_max_ns = MAX(high[i].request_max_ns, walk.request_max_ns);
 		high[i].count = MAX(high[i].count, walk.count);
-		if (walks <= PLANT_AFTER)
-			continue;
 		note_born(cpu->current_entity);
 		check_waiting(cpu, cpu->runq.tree.root, sim_check_now());
 		check_lags(cpu, &walk, cpu->runq.tree.root);

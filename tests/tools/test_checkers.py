@@ -50,7 +50,8 @@ def run(plant, workload="tour"):
 @pytest.fixture(scope="module", autouse=True)
 def simulator():
     subprocess.run(["make", "-s", "-C", ROOT, "build/sim/debug/capos-sim", "build/sim/debug/boot-tour.cpio",
-                    "build/sim/debug/boot-death.cpio", "build/sim/debug/boot-fair-storm.cpio"], check=True)
+                    "build/sim/debug/boot-death.cpio", "build/sim/debug/boot-fair-storm.cpio",
+                    "build/sim/debug/boot-fair-shares.cpio"], check=True)
 
 
 def test_nothing_planted_nothing_found():
@@ -77,3 +78,10 @@ def test_death_judges(plant):
     done = run(plant, "death")
     assert done.returncode == 1
     assert re.search(DEATHS[plant], done.stdout)
+
+
+def test_shares_over_cpus():
+    """Without balancing 37 hogs do not get their weighted max-min shares."""
+    done = run("pinned", "fair-shares")
+    assert done.returncode == 1
+    assert "not ok 1 - mixed weights on many CPUs" in done.stdout
