@@ -257,7 +257,7 @@ static const struct entity *running_on(const struct cpu *cpu)
 	return cpu->current_entity == queues[cpu->id].running ? cpu->current_entity : NULL;
 }
 
-/* Canaries: nobody is stopped; a charge is forgotten; requests get longer and longer. */
+/* Canaries: nobody is stopped; a charge is forgotten; a request is longer than it was asked for; requests get longer as they are used. */
 static void spoil(struct cpu *cpu)
 {
 	static u32 charges;
@@ -268,7 +268,9 @@ static void spoil(struct cpu *cpu)
 		cpu->slice_end_ns = INSTANT_NEVER.ns;
 	if (plant("free-ride", charges))
 		entity->vruntime = member_of(entity)->vruntime;
-	if (plant("long-request", charges) || plant("unequal", charges)) {
+	if (plant("long-request", charges))
+		entity->request_end = entity->vruntime + entity->request_virtual / 8 * 9;
+	if (plant("unequal", charges)) {
 		entity->request_end += entity->request_virtual / 8;
 		entity->deadline += entity->request_virtual / 8;
 		cpu->slice_end_ns += entity->request_ns / 8;

@@ -138,16 +138,16 @@ static void wakes_and_waits(void)
 	tap_ok(becomes_true(how_many_wait(waiting, 2, CAPOS_WAIT_PARK) == 0), "it has woken one all the same");
 	expect_status(park_space_wake_wait(space, &other_word, 0, now_ns() + MS, 0, &word), TIMED_OUT,
 		      "wakes the one that waits, and waits until its deadline");
+	for (unsigned i = 0; i < 2; i++)
+		good = result_ok(thread_finish(&waiting[i], now_ns() + 5 * SECOND, &code)) && code == 0 && good;
+	good = result_ok(thread_finish(&swapping, now_ns() + 5 * SECOND, &code)) && code == 0 && good;
+	tap_ok(good, "all of them returned");
 	REFUSES_BY(CALL, park_space, wake_wait, CAPOS_PARK_MISMATCH, 0, "nobody to wake, the word differs",
 		   .handle = space, .word = { at, 1, CAPOS_NEVER, 0, other });
 	FAILS_BY(CALL, park_space, wake_wait, WOULD_BLOCK, 0, "nobody to wake, deadline 0", .handle = space,
 		 .word = { at, 0, 0, 0, other });
 	FAILS_BY(CALL, park_space, wake_wait, TIMED_OUT, 0, "nobody to wake, a deadline in the past", .handle = space,
 		 .word = { at, 0, 1, 0, other });
-	for (unsigned i = 0; i < 2; i++)
-		good = result_ok(thread_finish(&waiting[i], now_ns() + 5 * SECOND, &code)) && code == 0 && good;
-	good = result_ok(thread_finish(&swapping, now_ns() + 5 * SECOND, &code)) && code == 0 && good;
-	tap_ok(good, "all of them returned");
 
 	/* Whom it wakes waits with a deadline, and wakes it in turn. */
 	insist(thread_start(&swapping, swap_and_wake, &late));
