@@ -25,7 +25,7 @@ static bool pool_empty;
 static jmp_buf halted;
 static unsigned steps, deaths, operations, polls;
 static enum activity_result step_result;
-static void *garbage[256];
+static void *garbage[256 + CPUS];
 static unsigned garbage_count;
 
 /* --- the machine ------------------------------------------------------------------------------------------------------- */
@@ -187,7 +187,7 @@ void pool_free(enum pool_id pool, void *object)
 /* --- the world ----------------------------------------------------------------------------------------------------------- */
 
 static struct process *process;
-static struct thread *threads[64];
+static struct thread *threads[64 + 2 * CPUS];
 static unsigned thread_count;
 static u64 next_id;
 
