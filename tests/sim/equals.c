@@ -29,7 +29,7 @@
 
 #define FAIL(...) sim_check_failed("equals", __VA_ARGS__)
 
-#define CPUS_MAX 1024u
+#define CPUS_MAX 1024u /* of the simulator */
 #define ENTITIES_MAX 65536u
 #define CLASSES_MAX 64u /* of different parameters on a queue; what is beyond is not looked at */
 
@@ -49,6 +49,7 @@ static struct member members[ENTITIES_MAX];
 static struct queue {
 	u64 look;
 	const struct entity *running; /* chosen, and current since; or NULL */
+	u64 switches;		      /* of the CPU, while that is current: it did not leave and come back */
 	u64 busy_ns;		      /* of the CPU, at the last look */
 	u64 alone;		      /* v of who ran when nobody had waited since the look before */
 } queues[CPUS_MAX];
@@ -254,7 +255,9 @@ static void look_at(struct cpu *cpu, const struct entity *running, const struct 
 
 static const struct entity *running_on(const struct cpu *cpu)
 {
-	return cpu->current_entity == queues[cpu->id].running ? cpu->current_entity : NULL;
+	const struct queue *queue = &queues[cpu->id];
+
+	return cpu->current_entity == queue->running && cpu->switches == queue->switches ? queue->running : NULL;
 }
 
 /* Canaries: nobody is stopped; a charge is forgotten; a request is longer than it was asked for; requests get longer as they are used. */
@@ -279,20 +282,22 @@ static void spoil(struct cpu *cpu)
 
 void observe_charge(struct cpu *cpu)
 {
-	if (cpu->id >= CPUS_MAX)
-		return;
+	struct queue *queue = &queues[cpu->id];
+
 	spoil(cpu);
-	look_at(cpu, running_on(cpu), NULL);
-	queues[cpu->id].running = running_on(cpu);
+	queue->running = running_on(cpu);
+	look_at(cpu, queue->running, NULL);
 }
 
 void equals_choice(struct cpu *cpu, const struct entity *chosen, const struct entity *current)
 {
-	if (cpu->id >= CPUS_MAX)
-		return;
+	struct queue *queue = &queues[cpu->id];
+
+	queue->running = running_on(cpu);
 	if (current == chosen)
 		look_at(cpu, chosen, NULL);
 	else
-		look_at(cpu, current == queues[cpu->id].running ? current : NULL, chosen);
-	queues[cpu->id].running = chosen;
+		look_at(cpu, current != NULL ? queue->running : NULL, chosen);
+	queue->running = chosen;
+	queue->switches = cpu->switches + (current != chosen);
 }
