@@ -62,6 +62,7 @@ BROKEN = [
     ("too much memory", processes(process("memory-kib = <0x3fffffff>;")), "/processes", "memory"),
     ("too little memory", processes(process("memory-kib = <1>;")), "/processes/one/memory-kib", "not in"),
     ("no such CPU", processes(process("cpu = <200>;")), "/processes/one/cpu", "CPU"),
+    ("no such CPU in a set", processes(process("cpus = <0 200>;")), "/processes/one/cpus", "no CPU 200"),
     ("a number as text", processes(process('slots = "many";')), "/processes/one/slots", "number"),
     ("unknown log level", tree('options { log-level = "chatty"; }; processes { ' + process() + " };"),
      "/options/log-level", "unknown level"),

@@ -79,6 +79,51 @@ static void woken_goes_home_or_to_an_idle_cpu(void **state)
 	assert_int_equal(b->account.migrations[CAPOS_MIGRATION_WAKE], 1);
 }
 
+/* PL2, B4: somebody else has found work for it; the next idle one is tried. */
+static void an_idle_cpu_with_an_interrupt_on_its_way_is_passed_over(void **state)
+{
+	struct thread *a = pinned_on(0), *b = thread_new(false), *c = thread_new(false);
+
+	(void)state;
+	assert_ptr_equal(exits(0), a);
+	assert_null(exits(1));
+	assert_null(exits(2));
+	atomic_store_relaxed(&b->own->cpu, cpus[0]);
+	atomic_store_relaxed(&c->own->cpu, cpus[0]);
+	atomic_store_relaxed(&cpus[1]->ipi_pending, 1u);
+	thread_ready(on(0), b);
+	assert_ptr_equal(atomic_load_relaxed(&b->own->cpu), cpus[2]);
+	assert_int_equal(ipis[1], 0);
+	assert_int_equal(ipis[2], 1);
+	assert_true(cpus[0]->placed.failed > 0);
+	atomic_store_relaxed(&cpus[1]->ipi_pending, 0u);
+	thread_ready(on(0), c);
+	assert_ptr_equal(atomic_load_relaxed(&c->own->cpu), cpus[1]);
+}
+
+/* B5: its creator's CPU, unless another one has strictly less to do; who is on its way there counts. */
+static void a_new_thread_goes_where_strictly_less_is_to_do(void **state)
+{
+	static const u32 loads[CPUS] = { 2, 2, 1, 2 };
+	struct thread *first = thread_new(false), *second = thread_new(false), *bound = thread_new(false);
+
+	(void)state;
+	for (u32 id = 0; id < CPUS; id++) {
+		for (u32 i = 0; i < loads[id]; i++)
+			(void)pinned_on(id);
+		assert_non_null(exits(id));
+	}
+	thread_ready(on(0), first);
+	assert_ptr_equal(atomic_load_relaxed(&first->own->cpu), cpus[2]);
+	assert_int_equal(first->account.migrations[CAPOS_MIGRATION_NEW], 1);
+	thread_ready(on(0), second);
+	assert_ptr_equal(atomic_load_relaxed(&second->own->cpu), cpus[0]);
+	assert_int_equal(second->account.migrations[CAPOS_MIGRATION_NEW], 0);
+	bound->own->affinity = affinity_of_cpu(3);
+	thread_ready(on(0), bound);
+	assert_ptr_equal(atomic_load_relaxed(&bound->own->cpu), cpus[3]);
+}
+
 static void its_own_idle_cpu_before_others(void **state)
 {
 	struct thread *thread = thread_new(false);
@@ -738,6 +783,8 @@ int main(void)
 		TEST(inbox_keeps_the_order_and_sends_one_ipi),
 		TEST(two_owners_are_found),
 		TEST(woken_goes_home_or_to_an_idle_cpu),
+		TEST(an_idle_cpu_with_an_interrupt_on_its_way_is_passed_over),
+		TEST(a_new_thread_goes_where_strictly_less_is_to_do),
 		TEST(its_own_idle_cpu_before_others),
 		TEST(a_pinning_to_an_offline_cpu_binds_nowhere),
 		TEST(slices_of_two),

@@ -2,7 +2,8 @@
 /*
  * run-smp-smokes: every CPU that exists is up and runs programs, wakes cross CPUs, unmapped memory is gone everywhere
  * when unmap returns, and processes end under load. Threads are where their affinity says, whatever changes meanwhile: moves.c.
- * `found`: only shows the CPUs.
+ * `found`: only shows the CPUs. `bound`: its manifest lets it run on CPU 0 only, and it ends with 1 where it
+ * does not find itself so.
  */
 #include "smptest.h"
 
@@ -332,11 +333,33 @@ static void ends_under_load(void)
 	tap_returns(before, "everything came back");
 }
 
+/* Beside the other process, so without a report of its own: by its exit code. */
+static int bound(void)
+{
+	struct capos_cpu_set set = { .byte_count = 0 };
+	unsigned elsewhere = 0;
+
+	must(thread_affinity(known.self, &set));
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		struct capos_thread_info info = { .last_cpu = CAPOS_CPU_ANY };
+
+		must(thread_info(known.self, &info));
+		elsewhere += info.last_cpu != 0 || info.migrations != 0;
+		yield();
+	}
+	if (set.byte_count == 1 && set.byte[0] == 1 && elsewhere == 0)
+		return 0;
+	print("bound: %u bytes, %u looks elsewhere\n", set.byte_count, elsewhere);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	struct thread thread;
 
 	cpu_count = startup()->cpu_count < CPUS_MAX ? startup()->cpu_count : CPUS_MAX;
+	if (argc > 1 && strcmp(argv[1], "bound") == 0)
+		return bound();
 	tap_plan(0);
 	if (argc > 1 && strcmp(argv[1], "found") == 0) {
 		found();
