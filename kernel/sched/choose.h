@@ -5,6 +5,7 @@
 
 #include <capos/abi.h>
 
+#include "context.h"
 #include "sched_priv.h"
 
 /* The current entity goes back to a queue: preempted, or it yields. Its thread's registers are saved (mach_thread_leave). */
@@ -49,6 +50,9 @@ static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, s
 	MEASURE_COUNT(cpu, thread_placement_selected, 1);
 	MEASURE_COUNT(cpu, thread_placement_first_selected, account->switches == 1);
 	cpu->resched = !place_allows(cpu, entity) || params_differ(entity);
+	cpu->budget_end_ns = INSTANT_NEVER.ns;
+	if (has_context(entity))
+		context_begin(cpu, entity);
 	if (cpu->tick_ns == INSTANT_NEVER.ns)
 		cpu->tick_ns = now_ns + TICK_NS;
 	if (likely(thread != NULL)) {
@@ -72,14 +76,11 @@ static inline struct entity *take_best(struct cpu *cpu) REQUIRES(cpu->runq.lock)
 	return entity;
 }
 
-/* What was taken from the queue and may not run here (its affinity changed) is sent where it may: true. */
-void send_away(struct cpu *cpu, struct entity *entity);
+/* What was taken from the queue and may not run here (its affinity changed) is sent where it may, what has no budget waits for it: true. */
+bool send_away(struct cpu *cpu, struct entity *entity);
 static inline bool sent_away(struct cpu *cpu, struct entity *entity)
 {
-	if (likely(place_allows(cpu, entity)))
-		return false;
-	send_away(cpu, entity);
-	return true;
+	return unlikely(!place_allows(cpu, entity) || has_context(entity)) && send_away(cpu, entity);
 }
 
 /* The current thread, whose registers are saved, gives way to the queue's best; where that is not to run here, to nobody:

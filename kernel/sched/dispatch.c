@@ -9,7 +9,7 @@
  *                an activity was chosen              -> interrupt window; step it; again
  *
  * DI1  Before each step interrupts get their window; no step takes more than about 2,000 instructions.
- * DI2  The one-shot is armed for min(tick while busy, slice end while others wait, first timer) or earlier; it is moved only
+ * DI2  The one-shot is armed for min(tick while busy, slice end while others wait, budget end, first timer) or earlier; it is moved only
  *      to an earlier instant, so an early expiry is possible and only re-arms.
  */
 #include <capos/abi.h>
@@ -27,6 +27,7 @@ void sched_init_cpu(struct cpu *cpu)
 	atomic_store_relaxed(&cpu->timers.first_ns, INSTANT_NEVER.ns);
 	cpu->armed_ns = INSTANT_NEVER.ns;
 	cpu->slice_end_ns = INSTANT_NEVER.ns;
+	cpu->budget_end_ns = INSTANT_NEVER.ns;
 	cpu->tick_ns = INSTANT_NEVER.ns;
 	cpu->affinity_bit = kernel_state.cpu_count <= AFFINITY_INLINE_CPUS ? 1ull << cpu->id : 0;
 	if (kernel_state.sched.idle.word == NULL)
@@ -45,7 +46,8 @@ bool sched_handoff(struct cpu *cpu, struct thread *thread)
 {
 	struct entity *entity = thread->entity;
 
-	if (entity == NULL || cpu->current != NULL || cpu->handoff != NULL || !place_allows(cpu, entity))
+	if (entity == NULL || cpu->current != NULL || cpu->handoff != NULL || !place_allows(cpu, entity) ||
+	    !context_may_begin(cpu, entity))
 		return false;
 	lag_forget(entity, cpu->account_ns);
 	if (!runq_join_next(&cpu->runq, entity, atomic_load_relaxed(&entity->cpu) != cpu))
@@ -125,7 +127,8 @@ bool sched_switch_to(struct cpu *cpu, struct thread *to)
 
 	KASSERT(cpu->current != NULL && cpu->current_entity->thread == cpu->current);
 	account_current(cpu, cpu->current_entity, mach_clock());
-	if (entity == NULL || cpu->handoff != NULL || cpu->resched || !place_allows(cpu, entity))
+	if (entity == NULL || cpu->handoff != NULL || cpu->resched || !place_allows(cpu, entity) ||
+	    !context_may_begin(cpu, entity))
 		return switch_not(cpu, to);
 	moved = atomic_load_relaxed(&entity->cpu) != cpu;
 	lag_forget(entity, cpu->account_ns);
@@ -142,14 +145,17 @@ bool sched_switch_to(struct cpu *cpu, struct thread *to)
 	return true;
 }
 
-void send_away(struct cpu *cpu, struct entity *entity)
+bool send_away(struct cpu *cpu, struct entity *entity)
 {
+	if (place_allows(cpu, entity))
+		return context_holds_back(cpu, entity);
 	MEASURE_SITE(cpu, scheduler_lock_site_metadata);
 	spin_lock(&cpu->runq.lock);
 	runq_leave_locked(&cpu->runq, entity);
 	spin_unlock(&cpu->runq.lock);
 	entity->goes_on = true;
 	place_elsewhere(cpu, entity);
+	return true;
 }
 
 static inline struct entity *pick(struct cpu *cpu)
@@ -264,7 +270,10 @@ static void choose(struct cpu *cpu)
 	if (cpu->current_entity != NULL) {
 		KASSERT(cpu->handoff == NULL);
 		account_current(cpu, cpu->current_entity, mach_clock());
-		if (!preempt(cpu, &entity)) {
+		if (unlikely(has_context(cpu->current_entity) || cpu->budget_end_ns != INSTANT_NEVER.ns) &&
+		    context_ends_current(cpu)) {
+			/* It waits for its budget. */
+		} else if (!preempt(cpu, &entity)) {
 			dispatch_arm(cpu);
 			return;
 		}
@@ -277,8 +286,11 @@ static void choose(struct cpu *cpu)
 	MEASURE_SITE(cpu, scheduler_lock_site_start_idle_selection);
 	if (entity == NULL)
 		entity = pick(cpu);
-	if (entity == NULL)
+	if (entity == NULL) {
 		entity = steal(cpu);
+		if (entity != NULL && sent_away(cpu, entity))
+			return;
+	}
 	if (entity == NULL) {
 		idle(cpu);
 		return;

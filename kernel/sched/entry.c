@@ -73,7 +73,8 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 		if (now.ns >= cpu->tick_ns)
 			tick(cpu, now);
 	}
-	if (now.ns >= cpu->slice_end_ns && atomic_load_relaxed(&cpu->runq.count) > 0)
+	if ((now.ns >= cpu->slice_end_ns && atomic_load_relaxed(&cpu->runq.count) > 0) ||
+	    now.ns >= cpu->budget_end_ns)
 		cpu->resched = true;
 	if (bits & IRQ_CONSOLE)
 		console_irq(cpu);
@@ -116,14 +117,15 @@ static inline bool nothing_else(struct cpu *cpu, struct instant now)
 /* The timer's interrupt came for the end of the slice alone. */
 static inline bool slice_is_over(struct cpu *cpu, struct instant now)
 {
-	return now.ns >= cpu->slice_end_ns && now.ns < cpu->tick_ns && !atomic_equals_relaxed(&cpu->runq.count, 0u) &&
-	       nothing_else(cpu, now);
+	return now.ns >= cpu->slice_end_ns && now.ns < cpu->tick_ns && now.ns < cpu->budget_end_ns &&
+	       !atomic_equals_relaxed(&cpu->runq.count, 0u) && nothing_else(cpu, now);
 }
 
 /* The timer's interrupt came for the tick alone, and there is nothing that the tick would change or the thread has to do. */
 static inline bool tick_is_quiet(struct cpu *cpu, struct instant now)
 {
-	return now.ns >= cpu->tick_ns && atomic_equals_relaxed(&cpu->runq.count, 0u) &&
+	return now.ns >= cpu->tick_ns && cpu->budget_end_ns == INSTANT_NEVER.ns &&
+	       atomic_equals_relaxed(&cpu->runq.count, 0u) &&
 	       atomic_equals_acquire(&cpu->inbox, NULL) && /* pairs with the compare-and-swap in inbox_push */
 	       nothing_else(cpu, now) && cpu->deferred_first == NULL &&
 	       atomic_equals_relaxed(&cpu->loaded_space->orphaned, 0u) &&

@@ -29,6 +29,7 @@
  */
 #include <kernel/fastpath.h>
 
+#include "context.h"
 #include "sched_priv.h"
 
 u16 sched_lend_reserve(struct thread *caller)
@@ -160,6 +161,7 @@ static void take_spare(struct cpu *cpu, struct thread *thread)
 		shared_store_relaxed(&spare->affinity, shared_load_relaxed(&old->affinity));
 	if (atomic_load_relaxed(&old->wanted) != wanted)
 		atomic_store_relaxed(&spare->wanted, atomic_load_relaxed(&old->wanted));
+	context_move(cpu, old, spare);
 	/* Who has it now may run anywhere, and does not hold on to the thread's words (AF2). */
 	shared_store_relaxed(&old->affinity, AFFINITY_ANY);
 }

@@ -13,7 +13,7 @@
  * RF3  periodic: at most B, and an overrun, in an aligned period; so twice that in any window of T.
  * RF4  CBS: at most 2 * B + w * B / T, and an overrun, in any window of w.
  */
-#include "refill.h"
+#include <kernel/refill.h>
 
 #include <kernel/debug.h>
 

@@ -101,6 +101,7 @@ static inline void dispatch_arm(struct cpu *cpu)
 
 	if (cpu->current_entity != NULL) {
 		next_ns = MIN(next_ns, cpu->tick_ns);
+		next_ns = MIN(next_ns, cpu->budget_end_ns);
 		if (atomic_load_relaxed(&cpu->runq.count) > 0)
 			next_ns = MIN(next_ns, cpu->slice_end_ns);
 	}

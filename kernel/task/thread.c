@@ -3,6 +3,7 @@
 #include <kernel/thread.h>
 
 #include <kernel/affinity.h>
+#include <kernel/context.h>
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <kernel/ipc.h>
@@ -180,6 +181,8 @@ void thread_kill(struct cpu *cpu, struct thread *thread, u32 cause, u32 code)
 	where = entity ? atomic_load_relaxed(&entity->cpu) : NULL;
 	if (where != NULL && where != cpu && atomic_load_relaxed(&entity->owner) == OWNER_CURRENT)
 		sched_request(cpu, where, REQUEST_RESCHEDULE);
+	else if (entity != NULL)
+		context_release(cpu, entity);
 }
 
 static enum operation_progress unmap_step(struct cpu *cpu, struct thread *thread, struct operation *operation)

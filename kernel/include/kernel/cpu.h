@@ -33,7 +33,7 @@ struct CACHELINE cpu {
 	struct waiter *armed_waiter; /* armed in this kernel entry: its thread may have been killed just before */
 	bool resched;		     /* pick anew before leaving the kernel */
 	bool in_interrupt;	     /* in sched_irq: current is charged up to its begin */
-	u64 slice_end_ns, tick_ns, armed_ns;
+	u64 slice_end_ns, budget_end_ns, tick_ns, armed_ns;
 
 	/* (a) cross-CPU */
 	ATOMIC(struct entity *) inbox CACHELINE; /* pushed by anyone, drained under runq.lock */

@@ -239,6 +239,9 @@ static inline void runq_leave(struct runq *runq, struct entity *entity, u64 left
 	runq_no_current(runq);
 }
 
+/* kernel/sched/context.c */
+void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns);
+
 /* sched_charge where there is a current entity. */
 static inline void account_current(struct cpu *cpu, struct entity *entity, struct instant now)
 {
@@ -249,9 +252,12 @@ static inline void account_current(struct cpu *cpu, struct entity *entity, struc
 	account_of(entity)->runtime_ns += delta_ns;
 	atomic_order(); /* AC5 */
 	cpu->busy_ns += delta_ns;
-	runq_charge(&cpu->runq, entity, delta_ns + entity->uncharged_ns);
+	delta_ns += entity->uncharged_ns;
 	entity->uncharged_ns = 0;
+	runq_charge(&cpu->runq, entity, delta_ns);
 	OBSERVE_CHARGE(cpu);
+	if (unlikely(!atomic_equals_relaxed(&entity->context, NULL)))
+		context_charge(cpu, entity, delta_ns);
 }
 
 /* A running thread, charged up to now, leaves its CPU to wait (C1: it is not charged again before account_unblocked). */

@@ -34,6 +34,7 @@ enum lock_rank {
 	RANK_OBJECT,   /* one object: endpoint, notification, memory object, process waiters, ... */
 	RANK_PARK,     /* one bucket of parked waiters */
 	RANK_RING,     /* completion side of one thread's ring */
+	RANK_CONTEXT,  /* one scheduling context */
 	RANK_TIMER,    /* timer queue of one CPU */
 	RANK_RUNQ,     /* run queue of one CPU */
 	RANK_RECLAIM,

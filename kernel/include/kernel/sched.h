@@ -31,8 +31,9 @@ struct cpu;
 struct thread;
 struct process;
 struct entity;
+struct context;
 
-enum dispatch_owner { OWNER_NONE, OWNER_INBOX, OWNER_QUEUE, OWNER_HANDOFF, OWNER_CURRENT };
+enum dispatch_owner { OWNER_NONE, OWNER_INBOX, OWNER_QUEUE, OWNER_HANDOFF, OWNER_CURRENT, OWNER_THROTTLED };
 enum entity_kind { ENTITY_THREAD, ENTITY_ACTIVITY };
 
 /*
@@ -78,6 +79,7 @@ struct entity {
 	struct activity *activity;
 	struct entity *inbox_next;
 	ATOMIC(u32) loan; /* (a) LOAN_*: see kernel/sched/lend.c */
+	ATOMIC(struct context *) context; /* (a) its budget, or NULL: kernel/context.h, SX1 */
 	struct reclaim_node reclaim;
 	u64 enqueued_ns;  /* when it became runnable: waiting starts at the push; while blocked: when it left */
 	u64 uncharged_ns; /* (o) ran with other threads since the queue was last told */

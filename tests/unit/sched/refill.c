@@ -4,7 +4,7 @@
  * Refills against their definition: the instant of each single nanosecond of service is kept, and each pair of them is looked at.
  * Budgets are of a few ns there, so that all of it can be: RF1 to RF4.
  */
-#include "kernel/sched/refill.h"
+#include <kernel/refill.h>
 
 #include <kernel/debug.h>
 

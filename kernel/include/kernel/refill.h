@@ -3,8 +3,8 @@
  * Replenishment: how much of a budget may be used, and when what was used comes back. Numbers alone: no entity, no CPU, no lock, no
  * clock. Derivations: docs/CONTEXTS.md. All instants and spans are ns; instants stay below 2^63.
  */
-#ifndef SCHED_REFILL_H
-#define SCHED_REFILL_H
+#ifndef KERNEL_REFILL_H
+#define KERNEL_REFILL_H
 
 #include <kernel/types.h>
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Scheduling contexts for the dispatcher. Threads without one pay a comparison at each of these. */
+#ifndef SCHED_CONTEXT_H
+#define SCHED_CONTEXT_H
+
+#include <kernel/context.h>
+#include <kernel/cpu.h>
+
+bool context_holds_back(struct cpu *cpu, struct entity *entity);
+bool context_may_begin_slowly(struct cpu *cpu, struct entity *entity);
+/* `entity` becomes current at account_ns: cpu->budget_end_ns. */
+void context_begin(struct cpu *cpu, struct entity *entity);
+/* The CPU chooses anew, current is charged: its budget is over, and it is throttled; or when that will be is known anew. */
+bool context_ends_current(struct cpu *cpu);
+
+static inline bool has_context(const struct entity *entity)
+{
+	return unlikely(!atomic_equals_relaxed(&entity->context, NULL));
+}
+
+/* A hand-off to it would find a budget. */
+static inline bool context_may_begin(struct cpu *cpu, struct entity *entity)
+{
+	return !has_context(entity) || context_may_begin_slowly(cpu, entity);
+}
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
+/* Scheduling contexts in the dispatcher: budgets are kept, throttled threads come back, and every way out of that: SX1 to SX4. */
+#include "tests/unit/sched/fakes.h"
+
+#include <kernel/context.h>
+
+static struct context *context_new(u64 budget_ns, u64 period_ns)
+{
+	struct context *context = calloc(1, sizeof(*context));
+
+	garbage[garbage_count++] = context;
+	context->object.id = ++next_id;
+	context_init(context, REFILL_SPORADIC, budget_ns, period_ns);
+	return context;
+}
+
+static struct thread *running_on(u32 id)
+{
+	struct thread *thread = thread_new(false);
+
+	thread->own->affinity = affinity_of_cpu(id);
+	thread_ready(on(id), thread);
+	(void)exits(id);
+	return thread;
+}
+
+static void binds(struct context *context, struct thread *thread)
+{
+	assert_true(context_bind(sim_cpu_record, context, thread));
+	(void)exits(sim_cpu_record->id);
+}
+
+/* CPU 0 runs until `end`, as its events come. */
+static void runs_until(u64 end)
+{
+	while (armed_at[0] < end)
+		(void)fires(0);
+	now_ns = end;
+	(void)interrupted(0, 0);
+}
+
+static u64 runtime(const struct thread *thread)
+{
+	return thread->account.runtime_ns;
+}
+
+/* Alone on its CPU: its budget in each period, never more, less by the way of the timer at most. */
+static void spinner_alone(void **state)
+{
+	struct thread *thread = running_on(0);
+	struct context *context = context_new(5 * MS, 50 * MS);
+	u64 begin, before;
+
+	(void)state;
+	binds(context, thread);
+	begin = now_ns;
+	before = runtime(thread);
+	for (u64 period = 1; period <= 200; period++) {
+		runs_until(begin + period * 50 * MS);
+		assert_in_range(runtime(thread) - before, period * 5 * MS - 2000, period * 5 * MS);
+	}
+	assert_in_range(context->throttles, 200, 201);
+}
+
+/* Beside another one, which gets the rest: the budget is a bound, and the fair share is another. */
+static void spinner_beside(void **state)
+{
+	struct thread *thread = running_on(0), *other = running_on(0);
+	struct context *context = context_new(5 * MS, 50 * MS);
+	u64 begin, all;
+
+	(void)state;
+	on(0);
+	binds(context, thread);
+	begin = now_ns;
+	all = runtime(thread) + runtime(other);
+	runs_until(begin + 1000 * MS);
+	assert_in_range(runtime(thread), 100 * MS - 20 * 2000, 100 * MS);
+	assert_int_equal(runtime(thread) + runtime(other) - all, 1000 * MS);
+}
+
+/* A budget larger than the fair share: nobody is given more than that. */
+static void no_more_than_fair(void **state)
+{
+	struct thread *thread = running_on(0), *other = running_on(0);
+	struct context *context = context_new(45 * MS, 50 * MS);
+
+	(void)state;
+	on(0);
+	binds(context, thread);
+	runs_until(now_ns + 1000 * MS);
+	assert_in_range(runtime(thread), 495 * MS, 505 * MS);
+	assert_in_range(runtime(other), 495 * MS, 505 * MS);
+	assert_int_equal(context->throttles, 0);
+}
+
+/* What was used before the bind is not charged; one context a thread, one thread a context. */
+static void bound_late(void **state)
+{
+	struct thread *thread = running_on(0), *other = thread_new(false);
+	struct context *context = context_new(5 * MS, 50 * MS), *second = context_new(5 * MS, 50 * MS);
+
+	(void)state;
+	now_ns += 4 * MS;
+	assert_true(context_bind(on(0), context, thread));
+	assert_false(context_bind(on(0), context, other));
+	assert_false(context_bind(on(0), second, thread));
+	(void)exits(0);
+	assert_int_equal(refills_available_ns(&context->refills, now_ns), 5 * MS);
+	now_ns += 1 * MS;
+	(void)interrupted(0, 0);
+	assert_int_equal(refills_available_ns(&context->refills, now_ns), 4 * MS);
+	context_unbind(on(0), context);
+	(void)exits(0);
+	now_ns += 7 * MS;
+	(void)interrupted(0, 0);
+	assert_int_equal(refills_available_ns(&context->refills, now_ns), 4 * MS);
+	assert_int_equal(cpus[0]->budget_end_ns, INSTANT_NEVER.ns);
+	/* Bound again: nothing was minted. */
+	assert_true(context_bind(on(0), context, thread));
+	(void)exits(0);
+	assert_int_equal(refills_available_ns(&context->refills, now_ns), 4 * MS);
+}
+
+static struct thread *throttled(struct context *context)
+{
+	struct thread *thread = running_on(0);
+
+	binds(context, thread);
+	runs_until(now_ns + 6 * MS);
+	assert_int_equal(owner_of(thread->own), OWNER_THROTTLED);
+	assert_null(cpus[0]->current);
+	return thread;
+}
+
+/* Killed while it waits for its budget: it dies at once, and is not throttled again. */
+static void killed(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *thread = throttled(context);
+
+	(void)state;
+	atomic_fetch_or(&thread->attention, ATTENTION_KILL);
+	context_release(on(1), thread->own);
+	context_release(on(1), thread->own); /* once */
+	assert_int_equal(owner_of(thread->own), OWNER_INBOX);
+	assert_null(interrupted(0, IRQ_IPI));
+	assert_int_equal(deaths, 1);
+	assert_null(atomic_load_relaxed(&context->timer.cpu));
+}
+
+/* Unbound while it waits: it goes on, unbounded; on whatever CPU that was said. */
+static void unbound(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *thread = throttled(context);
+
+	(void)state;
+	context_unbind(on(0), context);
+	assert_ptr_equal(exits(0), thread);
+	assert_null(atomic_load_relaxed(&context->timer.cpu));
+	runs_until(now_ns + 20 * MS);
+	assert_int_equal(runtime(thread), 25 * MS - 1000);
+	assert_int_equal(context->throttles, 1);
+}
+
+/* Bound by another CPU while it runs: its CPU is asked to look, and arms. */
+static void bound_from_afar(void **state)
+{
+	struct thread *thread = running_on(0);
+	struct context *context = context_new(5 * MS, 50 * MS);
+
+	(void)state;
+	assert_true(context_bind(on(1), context, thread));
+	assert_int_equal(ipis[0], 1);
+	assert_ptr_equal(interrupted(0, IRQ_IPI), thread);
+	assert_int_equal(armed_at[0], now_ns + 5 * MS - CONTEXT_LEAD_NS);
+	runs_until(now_ns + 50 * MS);
+	assert_in_range(runtime(thread), 5 * MS - 2000, 5 * MS);
+}
+
+/* Woken without a budget: it waits for it, whoever was to hand it the CPU. */
+static void woken_without(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *thread = running_on(0), *other;
+
+	(void)state;
+	binds(context, thread);
+	now_ns += 5 * MS - 1500;
+	(void)interrupted(0, 0);
+	blocks(thread, CAPOS_WAIT_RECV, INSTANT_NEVER);
+	cpus[0]->armed_waiter = NULL;
+	assert_null(exits(0));
+	now_ns += 1 * MS;
+	assert_true(wakes(0, thread));
+	assert_ptr_equal(exits(0), thread); /* 1.5 us */
+	runs_until(now_ns + 2000);
+	assert_null(cpus[0]->current);
+	other = running_on(0);
+	runs_until(now_ns + 100 * MS);
+	assert_true(runtime(thread) > 5 * MS);
+	assert_true(runtime(other) > 80 * MS);
+}
+
+/* Lent along a call: what the server runs is charged; used up, the server waits; when the call ends otherwise the caller has the
+ * budget back, and waits for it, while the server goes on. */
+static void lent(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *server = thread_new(true), *caller;
+	struct entity *entity;
+
+	(void)state;
+	thread_ready(on(0), server);
+	assert_ptr_equal(exits(0), server);
+	blocks(server, CAPOS_WAIT_RECV, INSTANT_NEVER);
+	cpus[0]->armed_waiter = NULL;
+	sched_drop_entity(server);
+	caller = running_on(0);
+	binds(context, caller);
+	entity = caller->own;
+	now_ns += 1 * MS;
+	assert_true(waiter_claim(&server->wait));
+	waiter_deliver(cpus[0], &server->wait, STATUS(OK), NULL, 0);
+	assert_int_equal(sched_lend_reserve(caller), CAPOS_STATUS_OK);
+	sched_lend(cpus[0], caller, server);
+	waiter_arm(cpus[0], &caller->wait, CAPOS_WAIT_REPLY, &no_queue, INSTANT_NEVER);
+	assert_ptr_equal(exits(0), server);
+	runs_until(now_ns + 10 * MS);
+	assert_int_equal(owner_of(entity), OWNER_THROTTLED);
+	assert_in_range(runtime(server), 4 * MS - 2000, 4 * MS);
+	/* The call is cancelled. */
+	assert_true(wakes(0, caller));
+	(void)exits(0);
+	assert_ptr_equal(context->entity, caller->own);
+	assert_ptr_not_equal(caller->own, entity);
+	runs_until(now_ns + 20 * MS);
+	assert_int_equal(owner_of(caller->own), OWNER_THROTTLED);
+	assert_true(runtime(server) > 20 * MS);
+	assert_int_equal(runtime(caller), 1 * MS);
+	/* The server ends what it does, and both go their ways. */
+	sched_detach_current(on(0));
+	sched_drop_entity(server);
+	runs_until(now_ns + 50 * MS);
+	assert_in_range(runtime(caller), 6 * MS - 4000, 6 * MS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(spinner_alone), TEST(spinner_beside),  TEST(no_more_than_fair), TEST(bound_late), TEST(killed),
+		TEST(unbound),	     TEST(bound_from_afar), TEST(woken_without),     TEST(lent),
+	};
+
+	fakes_used();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
