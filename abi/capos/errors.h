@@ -397,6 +397,41 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	E(op, other, UNKNOWN_METHOD, 0, BOTH, "no such operation")                                                   \
 	E(op, other, BAD_SIZE, 0, CALL, "more than 8 words")
 
+/* A context that is there still. */
+#define CAPOS_ERRORS_CONTEXT_(R, m)                                                                                  \
+	R(scheduling_context, m, CAPOS_CONTEXT_STALE_GENERATION, 0, BOTH, "it was revoked")                          \
+	R(scheduling_context, m, CAPOS_CONTEXT_WAS_REVOKED, 0, BOTH, "it was revoked through this capability")
+
+#define CAPOS_ERRORS_CONTEXT_BIND_(R, m)                                                                             \
+	CAPOS_ERRORS_CONTEXT_(R, m)                                                                                  \
+	R(scheduling_context, m, CAPOS_CONTEXT_ALREADY_BOUND, 0, BOTH, "it has a thread")                            \
+	R(scheduling_context, m, CAPOS_CONTEXT_THREAD_HAS_ONE, 0, BOTH, "the thread has a context")                  \
+	R(scheduling_context, m, CAPOS_CONTEXT_PASSIVE_THREAD, 0, BOTH, "the thread runs on what its callers lend")
+
+#define CAPOS_DETAIL_SPEC(name) ((unsigned)offsetof(struct capos_context_spec, name)) /* create: likewise */
+#define CAPOS_ERRORS_scheduling_context(E, R)                                                                        \
+	CAPOS_ERRORS_CONTEXT_(R, info)                                                                               \
+	CAPOS_ERRORS_CONTEXT_(R, create)                                                                             \
+	R(scheduling_context, create, CAPOS_CONTEXT_BUDGET_TOO_SMALL, 0, BOTH, "less than 10 us")                    \
+	R(scheduling_context, create, CAPOS_CONTEXT_WIDER, 0, BOTH,                                                  \
+	  "a greater part of a CPU than the context that it is created through")                                     \
+	E(scheduling_context, create, BAD_ARGUMENT, CAPOS_DETAIL_SPEC(budget_ns), BOTH, "more than the period")      \
+	E(scheduling_context, create, BAD_ARGUMENT, CAPOS_DETAIL_SPEC(period_ns), BOTH, "more than an hour")         \
+	E(scheduling_context, create, BAD_ARGUMENT, CAPOS_DETAIL_SPEC(deadline_ns), BOTH,                            \
+	  "0, or more than the period")                                                                              \
+	E(scheduling_context, create, BAD_ARGUMENT, CAPOS_DETAIL_SPEC(overrun), BOTH, "no such policy")              \
+	E(scheduling_context, create, BAD_ARGUMENT, CAPOS_DETAIL_SPEC(replenishment), BOTH, "no such kind")          \
+	CAPOS_ERRORS_MEMORY_(E, scheduling_context, create, BOTH)                                                    \
+	CAPOS_ERRORS_SLOT_(E, scheduling_context, create, BOTH)                                                      \
+	CAPOS_ERRORS_CONTEXT_BIND_(R, bind_caller_thread)                                                            \
+	CAPOS_ERRORS_CONTEXT_(R, revoke)                                                                             \
+	CAPOS_ERRORS_CONTEXT_(R, drain_notifications)                                                                \
+	CAPOS_ERRORS_CONTEXT_BIND_(R, bind_thread)                                                                   \
+	CAPOS_ERRORS_TYPED_(E, scheduling_context, bind_thread, BOTH)                                                \
+	R(scheduling_context, bind_thread, CAPOS_CONTEXT_THREAD_ENDED, 0, BOTH, "the thread has ended")              \
+	CAPOS_ERRORS_CONTEXT_(R, unbind)                                                                             \
+	R(scheduling_context, unbind, CAPOS_CONTEXT_NOT_BOUND, 0, BOTH, "it has no thread")
+
 /* Every list, `op` first. */
 #define CAPOS_ERRORS(E, R)                                                                                           \
 	CAPOS_ERRORS_op(E, R) CAPOS_ERRORS_cap_table(E, R) CAPOS_ERRORS_process(E, R) CAPOS_ERRORS_process_spawner(  \
@@ -408,6 +443,8 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 						CAPOS_ERRORS_trace(E, R) CAPOS_ERRORS_power(E, R)                    \
 							CAPOS_ERRORS_session_manager(E, R)                           \
 								CAPOS_ERRORS_user_session(E, R)                      \
-									CAPOS_ERRORS_scheduling_policy(E, R)
+									CAPOS_ERRORS_scheduling_policy(E, R)         \
+										CAPOS_ERRORS_scheduling_context(E,   \
+														R)
 
 #endif

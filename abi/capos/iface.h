@@ -40,7 +40,8 @@
 	X(power, 19)                                                                                                 \
 	X(session_manager, 20)                                                                                       \
 	X(user_session, 21)                                                                                          \
-	X(scheduling_policy, 22)
+	X(scheduling_policy, 22)                                                                                     \
+	X(scheduling_context, 23)
 
 #define R_(right) CAPOS_RIGHT_##right
 
@@ -214,12 +215,26 @@
 	M(scheduling_policy, derive, 4, R_(CREATE), 0, 40, 1, 0)                                                     \
 	M(scheduling_policy, info, 5, R_(READ), 0, 0, 1, 64)
 
+/* A budget of CPU time per period (struct capos_context_spec), for at most one thread at a time; it goes along when that thread's calls are
+ * served by passive servers. info -> struct capos_context_info. create: struct capos_context_spec, no greater part of a CPU than this one's
+ * -> handle. bind_caller_thread, bind_thread: thread handle (control right). unbind: what was used stays used. revoke: unbinds it for good;
+ * later calls find `revoked` through the capability that it was called through, `staleGeneration` through others.
+ * drain_notifications -> struct capos_context_notifications, the counts of which begin anew. */
+#define CAPOS_METHODS_scheduling_context(M)                                                                          \
+	M(scheduling_context, info, 0, R_(READ), 0, 0, 1, 128)                                                       \
+	M(scheduling_context, create, 1, R_(CREATE), 0, 64, 1, 0)                                                    \
+	M(scheduling_context, bind_caller_thread, 2, R_(CONTROL), 0, 0, 0, 0)                                        \
+	M(scheduling_context, revoke, 3, R_(CONTROL), 0, 0, 0, 0)                                                    \
+	M(scheduling_context, drain_notifications, 4, R_(READ), 0, 0, 1, 64)                                         \
+	M(scheduling_context, bind_thread, 5, R_(CONTROL), 1, 0, 0, 0)                                               \
+	M(scheduling_context, unbind, 6, R_(CONTROL), 0, 0, 0, 0)
+
 enum capos_iface {
 #define X(name, id) CAPOS_IFACE_##name = (id),
 	CAPOS_INTERFACES(X)
 #undef X
 };
-#define CAPOS_IFACE_COUNT 23u /* kernel interface ids are below */
+#define CAPOS_IFACE_COUNT 24u /* kernel interface ids are below */
 
 enum capos_method {
 #define M(iface, method, id, ...) CAPOS_METHOD_##iface##_##method = (id),

@@ -264,6 +264,70 @@ struct capos_policy_info {
 	uint32_t expired;
 };
 
+/* How what was used of a budget comes back; bounds: docs/CONTEXTS.md. */
+enum capos_replenishment {
+	CAPOS_REPLENISH_SPORADIC = 0, /* each piece a period after its use began */
+	CAPOS_REPLENISH_PERIODIC = 1, /* all of it at the end of each aligned period */
+	CAPOS_REPLENISH_CBS =
+		2, /* constant bandwidth server: all of it at its deadline, which moves on by a period */
+	CAPOS_REPLENISH_COUNT,
+};
+/* What happens at the end of the budget. */
+enum capos_overrun { CAPOS_OVERRUN_THROTTLE = 0 /* it waits for more */, CAPOS_OVERRUN_COUNT };
+
+#define CAPOS_CONTEXT_BUDGET_MIN_NS 10000ull
+#define CAPOS_CONTEXT_PERIOD_MAX_NS 3600000000000ull
+
+struct capos_context_spec {
+	uint64_t budget_ns;   /* CAPOS_CONTEXT_BUDGET_MIN_NS .. period_ns */
+	uint64_t period_ns;   /* .. CAPOS_CONTEXT_PERIOD_MAX_NS */
+	uint64_t deadline_ns; /* after the begin of a period, 1 .. period_ns; told, it orders nobody */
+	uint32_t overrun;     /* enum capos_overrun */
+	uint32_t replenishment;
+};
+
+enum capos_context_state {
+	CAPOS_CONTEXT_UNBOUND = 0,
+	CAPOS_CONTEXT_BOUND = 1,
+	CAPOS_CONTEXT_THROTTLED = 2, /* bound, and waits for its budget */
+	CAPOS_CONTEXT_REVOKED = 3,
+};
+
+struct capos_context_info {
+	struct capos_context_spec spec;
+	uint64_t context_id, generation;
+	uint32_t state;	    /* enum capos_context_state */
+	uint32_t donated;   /* 1: another thread than the bound one runs on it, along a call */
+	uint64_t thread_id; /* bound; 0: none */
+	uint64_t remaining_budget_ns;
+	uint64_t next_ns; /* when more comes, if nothing remains */
+	uint64_t used_ns; /* since it was made */
+	uint64_t throttles;
+};
+
+/* Since the last drain. */
+struct capos_context_notifications {
+	uint64_t sequence;	      /* of all ends of budgets */
+	uint64_t depleted;	      /* ends of budgets, coalesced here */
+	uint64_t holder_id;	      /* who ran at the last one ... */
+	uint64_t remaining_budget_ns; /* ... what was left ... */
+	uint64_t next_ns;	      /* ... and when more came */
+	uint32_t donated;	      /* that one was not the bound thread */
+	uint32_t state;		      /* enum capos_context_state */
+};
+
+enum capos_context_result {
+	CAPOS_CONTEXT_STALE_GENERATION = 1, /* it was revoked, through another capability */
+	CAPOS_CONTEXT_WAS_REVOKED = 2,	    /* through this one */
+	CAPOS_CONTEXT_ALREADY_BOUND = 3,    /* it has a thread */
+	CAPOS_CONTEXT_THREAD_HAS_ONE = 4,   /* the thread has another context */
+	CAPOS_CONTEXT_NOT_BOUND = 5,
+	CAPOS_CONTEXT_THREAD_ENDED = 6,
+	CAPOS_CONTEXT_WIDER = 7, /* a greater part of a CPU than the context that it is created through */
+	CAPOS_CONTEXT_BUDGET_TOO_SMALL = 8,
+	CAPOS_CONTEXT_PASSIVE_THREAD = 9, /* it runs on what its callers lend */
+};
+
 /* snapshot: what the records are, by rising id: of thread, process, session, account (0: without a session), CPU. */
 enum capos_snapshot_kind {
 	CAPOS_SNAPSHOT_THREADS = 1,

@@ -132,6 +132,7 @@ static const struct source sources[] = {
 	{ "power", CAPOS_IFACE_power, R(CONTROL) | R(GRANT) },
 	{ "process_spawner", CAPOS_IFACE_process_spawner, R(READ) | R(CREATE) | R(GRANT) },
 	{ "session_manager", CAPOS_IFACE_session_manager, R(READ) | R(CREATE) | R(GRANT) },
+	{ "scheduling_context", CAPOS_IFACE_scheduling_context, R(READ) | R(CREATE) | R(GRANT) },
 };
 
 /* Those of which there are several: the name follows a colon. */

@@ -9,6 +9,7 @@
 #include <kernel/archive.h>
 #include <kernel/debug.h>
 #include <kernel/ipc.h>
+#include <kernel/context.h>
 #include <kernel/policy.h>
 #include <kernel/process.h>
 #include <kernel/spawn.h>
@@ -123,6 +124,19 @@ static struct object *policy_object(const struct manifest *manifest, struct obje
 	return policies[index];
 }
 
+/* A whole CPU, of which others are made: when the first process gets it. */
+static struct object *context_object(struct object **whole)
+{
+	const u64 second_ns = 1000000000;
+	const struct capos_context_spec spec = { second_ns, second_ns, second_ns, CAPOS_OVERRUN_THROTTLE,
+						 CAPOS_REPLENISH_SPORADIC };
+
+	if (*whole == NULL &&
+	    (context_create(NULL, &spec, whole) != CAPOS_STATUS_OK || object_publish(*whole) != CAPOS_STATUS_OK))
+		boot_refuse("/processes", "no memory for a scheduling context");
+	return *whole;
+}
+
 /* The endpoint that process `server` exports under that name: made when the first one asks. */
 static struct object *exported_endpoint(struct spawn_request *const *requests, const struct manifest *manifest,
 					struct object *endpoints[][MANIFEST_CAPS_MAX], u32 server, const char *name)
@@ -173,7 +187,7 @@ void boot_start_processes(struct cpu *cpu, const struct manifest *manifest)
 	u32 count = manifest->process_count;
 	struct spawn_request **requests = frames_boot_alloc(count * sizeof(*requests));
 	struct object *(*endpoints)[MANIFEST_CAPS_MAX] = frames_boot_alloc(count * sizeof(*endpoints));
-	struct object *policies[MANIFEST_POLICIES_MAX] = { NULL };
+	struct object *policies[MANIFEST_POLICIES_MAX] = { NULL }, *whole_cpu = NULL;
 
 	for (u32 i = 0; i < count; i++)
 		requests[i] = begin_process(cpu, &manifest->processes[i]);
@@ -189,6 +203,8 @@ void boot_start_processes(struct cpu *cpu, const struct manifest *manifest)
 							   cap->behind_colon);
 			else if (cap->iface == CAPOS_IFACE_scheduling_policy)
 				object = policy_object(manifest, policies, cap->server);
+			else if (cap->iface == CAPOS_IFACE_scheduling_context)
+				object = context_object(&whole_cpu);
 			else
 				object = source_object(cap->iface);
 			add_cap(requests[i], process, cap, object);

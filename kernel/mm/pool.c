@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include <kernel/affinity.h>
+#include <kernel/context.h>
 #include <kernel/ipc.h>
 #include <kernel/process.h>
 #include <kernel/spawn.h>
@@ -51,6 +52,7 @@ static const u16 pool_bytes[POOL_COUNT] = {
 	[POOL_REGION] = sizeof(struct region),
 	[POOL_RING_OP] = sizeof(struct ring_op),
 	[POOL_SESSION] = sizeof(struct session),
+	[POOL_CONTEXT] = sizeof(struct context),
 	[POOL_OTHER] = 256,
 	[POOL_SPAWN] = sizeof(struct spawn_request),
 	[POOL_FPU] = FPU_AREA_BYTES,

@@ -2,16 +2,23 @@
 /* Scheduling contexts in the dispatcher: charge, throttling and its end, binding. SX1 to SX4: context.h. */
 #include "context.h"
 
+#include <kernel/call.h>
+#include <string.h>
+
 #include "sched_priv.h"
 
-void context_init(struct context *context, enum refill_kind kind, u64 budget_ns, u64 period_ns)
+_Static_assert((u32)REFILL_SPORADIC == CAPOS_REPLENISH_SPORADIC && (u32)REFILL_PERIODIC == CAPOS_REPLENISH_PERIODIC &&
+		       (u32)REFILL_CBS == CAPOS_REPLENISH_CBS,
+	       "kinds");
+
+void context_init(struct context *context, const struct capos_context_spec *spec)
 {
 	spinlock_init(&context->lock, RANK_CONTEXT, context->object.id);
-	refills_init(&context->refills, kind, budget_ns, period_ns, CONTEXT_LEAST_NS, mach_clock().ns);
-	context->entity = NULL;
-	context->bound_ns = 0;
-	context->throttles = 0;
-	context->timer = (struct timer){ .deadline_ns = INSTANT_NEVER.ns };
+	context->spec = *spec;
+	atomic_store_relaxed(&context->generation, 1ull);
+	refills_init(&context->refills, (enum refill_kind)spec->replenishment, spec->budget_ns, spec->period_ns,
+		     CONTEXT_LEAST_NS, mach_clock().ns);
+	context->timer.deadline_ns = INSTANT_NEVER.ns;
 }
 
 /* The context of an entity, locked; NULL: it has none, or not any more. */
@@ -39,6 +46,7 @@ void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns)
 	if (cpu->account_ns > context->bound_ns) {
 		used_ns = MIN(used_ns, cpu->account_ns - context->bound_ns);
 		refills_use(&context->refills, cpu->account_ns - used_ns, used_ns);
+		context->used_ns += used_ns;
 	}
 	spin_unlock(&context->lock);
 }
@@ -77,6 +85,19 @@ static void replenish(struct cpu *cpu, struct timer *timer)
 		context_release(cpu, entity);
 }
 
+/* The cell's record of this end of a budget replaces that of the one before. */
+static void note_depletion(struct context *context, const struct entity *entity, u64 now_ns, u64 next_ns)
+{
+	struct capos_context_notifications *cell = &context->cell;
+
+	cell->sequence++;
+	cell->depleted++;
+	cell->holder_id = entity->thread->object.id;
+	cell->remaining_budget_ns = refills_available_ns(&context->refills, now_ns);
+	cell->next_ns = next_ns;
+	cell->donated = cell->holder_id != context->thread_id;
+}
+
 /*
  * It is not current and in no queue (owner `from`). The timer is armed before the owner says so: interrupts are off, and nobody else
  * takes it as throttled before.
@@ -88,6 +109,8 @@ static void throttle(struct cpu *cpu, struct entity *entity, enum dispatch_owner
 
 	if (context != NULL) {
 		context->throttles++;
+		if (from == OWNER_CURRENT)
+			note_depletion(context, entity, cpu->account_ns, next_ns);
 		timer_start(cpu, &context->timer, (struct instant){ next_ns }, replenish);
 		spin_unlock(&context->lock);
 	}
@@ -124,10 +147,13 @@ void context_begin(struct cpu *cpu, struct entity *entity)
 {
 	u64 next_ns, left_ns = is_dying(entity) ? ~0ull : budget_left(cpu, entity, &next_ns);
 
-	if (left_ns == ~0ull)
+	if (left_ns == ~0ull) {
 		cpu->budget_end_ns = INSTANT_NEVER.ns;
-	else
-		cpu->budget_end_ns = cpu->account_ns + left_ns - MIN(left_ns, CONTEXT_LEAD_NS);
+		return;
+	}
+	cpu->budget_end_ns = cpu->account_ns + left_ns - MIN(left_ns, CONTEXT_LEAD_NS);
+	if (unlikely(left_ns == 0))
+		cpu->resched = true;
 }
 
 bool context_ends_current(struct cpu *cpu)
@@ -176,21 +202,27 @@ static void look_anew(struct cpu *cpu, struct entity *entity)
 		sched_request(cpu, where, REQUEST_RESCHEDULE);
 }
 
-bool context_bind(struct cpu *cpu, struct context *context, struct thread *thread)
+u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread)
 {
 	struct entity *entity = shared_load_relaxed(&thread->own), *own;
-	bool bound;
+	u64 result = STATUS(OK);
 
 	spin_lock(&context->lock);
-	bound = context->entity == NULL && atomic_load_relaxed(&entity->context) == NULL;
-	if (bound) {
+	if (atomic_load_relaxed(&context->generation) != 1) {
+		result = IRESULT(CAPOS_CONTEXT_STALE_GENERATION);
+	} else if (context->entity != NULL) {
+		result = IRESULT(CAPOS_CONTEXT_ALREADY_BOUND);
+	} else if (atomic_load_relaxed(&entity->context) != NULL) {
+		result = IRESULT(CAPOS_CONTEXT_THREAD_HAS_ONE);
+	} else {
 		context->entity = entity;
+		context->thread_id = thread->object.id;
 		context->bound_ns = mach_clock().ns;
 		atomic_store_release(&entity->context, context); /* pairs with the acquire in lock_context */
 	}
 	spin_unlock(&context->lock);
-	if (!bound)
-		return false;
+	if (result != STATUS(OK))
+		return result;
 	atomic_fence(); /* before the look at who runs it: pairs with the exchange in set_current */
 	own = shared_load_relaxed(&thread->own);
 	if (unlikely(own != entity)) {
@@ -198,26 +230,67 @@ bool context_bind(struct cpu *cpu, struct context *context, struct thread *threa
 		entity = own;
 	}
 	look_anew(cpu, entity);
+	return result;
+}
+
+static bool unbind_locked(struct context *context, struct entity **entity) REQUIRES(context->lock)
+{
+	*entity = context->entity;
+	if (*entity == NULL)
+		return false;
+	context->entity = NULL;
+	context->thread_id = 0;
+	atomic_store_relaxed(&(*entity)->context, NULL);
+	(void)timer_cancel(&context->timer);
 	return true;
 }
 
-void context_unbind(struct cpu *cpu, struct context *context)
+/* Whoever has it goes on without. */
+static void let_go(struct cpu *cpu, struct entity *entity)
 {
-	struct entity *entity;
-
-	spin_lock(&context->lock);
-	entity = context->entity;
-	context->entity = NULL;
-	if (entity != NULL) {
-		atomic_store_relaxed(&entity->context, NULL);
-		(void)timer_cancel(&context->timer);
-	}
-	spin_unlock(&context->lock);
-	if (entity == NULL)
-		return;
 	atomic_fence(); /* before the look at the owner: pairs with the exchange in throttle */
 	context_release(cpu, entity);
 	look_anew(cpu, entity);
+}
+
+bool context_unbind(struct cpu *cpu, struct context *context)
+{
+	struct entity *entity;
+	bool was_bound;
+
+	spin_lock(&context->lock);
+	was_bound = unbind_locked(context, &entity);
+	spin_unlock(&context->lock);
+	if (was_bound)
+		let_go(cpu, entity);
+	return was_bound;
+}
+
+bool context_end(struct cpu *cpu, struct context *context, struct grant *through)
+{
+	struct entity *entity;
+	bool was_bound = false, first;
+
+	spin_lock(&context->lock);
+	first = atomic_load_relaxed(&context->generation) == 1;
+	if (first) {
+		context->revoked_through = through;
+		atomic_store_release(&context->generation, 2ull); /* pairs with the acquire in check_context */
+		was_bound = unbind_locked(context, &entity);
+	}
+	spin_unlock(&context->lock);
+	if (was_bound)
+		let_go(cpu, entity);
+	return first;
+}
+
+void context_thread_gone(struct cpu *cpu, struct thread *thread)
+{
+	struct context *context =
+		atomic_load_acquire(&thread->own->context); /* pairs with the release in context_bind */
+
+	if (unlikely(context != NULL))
+		(void)context_unbind(cpu, context);
 }
 
 void context_move(struct cpu *cpu, struct entity *from, struct entity *to)
@@ -231,7 +304,47 @@ void context_move(struct cpu *cpu, struct entity *from, struct entity *to)
 	atomic_store_release(&to->context, context); /* pairs with the acquire in lock_context */
 	(void)timer_cancel(&context->timer);
 	spin_unlock(&context->lock);
-	atomic_fence(); /* as in context_unbind */
-	context_release(cpu, from);
-	look_anew(cpu, from);
+	let_go(cpu, from);
+}
+
+/* --- for who looks ------------------------------------------------------------------------------------------------------ */
+
+static u32 state_of(const struct context *context)
+{
+	if (atomic_load_relaxed(&context->generation) != 1)
+		return CAPOS_CONTEXT_REVOKED;
+	if (context->entity == NULL)
+		return CAPOS_CONTEXT_UNBOUND;
+	return atomic_load_relaxed(&context->entity->owner) == OWNER_THROTTLED ? CAPOS_CONTEXT_THROTTLED
+									       : CAPOS_CONTEXT_BOUND;
+}
+
+void context_fill_info(struct context *context, struct capos_context_info *out)
+{
+	u64 now_ns = mach_clock().ns;
+	const struct thread *holder;
+
+	memset(out, 0, sizeof(*out));
+	spin_lock(&context->lock);
+	holder = context->entity != NULL ? shared_load_relaxed(&context->entity->thread) : NULL;
+	out->spec = context->spec;
+	out->context_id = context->object.id;
+	out->generation = atomic_load_relaxed(&context->generation);
+	out->state = state_of(context);
+	out->donated = holder != NULL && holder->object.id != context->thread_id;
+	out->thread_id = context->thread_id;
+	out->remaining_budget_ns = refills_available_ns(&context->refills, now_ns);
+	out->next_ns = refills_next_ns(&context->refills);
+	out->used_ns = context->used_ns;
+	out->throttles = context->throttles;
+	spin_unlock(&context->lock);
+}
+
+void context_drain(struct context *context, struct capos_context_notifications *out)
+{
+	spin_lock(&context->lock);
+	*out = context->cell;
+	out->state = state_of(context);
+	context->cell.depleted = 0;
+	spin_unlock(&context->lock);
 }

@@ -8,6 +8,7 @@
 #include "task_priv.h"
 
 #include <kernel/affinity.h>
+#include <kernel/context.h>
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <kernel/ipc.h>
@@ -127,6 +128,7 @@ void thread_object_exited(struct cpu *cpu, struct thread *thread)
 	spin_unlock(&thread->object.lock);
 	if (fault_grant != NULL)
 		grant_put(fault_grant);
+	context_thread_gone(cpu, thread);
 	/* A batch, and those who came in this step. From here on the object may go with its last handle. */
 	while (!tell_joiners(cpu, thread))
 		;

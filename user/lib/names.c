@@ -154,6 +154,11 @@ const char *iresult_name(uint32_t iface, unsigned iresult)
 				       "expired", "noSuchThread",      "foreignThread",	   "wider",
 				       "tooDeep", "outOfScope",	       "bufferTooSmall" };
 
+	const char *const context[] = {
+		NULL,	    "staleGeneration", "revoked", "alreadyBound",   "threadHasContext",
+		"notBound", "threadEnded",     "wider",	  "budgetTooSmall", "passiveThread"
+	};
+
 	switch (iface) {
 	case CAPOS_IFACE_process_spawner:
 		return PICK(spawn, iresult);
@@ -171,6 +176,8 @@ const char *iresult_name(uint32_t iface, unsigned iresult)
 		return PICK(park, iresult);
 	case CAPOS_IFACE_scheduling_policy:
 		return PICK(policy, iresult);
+	case CAPOS_IFACE_scheduling_context:
+		return PICK(context, iresult);
 	default:
 		return NULL;
 	}

@@ -14,6 +14,7 @@
 #ifndef KERNEL_CONTEXT_H
 #define KERNEL_CONTEXT_H
 
+#include <capos/interface.h>
 #include <kernel/object.h>
 #include <kernel/refill.h>
 #include <kernel/timer.h>
@@ -21,6 +22,7 @@
 
 struct cpu;
 struct entity;
+struct process;
 struct thread;
 
 /* The one-shot is armed so much before the end of a budget: the way from its interrupt to the charge. */
@@ -30,23 +32,36 @@ struct thread;
 
 struct context {
 	struct object object;
-	struct spinlock lock;	/* RANK_CONTEXT, order = object id */
-	struct entity *entity;	/* (l:lock) SX1; NULL: unbound */
-	u64 bound_ns;		/* (l:lock) what it ran before is not charged */
-	struct refills refills; /* (l:lock) */
-	u64 throttles;		/* (l:lock) */
-	struct timer timer;	/* SX3 */
+	struct spinlock lock;			 /* RANK_CONTEXT, order = object id */
+	struct capos_context_spec spec;		 /* (c) */
+	ATOMIC(u64) generation;			 /* (a) 1; 2: revoked, or its object is ending */
+	struct grant *revoked_through;		 /* (l:lock) whose calls find `revoked`: compared, never followed */
+	struct entity *entity;			 /* (l:lock) SX1; NULL: unbound */
+	u64 thread_id;				 /* (l:lock) bound */
+	u64 bound_ns;				 /* (l:lock) what it ran before is not charged */
+	struct refills refills;			 /* (l:lock) */
+	u64 used_ns, throttles;			 /* (l:lock) */
+	struct capos_context_notifications cell; /* (l:lock) state is filled in by the reader */
+	struct timer timer;			 /* SX3 */
 };
 
-void context_init(struct context *context, enum refill_kind kind, u64 budget_ns, u64 period_ns);
-/* Any CPU. The thread neither runs on a borrowed entity nor lends its own (its caller knows, LE1). False: it has a context, or the
- * context has a thread. */
-MUST_CHECK bool context_bind(struct cpu *cpu, struct context *context, struct thread *thread);
-/* Any CPU; nothing when it is not bound. What was used stays used. */
-void context_unbind(struct cpu *cpu, struct context *context);
+/* The spec is good. */
+void context_init(struct context *context, const struct capos_context_spec *spec);
+/* An object for it, not published yet. */
+MUST_CHECK u16 context_create(struct process *owner, const struct capos_context_spec *spec, struct object **out);
+/* Any CPU; the thread's lock is held, it has not ended. A result word of scheduling_context. */
+MUST_CHECK u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread);
+/* Any CPU. What was used stays used. False: it was not bound. */
+bool context_unbind(struct cpu *cpu, struct context *context);
+/* Unbinds it for good. False: that was done before. */
+MUST_CHECK bool context_end(struct cpu *cpu, struct context *context, struct grant *through);
+/* The thread has ended. */
+void context_thread_gone(struct cpu *cpu, struct thread *thread);
 /* The call of a thread whose own entity is lent ended: its spare takes the context. Who borrows goes on without. */
 void context_move(struct cpu *cpu, struct entity *from, struct entity *to);
-/* The thread is marked as killed, or what it runs on should be looked at anew: if it is throttled it is not any more. Any CPU. */
+/* If it is throttled it is not any more: its thread dies, or is not bound any more. Any CPU. */
 void context_release(struct cpu *cpu, struct entity *entity);
+void context_fill_info(struct context *context, struct capos_context_info *out);
+void context_drain(struct context *context, struct capos_context_notifications *out);
 
 #endif

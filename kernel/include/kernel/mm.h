@@ -48,6 +48,7 @@ enum pool_id {
 	POOL_MEMORY_OBJECT,
 	POOL_RING_OP,
 	POOL_SESSION,
+	POOL_CONTEXT,
 	POOL_OTHER,	/* 256 bytes */
 	POOL_SPAWN,	/* kernel/spawn.h */
 	POOL_FPU,	/* FPU_AREA_BYTES */

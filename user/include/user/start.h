@@ -33,7 +33,7 @@ capos_handle cap_need(const char *name);
 struct known_caps {
 	capos_handle caps, space, threads, self, factory, park; /* every process has these */
 	capos_handle console, log, entropy, timer, wall_clock, system_info, trace, power;
-	capos_handle process_spawner, session_manager, session, policy;
+	capos_handle process_spawner, session_manager, session, policy, context;
 };
 extern struct known_caps known;
 

@@ -712,4 +712,58 @@ static inline struct capos_result scheduling_policy_info(capos_handle h, struct 
 	return r;
 }
 
+/* --- scheduling context ------------------------------------------------------------------------------------------- */
+
+static inline struct capos_result scheduling_context_info(capos_handle h, struct capos_context_info *info)
+{
+	CAPOS_CALL_REGS(regs, scheduling_context, info, 0, h, 0);
+	struct capos_result r = result_of(regs.call);
+
+	if (result_ok(r))
+		message_get(info, sizeof(*info));
+	return r;
+}
+
+static inline struct capos_result scheduling_context_create(capos_handle h, const struct capos_context_spec *spec,
+							    capos_handle *out)
+{
+	message_put(spec, sizeof(*spec));
+	CAPOS_CALL_REGS(regs, scheduling_context, create, CAPOS_CALL_MESSAGE, h, 0);
+	struct capos_result r = result_of(regs.call);
+
+	out_word_(r, out, regs.word[0]);
+	return r;
+}
+
+static inline struct capos_result scheduling_context_bind_caller_thread(capos_handle h)
+{
+	STUB_RETURN_(scheduling_context, bind_caller_thread, 0, h, 0);
+}
+
+static inline struct capos_result scheduling_context_bind_thread(capos_handle h, capos_handle thread)
+{
+	STUB_RETURN_(scheduling_context, bind_thread, 0, h, thread);
+}
+
+static inline struct capos_result scheduling_context_unbind(capos_handle h)
+{
+	STUB_RETURN_(scheduling_context, unbind, 0, h, 0);
+}
+
+static inline struct capos_result scheduling_context_revoke(capos_handle h)
+{
+	STUB_RETURN_(scheduling_context, revoke, 0, h, 0);
+}
+
+static inline struct capos_result scheduling_context_drain_notifications(
+	capos_handle h, struct capos_context_notifications *notifications)
+{
+	CAPOS_CALL_REGS(regs, scheduling_context, drain_notifications, 0, h, 0);
+	struct capos_result r = result_of(regs.call);
+
+	if (result_ok(r))
+		message_get(notifications, sizeof(*notifications));
+	return r;
+}
+
 #endif

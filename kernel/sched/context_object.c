@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Interface scheduling_context: who may make budgets and bind them to threads.
+ *
+ *  SO1  A context is created through another one and is no wider: budget / period at most that of its creator's, compared as products. Nothing
+ *       is carved or summed up: a budget only bounds what a thread has by its fair share.
+ *  SO2  Revoking ends it for all holders at once and for ever; the object stays for who looks.
+ */
+#include <kernel/context.h>
+
+#include <kernel/call.h>
+#include <kernel/thread.h>
+#include <string.h>
+
+#include "sched_priv.h"
+
+static struct context *context_of(const struct call *call)
+{
+	return container_of(call->cap.object, struct context, object);
+}
+
+/* --- life --------------------------------------------------------------------------------------------------------------- */
+
+u16 context_create(struct process *owner, const struct capos_context_spec *spec, struct object **out)
+{
+	struct context *context;
+	void *memory;
+	u16 status = pool_alloc(POOL_CONTEXT, owner, &memory);
+
+	if (status != CAPOS_STATUS_OK)
+		return status;
+	context = memory;
+	object_init(&context->object, CAPOS_IFACE_scheduling_context, owner);
+	context_init(context, spec);
+	*out = &context->object;
+	return CAPOS_STATUS_OK;
+}
+
+static bool context_kill_step(struct object *object)
+{
+	(void)context_end(mach_this_cpu(), container_of(object, struct context, object), NULL);
+	return true;
+}
+
+static void context_free(struct object *object)
+{
+	pool_free(POOL_CONTEXT, container_of(object, struct context, object));
+}
+
+const struct object_type type_scheduling_context = OBJECT_TYPE(scheduling_context, .kill_step = context_kill_step,
+							       .free = context_free, .pool = POOL_CONTEXT + 1);
+
+/* --- specs -------------------------------------------------------------------------------------------------------------- */
+
+#define FIELD(name) STATUS_DETAIL(BAD_ARGUMENT, offsetof(struct capos_context_spec, name))
+
+/* OK, or why it says nothing sensible. */
+static u64 check_spec(const struct capos_context_spec *spec)
+{
+	if (spec->period_ns > CAPOS_CONTEXT_PERIOD_MAX_NS)
+		return FIELD(period_ns);
+	if (spec->budget_ns < CAPOS_CONTEXT_BUDGET_MIN_NS)
+		return IRESULT(CAPOS_CONTEXT_BUDGET_TOO_SMALL);
+	if (spec->budget_ns > spec->period_ns)
+		return FIELD(budget_ns);
+	if (spec->deadline_ns == 0 || spec->deadline_ns > spec->period_ns)
+		return FIELD(deadline_ns);
+	if (spec->overrun >= CAPOS_OVERRUN_COUNT)
+		return FIELD(overrun);
+	return spec->replenishment < CAPOS_REPLENISH_COUNT ? STATUS(OK) : FIELD(replenishment);
+}
+
+/* SO1. Both products are below 2^84. */
+static bool is_wider(const struct capos_context_spec *child, const struct capos_context_spec *parent)
+{
+	return (unsigned __int128)child->budget_ns * parent->period_ns >
+	       (unsigned __int128)parent->budget_ns * child->period_ns;
+}
+
+/* OK, or how it ended. */
+static u64 check_context(const struct call *call, const struct context *context)
+{
+	if (likely(atomic_load_acquire(&context->generation) == 1)) /* pairs with the release in context_end */
+		return STATUS(OK);
+	return context->revoked_through == call->cap.grant ? IRESULT(CAPOS_CONTEXT_WAS_REVOKED)
+							   : IRESULT(CAPOS_CONTEXT_STALE_GENERATION);
+}
+
+/* --- methods ------------------------------------------------------------------------------------------------------------ */
+
+u64 method_scheduling_context_info(struct call *call)
+{
+	struct context *context = context_of(call);
+	struct capos_context_info info;
+	u64 result = check_context(call, context);
+
+	if (result != STATUS(OK))
+		return result;
+	context_fill_info(context, &info);
+	memcpy(call->out, &info, sizeof(info));
+	call->out_bytes = sizeof(info);
+	call->word[0] = sizeof(info);
+	return STATUS(OK);
+}
+
+u64 method_scheduling_context_create(struct call *call)
+{
+	struct context *context = context_of(call);
+	struct capos_context_spec spec;
+	struct object *object;
+	u64 result = check_context(call, context);
+	u16 status;
+
+	if (call->in_bytes != sizeof(spec))
+		return STATUS(BAD_SIZE);
+	if (result != STATUS(OK))
+		return result;
+	memcpy(&spec, call->in, sizeof(spec));
+	result = check_spec(&spec);
+	if (result != STATUS(OK))
+		return result;
+	if (is_wider(&spec, &context->spec))
+		return IRESULT(CAPOS_CONTEXT_WIDER);
+	status = context_create(call->thread->process, &spec, &object);
+	if (status != CAPOS_STATUS_OK)
+		return call_status(status, CAPOS_QUOTA_MEMORY);
+	return factory_hand_out(call, object);
+}
+
+/* Under the thread's lock, so that it does not end meanwhile: who ends unbinds after that. */
+static u64 bind(struct call *call, struct thread *thread)
+{
+	struct context *context = context_of(call);
+	u64 result = check_context(call, context);
+
+	if (result != STATUS(OK))
+		return result;
+	if (thread->passive)
+		return IRESULT(CAPOS_CONTEXT_PASSIVE_THREAD);
+	spin_lock(&thread->object.lock);
+	if (thread->ended)
+		result = IRESULT(CAPOS_CONTEXT_THREAD_ENDED);
+	else
+		result = context_bind(call->cpu, context, thread);
+	spin_unlock(&thread->object.lock);
+	return result;
+}
+
+u64 method_scheduling_context_bind_caller_thread(struct call *call)
+{
+	return bind(call, call->thread);
+}
+
+u64 method_scheduling_context_bind_thread(struct call *call)
+{
+	struct cap cap;
+	u16 status =
+		cap_lookup_typed(call->thread->process, call->word[0], CAPOS_IFACE_thread, CAPOS_RIGHT_CONTROL, &cap);
+
+	if (status != CAPOS_STATUS_OK)
+		return CAPOS_RESULT(status, 0, 1);
+	return bind(call, container_of(cap.object, struct thread, object));
+}
+
+u64 method_scheduling_context_unbind(struct call *call)
+{
+	struct context *context = context_of(call);
+	u64 result = check_context(call, context);
+
+	if (result != STATUS(OK))
+		return result;
+	return context_unbind(call->cpu, context) ? STATUS(OK) : IRESULT(CAPOS_CONTEXT_NOT_BOUND);
+}
+
+u64 method_scheduling_context_revoke(struct call *call)
+{
+	struct context *context = context_of(call);
+
+	if (!context_end(call->cpu, context, call->cap.grant))
+		return check_context(call, context);
+	return STATUS(OK);
+}
+
+u64 method_scheduling_context_drain_notifications(struct call *call)
+{
+	struct context *context = context_of(call);
+	struct capos_context_notifications cell;
+	u64 result = check_context(call, context);
+
+	if (result != STATUS(OK))
+		return result;
+	context_drain(context, &cell);
+	memcpy(call->out, &cell, sizeof(cell));
+	call->out_bytes = sizeof(cell);
+	call->word[0] = sizeof(cell);
+	return STATUS(OK);
+}
