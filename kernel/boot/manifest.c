@@ -31,6 +31,8 @@ enum node_kind {
 	NODE_ACCOUNT,
 	NODE_POLICIES,
 	NODE_POLICY,
+	NODE_CONTEXTS,
+	NODE_CONTEXT,
 	NODE_PROCESSES,
 	NODE_PROCESS,
 	NODE_KINDS
@@ -46,7 +48,8 @@ static const struct node_rule node_rules[] = {
 	{ NODE_ROOT, NODE_OPTIONS, "options" },	    { NODE_ROOT, NODE_ACCOUNTS, "accounts" },
 	{ NODE_ROOT, NODE_PROCESSES, "processes" }, { NODE_ACCOUNTS, NODE_ACCOUNT, NULL },
 	{ NODE_PROCESSES, NODE_PROCESS, NULL },	    { NODE_ROOT, NODE_POLICIES, "policies" },
-	{ NODE_POLICIES, NODE_POLICY, NULL },
+	{ NODE_POLICIES, NODE_POLICY, NULL },	    { NODE_ROOT, NODE_CONTEXTS, "contexts" },
+	{ NODE_CONTEXTS, NODE_CONTEXT, NULL },
 };
 
 enum property_type {
@@ -77,7 +80,11 @@ struct property_rule {
 
 #define ACCOUNT(field) offsetof(struct capos_account, field)
 #define POLICY(field) offsetof(struct manifest_policy, field)
+#define CONTEXT(field) offsetof(struct manifest_context, field)
 #define PROCESS(field) offsetof(struct manifest_process, field)
+
+#define BUDGET_MIN_US (u32)(CAPOS_CONTEXT_BUDGET_MIN_NS / 1000)
+#define PERIOD_MAX_US (u32)(CAPOS_CONTEXT_PERIOD_MAX_NS / 1000)
 
 #define REQUEST_MIN_US (u32)(CAPOS_REQUEST_MIN_NS / 1000)
 #define REQUEST_MAX_US (u32)(CAPOS_REQUEST_MAX_NS / 1000)
@@ -97,6 +104,8 @@ static const struct property_rule property_rules[] = {
 	{ NODE_POLICY, "request-min-us", TYPE_U32, false, REQUEST_MIN_US, REQUEST_MAX_US, POLICY(request_min_us), 0 },
 	{ NODE_POLICY, "request-max-us", TYPE_U32, false, REQUEST_MIN_US, REQUEST_MAX_US, POLICY(request_max_us), 0 },
 	{ NODE_POLICY, "expires-ms", TYPE_U32, false, 1, ~0u, POLICY(expires_ms), 0 },
+	{ NODE_CONTEXT, "budget-us", TYPE_U32, true, BUDGET_MIN_US, PERIOD_MAX_US, CONTEXT(budget_us), 0 },
+	{ NODE_CONTEXT, "period-us", TYPE_U32, true, BUDGET_MIN_US, PERIOD_MAX_US, CONTEXT(period_us), 0 },
 	{ NODE_PROCESS, "program", TYPE_NAME, true, 0, CAPOS_NAME_BYTES, PROCESS(program), 0 },
 	{ NODE_PROCESS, "args", TYPE_TEXT, false, 0, 96, PROCESS(args), 0 },
 	{ NODE_PROCESS, "memory-kib", TYPE_U32, false, 256, 1u << 30, PROCESS(memory_kib), 0 },
@@ -132,13 +141,13 @@ static const struct source sources[] = {
 	{ "power", CAPOS_IFACE_power, R(CONTROL) | R(GRANT) },
 	{ "process_spawner", CAPOS_IFACE_process_spawner, R(READ) | R(CREATE) | R(GRANT) },
 	{ "session_manager", CAPOS_IFACE_session_manager, R(READ) | R(CREATE) | R(GRANT) },
-	{ "scheduling_context", CAPOS_IFACE_scheduling_context, R(READ) | R(CREATE) | R(GRANT) },
 };
 
 /* Those of which there are several: the name follows a colon. */
 static const struct source named_sources[] = {
 	{ "endpoint:", CAPOS_IFACE_endpoint, R(CALL) | R(GRANT) },
 	{ "scheduling_policy:", CAPOS_IFACE_scheduling_policy, R(READ) | R(CONTROL) | R(CREATE) | R(GRANT) },
+	{ "scheduling_context:", CAPOS_IFACE_scheduling_context, R(READ) | R(CONTROL) | R(CREATE) | R(GRANT) },
 };
 
 static const struct {
@@ -500,6 +509,17 @@ static bool open_record(struct parser *parser, struct node *node, const char *na
 		policy->request_max_us = REQUEST_MAX_US;
 		manifest->policy_count++;
 		node->record = (u8 *)policy;
+	} else if (node->kind == NODE_CONTEXT) {
+		struct manifest_context *context = &manifest->contexts[manifest->context_count];
+
+		if (manifest->context_count == MANIFEST_CONTEXTS_MAX)
+			REFUSE(parser, "more than %u contexts", MANIFEST_CONTEXTS_MAX);
+		for (u32 i = 0; i < manifest->context_count; i++)
+			if (strcmp(manifest->contexts[i].name, name) == 0)
+				REFUSE(parser, "duplicate name");
+		memcpy(context->name, name, strlen(name));
+		manifest->context_count++;
+		node->record = (u8 *)context;
 	} else if (node->kind == NODE_PROCESS) {
 		struct manifest_process *process = &manifest->processes[manifest->process_count];
 
@@ -665,6 +685,28 @@ static bool check_policies(struct parser *parser)
 	return true;
 }
 
+static bool check_contexts(struct parser *parser)
+{
+	const struct manifest *manifest = parser->manifest;
+
+	for (u32 i = 0; i < manifest->context_count; i++) {
+		const struct manifest_context *context = &manifest->contexts[i];
+
+		fmt_buf(parser->refusal->path, MANIFEST_TEXT_BYTES, "/contexts/%s/budget-us", context->name);
+		if (context->budget_us > context->period_us)
+			REFUSE(parser, "%u is more than period-us, %u", context->budget_us, context->period_us);
+	}
+	return true;
+}
+
+static bool find_context(const struct manifest *manifest, const char *name, u32 *index)
+{
+	for (*index = 0; *index < manifest->context_count; (*index)++)
+		if (strcmp(manifest->contexts[*index].name, name) == 0)
+			return true;
+	return false;
+}
+
 static bool find_policy(const struct manifest *manifest, const char *name, u32 *index)
 {
 	for (*index = 0; *index < manifest->policy_count; (*index)++)
@@ -695,6 +737,9 @@ static bool check_cap(struct parser *parser, u32 index, u32 cap_index)
 	if (cap->iface == CAPOS_IFACE_scheduling_policy &&
 	    !find_policy(parser->manifest, cap->behind_colon, &cap->server))
 		REFUSE(parser, "impossible grant: there is no policy \"%s\"", cap->behind_colon);
+	if (cap->iface == CAPOS_IFACE_scheduling_context &&
+	    !find_context(parser->manifest, cap->behind_colon, &cap->server))
+		REFUSE(parser, "impossible grant: there is no context \"%s\"", cap->behind_colon);
 	return true;
 }
 
@@ -732,7 +777,7 @@ static bool check_whole(struct parser *parser)
 {
 	u64 memory_kib = 0;
 
-	if (!check_accounts(parser) || !check_policies(parser))
+	if (!check_accounts(parser) || !check_policies(parser) || !check_contexts(parser))
 		return false;
 	fmt_buf(parser->refusal->path, MANIFEST_TEXT_BYTES, "/processes");
 	if (parser->manifest->process_count == 0)

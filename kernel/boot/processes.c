@@ -124,17 +124,22 @@ static struct object *policy_object(const struct manifest *manifest, struct obje
 	return policies[index];
 }
 
-/* A whole CPU, of which others are made: when the first process gets it. */
-static struct object *context_object(struct object **whole)
+/* The context's object, made when the first process gets it. */
+static struct object *context_object(const struct manifest *manifest, struct object **contexts, u32 index)
 {
-	const u64 second_ns = 1000000000;
-	const struct capos_context_spec spec = { second_ns, second_ns, second_ns, CAPOS_OVERRUN_THROTTLE,
-						 CAPOS_REPLENISH_SPORADIC };
+	const struct manifest_context *context = &manifest->contexts[index];
+	const struct capos_context_spec spec = {
+		.budget_ns = context->budget_us * 1000ull,
+		.period_ns = context->period_us * 1000ull,
+		.deadline_ns = context->period_us * 1000ull,
+		.overrun = CAPOS_OVERRUN_THROTTLE,
+		.replenishment = CAPOS_REPLENISH_SPORADIC,
+	};
 
-	if (*whole == NULL &&
-	    (context_create(NULL, &spec, whole) != CAPOS_STATUS_OK || object_publish(*whole) != CAPOS_STATUS_OK))
-		boot_refuse("/processes", "no memory for a scheduling context");
-	return *whole;
+	if (contexts[index] == NULL && (context_create(NULL, &spec, &contexts[index]) != CAPOS_STATUS_OK ||
+					object_publish(contexts[index]) != CAPOS_STATUS_OK))
+		boot_refuse("/contexts", "no memory");
+	return contexts[index];
 }
 
 /* The endpoint that process `server` exports under that name: made when the first one asks. */
@@ -187,7 +192,8 @@ void boot_start_processes(struct cpu *cpu, const struct manifest *manifest)
 	u32 count = manifest->process_count;
 	struct spawn_request **requests = frames_boot_alloc(count * sizeof(*requests));
 	struct object *(*endpoints)[MANIFEST_CAPS_MAX] = frames_boot_alloc(count * sizeof(*endpoints));
-	struct object *policies[MANIFEST_POLICIES_MAX] = { NULL }, *whole_cpu = NULL;
+	struct object *policies[MANIFEST_POLICIES_MAX] = { NULL };
+	struct object *contexts[MANIFEST_CONTEXTS_MAX] = { NULL };
 
 	for (u32 i = 0; i < count; i++)
 		requests[i] = begin_process(cpu, &manifest->processes[i]);
@@ -204,7 +210,7 @@ void boot_start_processes(struct cpu *cpu, const struct manifest *manifest)
 			else if (cap->iface == CAPOS_IFACE_scheduling_policy)
 				object = policy_object(manifest, policies, cap->server);
 			else if (cap->iface == CAPOS_IFACE_scheduling_context)
-				object = context_object(&whole_cpu);
+				object = context_object(manifest, contexts, cap->server);
 			else
 				object = source_object(cap->iface);
 			add_cap(requests[i], process, cap, object);

@@ -35,6 +35,11 @@ static struct context *lock_context(struct entity *entity) NO_TSA
 	return NULL;
 }
 
+static void unlock_context(struct context *context) NO_TSA
+{
+	spin_unlock(&context->lock);
+}
+
 /* --- charge ------------------------------------------------------------------------------------------------------------ */
 
 void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns)
@@ -48,7 +53,7 @@ void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns)
 		refills_use(&context->refills, cpu->account_ns - used_ns, used_ns);
 		context->used_ns += used_ns;
 	}
-	spin_unlock(&context->lock);
+	unlock_context(context);
 }
 
 /* --- dispatch ---------------------------------------------------------------------------------------------------------- */
@@ -68,7 +73,7 @@ static u64 budget_left(struct cpu *cpu, struct entity *entity, u64 *next_ns)
 		return ~0ull;
 	left_ns = refills_begin(&context->refills, cpu->account_ns);
 	*next_ns = refills_next_ns(&context->refills);
-	spin_unlock(&context->lock);
+	unlock_context(context);
 	return left_ns > CONTEXT_LEAD_NS ? left_ns : 0;
 }
 
@@ -112,7 +117,7 @@ static void throttle(struct cpu *cpu, struct entity *entity, enum dispatch_owner
 		if (from == OWNER_CURRENT)
 			note_depletion(context, entity, cpu->account_ns, next_ns);
 		timer_start(cpu, &context->timer, (struct instant){ next_ns }, replenish);
-		spin_unlock(&context->lock);
+		unlock_context(context);
 	}
 	/* Full barrier, before the looks at what would have released it: SX4, and who unbinds. */
 	was = atomic_xchg(&entity->owner, (u32)OWNER_THROTTLED);
@@ -188,7 +193,7 @@ void context_release(struct cpu *cpu, struct entity *entity)
 	context = lock_context(entity);
 	if (context != NULL) {
 		(void)timer_cancel(&context->timer);
-		spin_unlock(&context->lock);
+		unlock_context(context);
 	}
 	sched_wake(cpu, entity);
 }
@@ -303,7 +308,7 @@ void context_move(struct cpu *cpu, struct entity *from, struct entity *to)
 	atomic_store_relaxed(&from->context, NULL);
 	atomic_store_release(&to->context, context); /* pairs with the acquire in lock_context */
 	(void)timer_cancel(&context->timer);
-	spin_unlock(&context->lock);
+	unlock_context(context);
 	let_go(cpu, from);
 }
 

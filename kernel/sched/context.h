@@ -18,6 +18,12 @@ static inline bool has_context(const struct entity *entity)
 	return unlikely(!atomic_equals_relaxed(&entity->context, NULL));
 }
 
+/* Who chooses anew has to ask context_ends_current: the current entity has a budget, or had one when it was last looked at. */
+static inline bool context_matters(const struct cpu *cpu)
+{
+	return unlikely(has_context(cpu->current_entity) || cpu->budget_end_ns != INSTANT_NEVER.ns);
+}
+
 /* A hand-off to it would find a budget. */
 static inline bool context_may_begin(struct cpu *cpu, struct entity *entity)
 {

@@ -38,7 +38,7 @@ u16 context_create(struct process *owner, const struct capos_context_spec *spec,
 
 static bool context_kill_step(struct object *object)
 {
-	(void)context_end(mach_this_cpu(), container_of(object, struct context, object), NULL);
+	context_end(mach_this_cpu(), container_of(object, struct context, object), NULL);
 	return true;
 }
 

@@ -270,8 +270,7 @@ static void choose(struct cpu *cpu)
 	if (cpu->current_entity != NULL) {
 		KASSERT(cpu->handoff == NULL);
 		account_current(cpu, cpu->current_entity, mach_clock());
-		if (unlikely(has_context(cpu->current_entity) || cpu->budget_end_ns != INSTANT_NEVER.ns) &&
-		    context_ends_current(cpu)) {
+		if (context_matters(cpu) && context_ends_current(cpu)) {
 			/* It waits for its budget. */
 		} else if (!preempt(cpu, &entity)) {
 			dispatch_arm(cpu);

@@ -5,6 +5,7 @@
 #include <kernel/ipc.h>
 #include <kernel/process.h>
 
+#include "context.h"
 #include "sched_priv.h"
 
 struct thread *kernel_syscall(struct cpu *cpu)
@@ -168,7 +169,7 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 	}
 	if (unlikely(sched_irq(cpu, bits, now)))
 		account_irq(cpu, mach_clock());
-	if (cpu->resched && cpu->current_entity != NULL)
+	if (cpu->resched && cpu->current_entity != NULL && !context_matters(cpu))
 		return sched_exit_charged(cpu);
 	return sched_exit(cpu);
 }

@@ -7,9 +7,11 @@
  *   current   on the CPU that its entity names
  *   queued    once, in the queue or inbox of the CPU that its entity names, with an IPI on its way if that CPU halts
  *   blocked   its waiter is armed; its entity is its own, borrowed, lent away, or, of a passive thread, none
+ *   throttled its waiter is not armed; its entity has a context, the timer of which runs, and is in no queue
  *
  * and each entity of a queue, inbox or current slot is that of the thread (or activity) that it names.
  */
+#include <kernel/context.h>
 #include <kernel/cpu.h>
 #include <kernel/process.h>
 #include <sim/checker.h>
@@ -97,6 +99,18 @@ static void check_cpu(const struct cpu *cpu)
 		FAIL("lost wake-up: CPU %u halts with %u that can run", cpu->id, waiting);
 }
 
+static void check_throttled(const struct entity *entity, bool armed, unsigned long long id)
+{
+	const struct context *context = entity->context.value_;
+
+	if (armed)
+		FAIL("thread %llu is throttled and waits", id);
+	if (context == NULL || context->entity != entity)
+		FAIL("thread %llu is throttled without a budget", id);
+	if (context->timer.cpu.value_ == NULL)
+		FAIL("thread %llu is throttled for ever", id);
+}
+
 static void check_thread(struct thread *thread)
 {
 	const struct entity *entity = thread->entity;
@@ -126,6 +140,9 @@ static void check_thread(struct thread *thread)
 	case OWNER_INBOX:
 		if (in_inbox(cpu, entity) != 1)
 			FAIL("thread %llu is not once in the inbox of CPU %u", id, cpu->id);
+		break;
+	case OWNER_THROTTLED:
+		check_throttled(entity, armed, id);
 		break;
 	case OWNER_HANDOFF:
 		FAIL("thread %llu is in a hand-off between entries", id);

@@ -48,25 +48,11 @@ static const struct {
 	size_t place; /* in struct known_caps */
 } known_names[] = {
 #define KNOWN(name) { #name, offsetof(struct known_caps, name) }
-	KNOWN(caps),
-	KNOWN(space),
-	KNOWN(threads),
-	KNOWN(self),
-	KNOWN(factory),
-	KNOWN(park),
-	KNOWN(console),
-	KNOWN(log),
-	KNOWN(entropy),
-	KNOWN(timer),
-	KNOWN(wall_clock),
-	KNOWN(system_info),
-	KNOWN(trace),
-	KNOWN(power),
-	KNOWN(process_spawner),
-	KNOWN(session_manager),
-	KNOWN(session),
-	KNOWN(policy),
-	KNOWN(scheduling_context),
+	KNOWN(caps),	KNOWN(space),  KNOWN(threads),	       KNOWN(self),
+	KNOWN(factory), KNOWN(park),   KNOWN(console),	       KNOWN(log),
+	KNOWN(entropy), KNOWN(timer),  KNOWN(wall_clock),      KNOWN(system_info),
+	KNOWN(trace),	KNOWN(power),  KNOWN(process_spawner), KNOWN(session_manager),
+	KNOWN(session), KNOWN(policy), KNOWN(context),
 #undef KNOWN
 };
 

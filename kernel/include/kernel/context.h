@@ -54,7 +54,7 @@ MUST_CHECK u64 context_bind(struct cpu *cpu, struct context *context, struct thr
 /* Any CPU. What was used stays used. False: it was not bound. */
 bool context_unbind(struct cpu *cpu, struct context *context);
 /* Unbinds it for good. False: that was done before. */
-MUST_CHECK bool context_end(struct cpu *cpu, struct context *context, struct grant *through);
+bool context_end(struct cpu *cpu, struct context *context, struct grant *through);
 /* The thread has ended. */
 void context_thread_gone(struct cpu *cpu, struct thread *thread);
 /* The call of a thread whose own entity is lent ended: its spare takes the context. Who borrows goes on without. */

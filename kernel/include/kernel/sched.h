@@ -78,7 +78,7 @@ struct entity {
 	struct thread *thread;	  /* (o) the thread that runs on it now; NULL for activities */
 	struct activity *activity;
 	struct entity *inbox_next;
-	ATOMIC(u32) loan; /* (a) LOAN_*: see kernel/sched/lend.c */
+	ATOMIC(u32) loan;		  /* (a) LOAN_*: see kernel/sched/lend.c */
 	ATOMIC(struct context *) context; /* (a) its budget, or NULL: kernel/context.h, SX1 */
 	struct reclaim_node reclaim;
 	u64 enqueued_ns;  /* when it became runnable: waiting starts at the push; while blocked: when it left */

@@ -74,6 +74,7 @@ static bool parse(u64 bytes)
 #define ROOT(body) "/dts-v1/; / { compatible = \"capos,manifest-1\"; " body " };"
 #define PROCESSES(body) ROOT("processes { " body " };")
 #define INIT(body) PROCESSES("init { program = \"init\"; " body " };")
+#define CONTEXTS(body, init) ROOT("contexts { " body " }; processes { init { program = \"init\"; " init " }; };")
 #define POLICIES(body, init) ROOT("policies { " body " }; processes { init { program = \"init\"; " init " }; };")
 #define SCOPE "scope = \"machine\";"
 #define ACCOUNT_REST "iterations = <1000>; salt = [00 01 02 03 04 05 06 07]; hash = [" HASH "]; shell = \"shell\";"
@@ -169,6 +170,30 @@ static void reads_policies(void **state)
 	assert_int_equal(cap[1].rights, CAPOS_RIGHT_READ | CAPOS_RIGHT_GRANT);
 }
 
+static void reads_contexts(void **state)
+{
+	const struct manifest_context *whole = &manifest.contexts[0], *tenth = &manifest.contexts[1];
+	const struct manifest_cap *cap = manifest.processes[0].caps;
+
+	(void)state;
+	compile(CONTEXTS("whole { budget-us = <3600000000>; period-us = <3600000000>; };"
+			 "tenth { budget-us = <10>; period-us = <100>; };",
+			 "caps = \"scheduling_context:tenth\", \"scheduling_context:whole/rn=all\";"));
+	if (!parse(blob_bytes))
+		fail_msg("%s: %s", refusal.path, refusal.reason);
+	assert_int_equal(manifest.context_count, 2);
+	assert_string_equal(whole->name, "whole");
+	assert_int_equal(whole->budget_us, 3600000000u);
+	assert_int_equal(tenth->budget_us, 10);
+	assert_int_equal(tenth->period_us, 100);
+	assert_string_equal(cap[0].name, "tenth");
+	assert_int_equal(cap[0].iface, CAPOS_IFACE_scheduling_context);
+	assert_int_equal(cap[0].server, 1);
+	assert_string_equal(cap[1].name, "all");
+	assert_int_equal(cap[1].server, 0);
+	assert_int_equal(cap[1].rights, CAPOS_RIGHT_READ | CAPOS_RIGHT_CREATE);
+}
+
 static const struct {
 	const char *source, *path, *reason;
 } bad[] = {
@@ -244,6 +269,21 @@ static const struct {
 	{ POLICIES("all@1 { " SCOPE " };", ""), "/policies/all@1", "not a name" },
 	{ POLICIES("all { " SCOPE " };", "caps = \"scheduling_policy:all/w\";"), "/processes/init/caps",
 	  "impossible grant: \"scheduling_policy:all\" has no right 'w'" },
+	{ INIT("caps = \"scheduling_context:all\";"), "/processes/init/caps",
+	  "impossible grant: there is no context \"all\"" },
+	{ CONTEXTS("all { period-us = <10>; };", ""), "/contexts/all", "property \"budget-us\" is missing" },
+	{ CONTEXTS("all { budget-us = <10>; };", ""), "/contexts/all", "property \"period-us\" is missing" },
+	{ CONTEXTS("all { budget-us = <9>; period-us = <10>; };", ""), "/contexts/all/budget-us",
+	  "9 is not in 10..3600000000" },
+	{ CONTEXTS("all { budget-us = <10>; period-us = <3600000001>; };", ""), "/contexts/all/period-us",
+	  "3600000001 is not in 10..3600000000" },
+	{ CONTEXTS("all { budget-us = <21>; period-us = <20>; };", ""), "/contexts/all/budget-us",
+	  "21 is more than period-us, 20" },
+	{ CONTEXTS("all { budget-us = <10>; period-us = <20>; deadline-us = <20>; };", ""),
+	  "/contexts/all/deadline-us", "unknown property" },
+	{ CONTEXTS("all@1 { };", ""), "/contexts/all@1", "not a name" },
+	{ CONTEXTS("all { budget-us = <10>; period-us = <20>; };", "caps = \"scheduling_context:all/w\";"),
+	  "/processes/init/caps", "impossible grant: \"scheduling_context:all\" has no right 'w'" },
 	{ INIT("caps = \"endpoint:\";"), "/processes/init/caps", "unknown source \"endpoint:\"" },
 	{ INIT("exports = \"a b\";"), "/processes/init/exports", "\"a b\" is not a name" },
 	{ INIT("exports = \"login\"; caps = \"endpoint:login/v\";"), "/processes/init/caps",
@@ -357,9 +397,10 @@ static void survives_changed_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_a_good_one),	      cmocka_unit_test(reads_policies),
-		cmocka_unit_test(refuses_by_path_and_reason), cmocka_unit_test(refuses_duplicates),
-		cmocka_unit_test(refuses_every_truncation),   cmocka_unit_test(survives_changed_bytes),
+		cmocka_unit_test(reads_a_good_one),	  cmocka_unit_test(reads_policies),
+		cmocka_unit_test(reads_contexts),	  cmocka_unit_test(refuses_by_path_and_reason),
+		cmocka_unit_test(refuses_duplicates),	  cmocka_unit_test(refuses_every_truncation),
+		cmocka_unit_test(survives_changed_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

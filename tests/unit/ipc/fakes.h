@@ -6,6 +6,7 @@
 
 #include "tests/unit/fakes.h"
 
+#include <kernel/context.h>
 #include <kernel/fastpath.h>
 #include <kernel/ipc.h>
 #include <kernel/trace.h>
@@ -267,6 +268,22 @@ void sched_charge(struct cpu *c, struct instant now)
 	(void)c, (void)now;
 }
 /* Runnable entities are those with owner QUEUE; B1 is checked here. */
+/* Nobody here has a budget. */
+void context_charge(struct cpu *c, struct entity *entity, u64 used_ns)
+{
+	(void)c;
+	(void)used_ns;
+	assert_null(atomic_load_relaxed(&entity->context));
+	fail_msg("context_charge is called");
+}
+
+void context_move(struct cpu *c, struct entity *from, struct entity *to)
+{
+	(void)c;
+	assert_null(atomic_load_relaxed(&from->context));
+	assert_null(atomic_load_relaxed(&to->context));
+}
+
 void sched_wake(struct cpu *c, struct entity *entity)
 {
 	(void)c;

@@ -8,10 +8,13 @@
 static struct context *context_new(u64 budget_ns, u64 period_ns)
 {
 	struct context *context = calloc(1, sizeof(*context));
+	const struct capos_context_spec spec = { .budget_ns = budget_ns,
+						 .period_ns = period_ns,
+						 .deadline_ns = period_ns };
 
 	garbage[garbage_count++] = context;
 	context->object.id = ++next_id;
-	context_init(context, REFILL_SPORADIC, budget_ns, period_ns);
+	context_init(context, &spec);
 	return context;
 }
 
@@ -27,7 +30,7 @@ static struct thread *running_on(u32 id)
 
 static void binds(struct context *context, struct thread *thread)
 {
-	assert_true(context_bind(sim_cpu_record, context, thread));
+	assert_int_equal(context_bind(sim_cpu_record, context, thread), CAPOS_STATUS_OK);
 	(void)exits(sim_cpu_record->id);
 }
 
@@ -103,9 +106,9 @@ static void bound_late(void **state)
 
 	(void)state;
 	now_ns += 4 * MS;
-	assert_true(context_bind(on(0), context, thread));
-	assert_false(context_bind(on(0), context, other));
-	assert_false(context_bind(on(0), second, thread));
+	assert_int_equal(context_bind(on(0), context, thread), CAPOS_STATUS_OK);
+	assert_int_equal(context_bind(on(0), context, other), IRESULT(CAPOS_CONTEXT_ALREADY_BOUND));
+	assert_int_equal(context_bind(on(0), second, thread), IRESULT(CAPOS_CONTEXT_THREAD_HAS_ONE));
 	(void)exits(0);
 	assert_int_equal(refills_available_ns(&context->refills, now_ns), 5 * MS);
 	now_ns += 1 * MS;
@@ -118,7 +121,7 @@ static void bound_late(void **state)
 	assert_int_equal(refills_available_ns(&context->refills, now_ns), 4 * MS);
 	assert_int_equal(cpus[0]->budget_end_ns, INSTANT_NEVER.ns);
 	/* Bound again: nothing was minted. */
-	assert_true(context_bind(on(0), context, thread));
+	assert_int_equal(context_bind(on(0), context, thread), CAPOS_STATUS_OK);
 	(void)exits(0);
 	assert_int_equal(refills_available_ns(&context->refills, now_ns), 4 * MS);
 }
@@ -172,7 +175,7 @@ static void bound_from_afar(void **state)
 	struct context *context = context_new(5 * MS, 50 * MS);
 
 	(void)state;
-	assert_true(context_bind(on(1), context, thread));
+	assert_int_equal(context_bind(on(1), context, thread), CAPOS_STATUS_OK);
 	assert_int_equal(ipis[0], 1);
 	assert_ptr_equal(interrupted(0, IRQ_IPI), thread);
 	assert_int_equal(armed_at[0], now_ns + 5 * MS - CONTEXT_LEAD_NS);

@@ -150,6 +150,7 @@ static void deep(void)
 static void without_slots(void)
 {
 	struct capos_policy_info info = { 0 };
+	const struct capos_context_spec spec = { .budget_ns = MS, .period_ns = MS, .deadline_ns = MS };
 	struct capos_policy_bounds bounds;
 
 	must(scheduling_policy_info(known.policy, &info));
@@ -168,6 +169,8 @@ static void without_slots(void)
 	FAILS(thread_spawner, self, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "no slot", .handle = known.threads);
 	FAILS(scheduling_policy, derive, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "no slot", .handle = known.policy,
 	      .message = &bounds, .bytes = sizeof(bounds));
+	FAILS(scheduling_context, create, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "no slot", .handle = known.context,
+	      .message = &spec, .bytes = sizeof(spec));
 	FAILS(session_manager, create, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, "no slot", .handle = known.session_manager,
 	      .word = { 7 }, .message = "tester", .bytes = 6);
 }

@@ -11,15 +11,15 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } groups[] = {
-	{ "generic", test_generic }, { "cap", test_cap },
-	{ "memory", test_memory },   { "space", test_space },
-	{ "thread", test_thread },   { "process", test_process },
-	{ "timer", test_timer },     { "notification", test_notification },
-	{ "park", test_park },	     { "endpoint", test_endpoint },
-	{ "ring", test_ring },	     { "devices", test_devices },
-	{ "info", test_info },	     { "policy", test_policy },
-	{ "quota", test_quota },     { "no-memory", test_no_memory },
-	{ "errors", test_errors },
+	{ "generic", test_generic },	 { "cap", test_cap },
+	{ "memory", test_memory },	 { "space", test_space },
+	{ "thread", test_thread },	 { "process", test_process },
+	{ "timer", test_timer },	 { "notification", test_notification },
+	{ "park", test_park },		 { "endpoint", test_endpoint },
+	{ "ring", test_ring },		 { "devices", test_devices },
+	{ "info", test_info },		 { "policy", test_policy },
+	{ "context", test_context },	 { "quota", test_quota },
+	{ "no-memory", test_no_memory }, { "errors", test_errors },
 };
 
 static void make_samples(void)
@@ -49,6 +49,7 @@ static void make_samples(void)
 	sample[CAPOS_IFACE_power] = known.power;
 	sample[CAPOS_IFACE_session_manager] = known.session_manager;
 	sample[CAPOS_IFACE_scheduling_policy] = known.policy;
+	sample[CAPOS_IFACE_scheduling_context] = known.context;
 }
 
 /* Lets tables grow to their final size, so that later comparisons of memory are exact. */

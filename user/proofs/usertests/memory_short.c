@@ -21,6 +21,7 @@ static const struct capos_policy_bounds least = { .weight_max = 1,
 						  .request_min_ns = CAPOS_REQUEST_MIN_NS,
 						  .request_max_ns = CAPOS_REQUEST_MIN_NS,
 						  .scope = CAPOS_SCOPE_THREAD };
+static const struct capos_context_spec small = { .budget_ns = MS, .period_ns = MS, .deadline_ns = MS };
 
 /* Makes one more of what `result` makes, which leaves its handle in *handle. */
 static bool kept(struct capos_result result, const capos_handle *handle)
@@ -47,6 +48,8 @@ static void take_memory(uint64_t largest)
 	while (kept(factory_park_space(known.factory, &h), &h))
 		;
 	while (kept(scheduling_policy_derive(known.policy, &least, &h), &h))
+		;
+	while (kept(scheduling_context_create(known.context, &small, &h), &h))
 		;
 	while (kept(session_manager_create(known.session_manager, 7, "tester", &h, NULL), &h))
 		;
@@ -113,6 +116,8 @@ static void end(void)
 	      .message = "tester", .bytes = 6);                                                                      \
 	FAILS(scheduling_policy, derive, status, detail, when, .handle = known.policy, .message = &least,            \
 	      .bytes = sizeof(least));                                                                               \
+	FAILS(scheduling_context, create, status, detail, when, .handle = known.context, .message = &small,          \
+	      .bytes = sizeof(small));                                                                               \
 	FAILS(thread_spawner, create, status, detail, when, .handle = known.threads,                                 \
 	      .word = { (uintptr_t)begin, startup()->stack_base + PAGE, 0, CAPOS_CPU_ANY });                         \
 	FAILS(process_spawner, spawn, status, detail, when, .handle = known.process_spawner, .message = &spawn,      \

@@ -32,6 +32,7 @@ void test_ring(void);
 void test_devices(void);
 void test_info(void);
 void test_policy(void);
+void test_context(void);
 void test_errors(void);
 
 /* Addresses that are never the program's; `half` is a page with nothing mapped behind it (address of its end). */

@@ -44,7 +44,7 @@
 /* Of CAPOS_OP_REPLY_RECV and no operation that is frequent besides. */
 #define CALL_WORD_REPLY_RECV_BIT 49
 /* CAPOS_IFACE_COUNT - 1 */
-#define IFACE_KERNEL_LAST 22
+#define IFACE_KERNEL_LAST 23
 
 /* Selectors: order fixed by SYSRET (SS = base + 8, CS = base + 16). */
 #define SEL_KERNEL_CODE 0x08

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* scheduling_context: specs, who may be bound, and what is left of a context that was revoked. What budgets do: proofs/contexttest.c. */
+#include "errors.h"
+
+static const struct capos_context_spec good_spec = { .budget_ns = 5 * MS,
+						     .period_ns = 50 * MS,
+						     .deadline_ns = 50 * MS };
+/* The authority that bad attempts are made with, and a thread that waits. */
+static capos_handle context;
+static struct thread sleeper;
+
+static capos_handle created(capos_handle from, struct capos_context_spec spec)
+{
+	capos_handle out = 0;
+
+	insist(scheduling_context_create(from, &spec, &out));
+	return out;
+}
+
+static struct capos_context_info info_of(capos_handle h)
+{
+	struct capos_context_info info = { 0 };
+
+	must(scheduling_context_info(h, &info));
+	return info;
+}
+
+static uint64_t sleeps(void *argument)
+{
+	(void)argument;
+	return sleep_until_ns(CAPOS_NEVER).status;
+}
+
+/* --- specs -------------------------------------------------------------------------------------------------------------- */
+
+#define WITH(field_, value)                                                                                          \
+	({                                                                                                           \
+		spec = good_spec;                                                                                    \
+		spec.field_ = (value);                                                                               \
+		&spec;                                                                                               \
+	})
+#define NONSENSE(field, value, when)                                                                                 \
+	FAILS(scheduling_context, create, BAD_ARGUMENT, CAPOS_DETAIL_SPEC(field), when, .handle = known.context,     \
+	      .message = WITH(field, value), .bytes = sizeof(spec))
+
+static void specs(void)
+{
+	struct capos_context_spec spec = good_spec, whole = info_of(known.context).spec;
+	struct capos_context_info info;
+	capos_handle least, half, other;
+
+	NONSENSE(budget_ns, 50 * MS + 1, "a nanosecond more than the period");
+	NONSENSE(period_ns, CAPOS_CONTEXT_PERIOD_MAX_NS + 1, "a nanosecond more than an hour");
+	NONSENSE(period_ns, ~0ull, "2^64 - 1");
+	NONSENSE(deadline_ns, 0, "0");
+	NONSENSE(deadline_ns, 50 * MS + 1, "behind the period");
+	NONSENSE(overrun, CAPOS_OVERRUN_COUNT, "no policy");
+	NONSENSE(replenishment, CAPOS_REPLENISH_COUNT, "no kind");
+	REFUSES(scheduling_context, create, CAPOS_CONTEXT_BUDGET_TOO_SMALL, 0, "one nanosecond less",
+		.handle = known.context, .message = WITH(budget_ns, CAPOS_CONTEXT_BUDGET_MIN_NS - 1),
+		.bytes = sizeof(spec));
+	REFUSES(scheduling_context, create, CAPOS_CONTEXT_BUDGET_TOO_SMALL, 0, "0", .handle = known.context,
+		.message = WITH(budget_ns, 0), .bytes = sizeof(spec));
+	tap_ok(whole.budget_ns == whole.period_ns, "the manifest's context is a whole CPU");
+
+	spec = (struct capos_context_spec){ .budget_ns = CAPOS_CONTEXT_BUDGET_MIN_NS,
+					    .period_ns = CAPOS_CONTEXT_PERIOD_MAX_NS,
+					    .deadline_ns = 1,
+					    .replenishment = CAPOS_REPLENISH_CBS };
+	least = created(known.context, spec);
+	info = info_of(least);
+	tap_ok(memcmp(&info.spec, &spec, sizeof(spec)) == 0 && info.generation == 1 &&
+		       info.state == CAPOS_CONTEXT_UNBOUND && info.thread_id == 0 &&
+		       info.remaining_budget_ns == CAPOS_CONTEXT_BUDGET_MIN_NS && info.used_ns == 0 &&
+		       info.context_id > info_of(known.context).context_id,
+	       "the smallest budget, the longest period");
+	spec = good_spec;
+	REFUSES(scheduling_context, create, CAPOS_CONTEXT_WIDER, 0, "more than the creator's", .handle = least,
+		.message = &spec, .bytes = sizeof(spec));
+	half = created(known.context, *WITH(budget_ns, 25 * MS));
+	other = created(half, (struct capos_context_spec){ 1500 * MS, 3 * SECOND, SECOND, 0, 0 });
+	tap_ok(info_of(other).spec.budget_ns == 1500 * MS, "half of a CPU by other numbers");
+	spec = (struct capos_context_spec){ 1500 * MS + 1, 3 * SECOND, SECOND, 0, 0 };
+	REFUSES(scheduling_context, create, CAPOS_CONTEXT_WIDER, 0, "a nanosecond in three seconds more",
+		.handle = half, .message = &spec, .bytes = sizeof(spec));
+	destroy(other);
+	destroy(half);
+	destroy(least);
+}
+
+/* A passive thread, on its caller's entity, asks for a budget of its own. */
+static uint64_t asks(void *argument)
+{
+	capos_handle port = *(const capos_handle *)argument;
+	struct request request;
+
+	must(endpoint_recv(port, CAPOS_NEVER, 0, &request));
+	REFUSES(scheduling_context, bind_caller_thread, CAPOS_CONTEXT_PASSIVE_THREAD, 0, "of a passive thread",
+		.handle = context);
+	return endpoint_reply(NULL).status;
+}
+
+/* --- bindings ----------------------------------------------------------------------------------------------------------- */
+
+#define BIND_REFUSES(result, when, thread)                                                                           \
+	REFUSES(scheduling_context, bind_thread, result, 0, when, .handle = context, .word = { thread })
+#define BIND_FAILS(status, when, thread)                                                                             \
+	FAILS(scheduling_context, bind_thread, status, 1, when, .handle = context, .word = { thread })
+
+static void bindings(void)
+{
+	capos_handle second = created(known.context, good_spec), stale = stale_handle(), revoked, reader, port;
+	struct thread passive, ended;
+	uint64_t word[CAPOS_WORDS] = { 0 };
+
+	context = created(known.context, good_spec);
+	revoked = revoked_handle(sleeper.handle);
+	reader = with_rights(sleeper.handle, CAPOS_RIGHT_READ);
+	BIND_FAILS(INVALID_HANDLE, "forged", FORGED_HANDLE);
+	BIND_FAILS(STALE_HANDLE, "released", stale);
+	BIND_FAILS(REVOKED, "revoked", revoked);
+	BIND_FAILS(WRONG_INTERFACE, "a notification", sample[CAPOS_IFACE_notification]);
+	BIND_FAILS(MISSING_RIGHTS, "a handle to look at", reader);
+	drop(revoked);
+	drop(reader);
+	insist(thread_start_on(&passive, sleeps, NULL, CAPOS_CPU_ANY, CAPOS_THREAD_PASSIVE));
+	BIND_REFUSES(CAPOS_CONTEXT_PASSIVE_THREAD, "without an entity", passive.handle);
+	must(thread_terminate(passive.handle));
+	must(thread_finish(&passive, CAPOS_NEVER, NULL));
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
+	insist(thread_start_on(&passive, asks, &port, CAPOS_CPU_ANY, CAPOS_THREAD_PASSIVE));
+	expect_good(call_words(port, CAPOS_CALL_WORD(PROOF_IFACE, PROOF_ECHO, CAPOS_OP_CALL, 0, 0), word),
+		    "its caller gets the reply");
+	must(thread_finish(&passive, CAPOS_NEVER, NULL));
+	destroy(port);
+	insist(thread_start(&ended, (thread_function)(void *)yield, NULL));
+	must(thread_join(ended.handle, CAPOS_NEVER, NULL, NULL));
+	BIND_REFUSES(CAPOS_CONTEXT_THREAD_ENDED, "that has exited", ended.handle);
+	must(thread_finish(&ended, CAPOS_NEVER, NULL));
+	REFUSES(scheduling_context, unbind, CAPOS_CONTEXT_NOT_BOUND, 0, "that never was", .handle = context);
+
+	expect_good(scheduling_context_bind_thread(context, sleeper.handle), "a thread is bound");
+	tap_ok(info_of(context).thread_id == sleeper.id && info_of(context).state == CAPOS_CONTEXT_BOUND,
+	       "and is named");
+	BIND_REFUSES(CAPOS_CONTEXT_ALREADY_BOUND, "the same once more", sleeper.handle);
+	REFUSES(scheduling_context, bind_caller_thread, CAPOS_CONTEXT_ALREADY_BOUND, 0, "another", .handle = context);
+	REFUSES(scheduling_context, bind_thread, CAPOS_CONTEXT_THREAD_HAS_ONE, 0, "that has a context",
+		.handle = second, .word = { sleeper.handle });
+	expect_good(scheduling_context_unbind(context), "unbound");
+	expect_good(scheduling_context_bind_caller_thread(context), "the caller takes it");
+	REFUSES(scheduling_context, bind_caller_thread, CAPOS_CONTEXT_THREAD_HAS_ONE, 0, "who has a context",
+		.handle = second);
+	expect_good(scheduling_context_bind_thread(second, sleeper.handle), "the other thread the other one");
+	must(scheduling_context_unbind(context));
+	destroy(second);
+	tap_ok(info_of(context).used_ns > 0 && info_of(context).remaining_budget_ns <= 5 * MS,
+	       "what the caller ran was charged");
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------------ */
+
+#define ENDED(result, when, h)                                                                                       \
+	do {                                                                                                         \
+		REFUSES(scheduling_context, info, result, 0, when, .handle = h);                                     \
+		REFUSES(scheduling_context, create, result, 0, when, .handle = h, .message = &good_spec,             \
+			.bytes = sizeof(good_spec));                                                                 \
+		REFUSES(scheduling_context, bind_caller_thread, result, 0, when, .handle = h);                       \
+		REFUSES(scheduling_context, revoke, result, 0, when, .handle = h);                                   \
+		REFUSES(scheduling_context, drain_notifications, result, 0, when, .handle = h);                      \
+		REFUSES(scheduling_context, bind_thread, result, 0, when, .handle = h, .word = { sleeper.handle });  \
+		REFUSES(scheduling_context, unbind, result, 0, when, .handle = h);                                   \
+	} while (0)
+
+static void ends(void)
+{
+	capos_handle child = created(context, good_spec), observer = 0;
+
+	insist(cap_table_derive(known.caps, context, CAPOS_RIGHT_READ | CAPOS_RIGHT_CONTROL | CAPOS_RIGHT_CREATE, 0,
+				&observer));
+	must(scheduling_context_bind_thread(context, sleeper.handle));
+	expect_good(scheduling_context_revoke(context), "a context with a thread is revoked");
+	ENDED(CAPOS_CONTEXT_WAS_REVOKED, "through this", context);
+	ENDED(CAPOS_CONTEXT_STALE_GENERATION, "through another", observer);
+	tap_ok(info_of(child).state == CAPOS_CONTEXT_UNBOUND, "what was created through it is there still");
+	expect_good(scheduling_context_bind_thread(child, sleeper.handle), "and its thread is free for it");
+	drop(observer);
+	destroy(context);
+	destroy(child);
+}
+
+void test_context(void)
+{
+	insist(thread_start(&sleeper, sleeps, NULL));
+	specs();
+	bindings();
+	ends();
+	must(thread_terminate(sleeper.handle));
+	must(thread_finish(&sleeper, CAPOS_NEVER, NULL));
+}
