@@ -219,13 +219,14 @@
  * served by passive servers. info -> struct capos_context_info. create: struct capos_context_spec, no greater part of a CPU than this one's
  * -> handle. bind_caller_thread, bind_thread: thread handle (control right). unbind: what was used stays used. revoke: unbinds it for good;
  * later calls find `revoked` through the capability that it was called through, `staleGeneration` through others.
- * drain_notifications -> struct capos_context_notifications, the counts of which begin anew. */
+ * drain_notifications -> struct capos_context_notifications, the counts of which begin anew; with `revoked` comes what they were at the
+ * end. */
 #define CAPOS_METHODS_scheduling_context(M)                                                                          \
 	M(scheduling_context, info, 0, R_(READ), 0, 0, 1, 128)                                                       \
 	M(scheduling_context, create, 1, R_(CREATE), 0, 64, 1, 0)                                                    \
 	M(scheduling_context, bind_caller_thread, 2, R_(CONTROL), 0, 0, 0, 0)                                        \
 	M(scheduling_context, revoke, 3, R_(CONTROL), 0, 0, 0, 0)                                                    \
-	M(scheduling_context, drain_notifications, 4, R_(READ), 0, 0, 1, 64)                                         \
+	M(scheduling_context, drain_notifications, 4, R_(READ), 0, 0, 1, 128)                                        \
 	M(scheduling_context, bind_thread, 5, R_(CONTROL), 1, 0, 0, 0)                                               \
 	M(scheduling_context, unbind, 6, R_(CONTROL), 0, 0, 0, 0)
 

@@ -305,15 +305,24 @@ struct capos_context_info {
 	uint64_t throttles;
 };
 
-/* Since the last drain. */
-struct capos_context_notifications {
-	uint64_t sequence;	      /* of all ends of budgets */
-	uint64_t depleted;	      /* ends of budgets, coalesced here */
-	uint64_t holder_id;	      /* who ran at the last one ... */
+/* What happens to a context again and again, coalesced: the last event and how many there were. */
+struct capos_context_slot {
+	uint64_t sequence;	      /* events since the context was made */
+	uint64_t count;		      /* of these since the last drain */
+	uint64_t at_ns;		      /* the last one: the end of the budget; the deadline that passed ... */
+	uint64_t holder_id;	      /* ... the thread that ran on the context, or was to ... */
 	uint64_t remaining_budget_ns; /* ... what was left ... */
-	uint64_t next_ns;	      /* ... and when more came */
-	uint32_t donated;	      /* that one was not the bound thread */
-	uint32_t state;		      /* enum capos_context_state */
+	uint64_t next_ns;	      /* ... and when more comes */
+	uint32_t donated;	      /* 1: the holder was not the bound thread */
+	uint32_t unused;	      /* 0 */
+};
+
+struct capos_context_notifications {
+	uint64_t sequence; /* events of both slots since the context was made: what wait_notification names */
+	struct capos_context_slot depletion;
+	struct capos_context_slot deadline; /* docs/CONTEXTS.md: jobs */
+	uint32_t state;			    /* enum capos_context_state */
+	uint32_t explicit_revoke;	    /* 1: by the method revoke, not by the end of a session */
 };
 
 enum capos_context_result {

@@ -19,6 +19,7 @@ void context_init(struct context *context, const struct capos_context_spec *spec
 	refills_init(&context->refills, (enum refill_kind)spec->replenishment, spec->budget_ns, spec->period_ns,
 		     CONTEXT_LEAST_NS, mach_clock().ns);
 	context->timer.deadline_ns = INSTANT_NEVER.ns;
+	context_no_job(context, 0);
 }
 
 /* The context of an entity, locked; NULL: it has none, or not any more. */
@@ -42,7 +43,7 @@ static void unlock_context(struct context *context) NO_TSA
 
 /* --- charge ------------------------------------------------------------------------------------------------------------ */
 
-void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns)
+void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns, bool blocks)
 {
 	struct context *context = lock_context(entity);
 
@@ -53,6 +54,7 @@ void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns)
 		refills_use(&context->refills, cpu->account_ns - used_ns, used_ns);
 		context->used_ns += used_ns;
 	}
+	context_job_charged(context, cpu->account_ns, blocks);
 	unlock_context(context);
 }
 
@@ -63,8 +65,8 @@ static bool is_dying(const struct entity *entity)
 	return entity->thread != NULL && (atomic_load_relaxed(&entity->thread->attention) & ATTENTION_KILL) != 0;
 }
 
-/* What it may use from now on; 0 with the instant from which on there is more. */
-static u64 budget_left(struct cpu *cpu, struct entity *entity, u64 *next_ns)
+/* What it may use from now on; 0 with the instant from which on there is more. due_ns: it runs now, its deadline; or NULL. */
+static u64 budget_left(struct cpu *cpu, struct entity *entity, u64 *next_ns, u64 *due_ns)
 {
 	struct context *context = lock_context(entity);
 	u64 left_ns;
@@ -72,9 +74,12 @@ static u64 budget_left(struct cpu *cpu, struct entity *entity, u64 *next_ns)
 	if (context == NULL)
 		return ~0ull;
 	left_ns = refills_begin(&context->refills, cpu->account_ns);
+	left_ns = left_ns > CONTEXT_LEAD_NS ? left_ns : 0;
 	*next_ns = refills_next_ns(&context->refills);
+	if (due_ns != NULL && left_ns != 0)
+		*due_ns = context_job_runs(context, cpu->account_ns);
 	unlock_context(context);
-	return left_ns > CONTEXT_LEAD_NS ? left_ns : 0;
+	return left_ns;
 }
 
 /* The way of the timer: on the CPU where it was throttled. */
@@ -90,19 +95,6 @@ static void replenish(struct cpu *cpu, struct timer *timer)
 		context_release(cpu, entity);
 }
 
-/* The cell's record of this end of a budget replaces that of the one before. */
-static void note_depletion(struct context *context, const struct entity *entity, u64 now_ns, u64 next_ns)
-{
-	struct capos_context_notifications *cell = &context->cell;
-
-	cell->sequence++;
-	cell->depleted++;
-	cell->holder_id = entity->thread->object.id;
-	cell->remaining_budget_ns = refills_available_ns(&context->refills, now_ns);
-	cell->next_ns = next_ns;
-	cell->donated = cell->holder_id != context->thread_id;
-}
-
 /*
  * It is not current and in no queue (owner `from`). The timer is armed before the owner says so: interrupts are off, and nobody else
  * takes it as throttled before.
@@ -114,8 +106,8 @@ static void throttle(struct cpu *cpu, struct entity *entity, enum dispatch_owner
 
 	if (context != NULL) {
 		context->throttles++;
-		if (from == OWNER_CURRENT)
-			note_depletion(context, entity, cpu->account_ns, next_ns);
+		if (from == OWNER_CURRENT || context->in_job)
+			context_note_depletion(context, cpu->account_ns, next_ns);
 		timer_start(cpu, &context->timer, (struct instant){ next_ns }, replenish);
 		unlock_context(context);
 	}
@@ -130,7 +122,7 @@ bool context_holds_back(struct cpu *cpu, struct entity *entity)
 {
 	u64 next_ns;
 
-	if (!has_context(entity) || is_dying(entity) || budget_left(cpu, entity, &next_ns) != 0)
+	if (!has_context(entity) || is_dying(entity) || budget_left(cpu, entity, &next_ns, NULL) != 0)
 		return false;
 	spin_lock(&cpu->runq.lock);
 	runq_leave_locked(&cpu->runq, entity);
@@ -145,18 +137,19 @@ bool context_may_begin_slowly(struct cpu *cpu, struct entity *entity)
 {
 	u64 next_ns;
 
-	return is_dying(entity) || budget_left(cpu, entity, &next_ns) != 0;
+	return is_dying(entity) || budget_left(cpu, entity, &next_ns, NULL) != 0;
 }
 
 void context_begin(struct cpu *cpu, struct entity *entity)
 {
-	u64 next_ns, left_ns = is_dying(entity) ? ~0ull : budget_left(cpu, entity, &next_ns);
+	u64 next_ns, due_ns = INSTANT_NEVER.ns;
+	u64 left_ns = is_dying(entity) ? ~0ull : budget_left(cpu, entity, &next_ns, &due_ns);
 
 	if (left_ns == ~0ull) {
 		cpu->budget_end_ns = INSTANT_NEVER.ns;
 		return;
 	}
-	cpu->budget_end_ns = cpu->account_ns + left_ns - MIN(left_ns, CONTEXT_LEAD_NS);
+	cpu->budget_end_ns = MIN(due_ns, cpu->account_ns + left_ns - MIN(left_ns, CONTEXT_LEAD_NS));
 	if (unlikely(left_ns == 0))
 		cpu->resched = true;
 }
@@ -167,7 +160,7 @@ bool context_ends_current(struct cpu *cpu)
 	u64 next_ns;
 
 	context_begin(cpu, entity);
-	if (cpu->account_ns < cpu->budget_end_ns || budget_left(cpu, entity, &next_ns) != 0)
+	if (cpu->account_ns < cpu->budget_end_ns || budget_left(cpu, entity, &next_ns, NULL) != 0)
 		return false;
 	cpu->budget_end_ns = INSTANT_NEVER.ns;
 	if (cpu->current != NULL)
@@ -223,6 +216,7 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 		context->entity = entity;
 		context->thread_id = thread->object.id;
 		context->bound_ns = mach_clock().ns;
+		context_no_job(context, context->bound_ns);
 		atomic_store_release(&entity->context, context); /* pairs with the acquire in lock_context */
 	}
 	spin_unlock(&context->lock);
@@ -280,6 +274,7 @@ bool context_end(struct cpu *cpu, struct context *context, struct grant *through
 	first = atomic_load_relaxed(&context->generation) == 1;
 	if (first) {
 		context->revoked_through = through;
+		context->cell.explicit_revoke = through != NULL;
 		atomic_store_release(&context->generation, 2ull); /* pairs with the acquire in check_context */
 		was_bound = unbind_locked(context, &entity);
 	}
@@ -305,6 +300,7 @@ void context_move(struct cpu *cpu, struct entity *from, struct entity *to)
 	if (context == NULL)
 		return;
 	context->entity = to;
+	context_no_job(context, 0);
 	atomic_store_relaxed(&from->context, NULL);
 	atomic_store_release(&to->context, context); /* pairs with the acquire in lock_context */
 	(void)timer_cancel(&context->timer);
@@ -314,7 +310,7 @@ void context_move(struct cpu *cpu, struct entity *from, struct entity *to)
 
 /* --- for who looks ------------------------------------------------------------------------------------------------------ */
 
-static u32 state_of(const struct context *context)
+u32 context_state(const struct context *context)
 {
 	if (atomic_load_relaxed(&context->generation) != 1)
 		return CAPOS_CONTEXT_REVOKED;
@@ -335,21 +331,12 @@ void context_fill_info(struct context *context, struct capos_context_info *out)
 	out->spec = context->spec;
 	out->context_id = context->object.id;
 	out->generation = atomic_load_relaxed(&context->generation);
-	out->state = state_of(context);
+	out->state = context_state(context);
 	out->donated = holder != NULL && holder->object.id != context->thread_id;
 	out->thread_id = context->thread_id;
 	out->remaining_budget_ns = refills_available_ns(&context->refills, now_ns);
 	out->next_ns = refills_next_ns(&context->refills);
 	out->used_ns = context->used_ns;
 	out->throttles = context->throttles;
-	spin_unlock(&context->lock);
-}
-
-void context_drain(struct context *context, struct capos_context_notifications *out)
-{
-	spin_lock(&context->lock);
-	*out = context->cell;
-	out->state = state_of(context);
-	context->cell.depleted = 0;
 	spin_unlock(&context->lock);
 }

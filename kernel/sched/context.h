@@ -8,10 +8,23 @@
 
 bool context_holds_back(struct cpu *cpu, struct entity *entity);
 bool context_may_begin_slowly(struct cpu *cpu, struct entity *entity);
-/* `entity` becomes current at account_ns: cpu->budget_end_ns. */
+/* `entity` becomes current at account_ns: cpu->budget_end_ns, the end of its budget or of its job's deadline. */
 void context_begin(struct cpu *cpu, struct entity *entity);
 /* The CPU chooses anew, current is charged: its budget is over, and it is throttled; or when that will be is known anew. */
 bool context_ends_current(struct cpu *cpu);
+
+/* context_notify.c; all under context->lock, the context is bound. */
+/* There is no job, and none begins before now. */
+void context_no_job(struct context *context, u64 now_ns);
+/* It ran up to now; and leaves its CPU to wait. */
+void context_job_charged(struct context *context, u64 now_ns, bool blocks);
+/* It runs, with a budget, from now on: the instant that it is to be looked at, for its deadline. */
+u64 context_job_runs(struct context *context, u64 now_ns);
+/* The budget is depleted, there is more at next_ns. */
+void context_note_depletion(struct context *context, u64 now_ns, u64 next_ns);
+
+/* context.c; under context->lock: enum capos_context_state. */
+u32 context_state(const struct context *context);
 
 static inline bool has_context(const struct entity *entity)
 {

@@ -185,13 +185,15 @@ u64 method_scheduling_context_drain_notifications(struct call *call)
 {
 	struct context *context = context_of(call);
 	struct capos_context_notifications cell;
-	u64 result = check_context(call, context);
+	u64 result = STATUS(OK);
 
-	if (result != STATUS(OK))
-		return result;
 	context_drain(context, &cell);
+	if (cell.state == CAPOS_CONTEXT_REVOKED)
+		result = check_context(call, context);
+	if (result == IRESULT(CAPOS_CONTEXT_STALE_GENERATION))
+		return result;
 	memcpy(call->out, &cell, sizeof(cell));
 	call->out_bytes = sizeof(cell);
 	call->word[0] = sizeof(cell);
-	return STATUS(OK);
+	return result;
 }

@@ -126,7 +126,7 @@ bool sched_switch_to(struct cpu *cpu, struct thread *to)
 	bool moved;
 
 	KASSERT(cpu->current != NULL && cpu->current_entity->thread == cpu->current);
-	account_current(cpu, cpu->current_entity, mach_clock());
+	account_current_as(cpu, cpu->current_entity, mach_clock(), true);
 	if (entity == NULL || cpu->handoff != NULL || cpu->resched || !place_allows(cpu, entity) ||
 	    !context_may_begin(cpu, entity))
 		return switch_not(cpu, to);

@@ -32,17 +32,21 @@ struct thread;
 
 struct context {
 	struct object object;
-	struct spinlock lock;			 /* RANK_CONTEXT, order = object id */
-	struct capos_context_spec spec;		 /* (c) */
-	ATOMIC(u64) generation;			 /* (a) 1; 2: revoked, or its object is ending */
-	struct grant *revoked_through;		 /* (l:lock) whose calls find `revoked`: compared, never followed */
-	struct entity *entity;			 /* (l:lock) SX1; NULL: unbound */
-	u64 thread_id;				 /* (l:lock) bound */
-	u64 bound_ns;				 /* (l:lock) what it ran before is not charged */
-	struct refills refills;			 /* (l:lock) */
-	u64 used_ns, throttles;			 /* (l:lock) */
+	struct spinlock lock;		/* RANK_CONTEXT, order = object id */
+	struct capos_context_spec spec; /* (c) */
+	ATOMIC(u64) generation;		/* (a) 1; 2: revoked, or its object is ending */
+	struct grant *revoked_through;	/* (l:lock) whose calls find `revoked`: compared, never followed */
+	struct entity *entity;		/* (l:lock) SX1; NULL: unbound */
+	u64 thread_id;			/* (l:lock) bound */
+	u64 bound_ns;			/* (l:lock) what it ran before is not charged */
+	struct refills refills;		/* (l:lock) */
+	u64 used_ns, throttles;		/* (l:lock) */
+	struct timer timer;		/* SX3 */
+	/* context_notify.c */
 	struct capos_context_notifications cell; /* (l:lock) state is filled in by the reader */
-	struct timer timer;			 /* SX3 */
+	bool in_job;				 /* (l:lock) */
+	u64 job_from_ns;			 /* (l:lock) the next job does not begin before */
+	u64 job_due_ns;				 /* (l:lock) NEVER: no job, or it is told that this is over */
 };
 
 /* The spec is good. */
@@ -62,6 +66,7 @@ void context_move(struct cpu *cpu, struct entity *from, struct entity *to);
 /* If it is throttled it is not any more: its thread dies, or is not bound any more. Any CPU. */
 void context_release(struct cpu *cpu, struct entity *entity);
 void context_fill_info(struct context *context, struct capos_context_info *out);
+/* What the cell says, with `state`; its counts begin anew, unless the context has ended: CN3. */
 void context_drain(struct context *context, struct capos_context_notifications *out);
 
 #endif

@@ -240,10 +240,10 @@ static inline void runq_leave(struct runq *runq, struct entity *entity, u64 left
 }
 
 /* kernel/sched/context.c */
-void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns);
+void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns, bool blocks);
 
-/* sched_charge where there is a current entity. */
-static inline void account_current(struct cpu *cpu, struct entity *entity, struct instant now)
+/* account_current; `blocks`, a constant: it leaves its CPU to wait. */
+static inline void account_current_as(struct cpu *cpu, struct entity *entity, struct instant now, bool blocks)
 {
 	u64 delta_ns = account_elapsed_ns(cpu, now);
 
@@ -257,7 +257,13 @@ static inline void account_current(struct cpu *cpu, struct entity *entity, struc
 	runq_charge(&cpu->runq, entity, delta_ns);
 	OBSERVE_CHARGE(cpu);
 	if (unlikely(!atomic_equals_relaxed(&entity->context, NULL)))
-		context_charge(cpu, entity, delta_ns);
+		context_charge(cpu, entity, delta_ns, blocks);
+}
+
+/* sched_charge where there is a current entity. */
+static inline void account_current(struct cpu *cpu, struct entity *entity, struct instant now)
+{
+	account_current_as(cpu, entity, now, false);
 }
 
 /* A running thread, charged up to now, leaves its CPU to wait (C1: it is not charged again before account_unblocked). */
@@ -281,7 +287,7 @@ static inline __attribute__((always_inline)) void sched_detach_inline(struct cpu
 	struct entity *entity = cpu->current_entity;
 
 	KASSERT(thread != NULL && entity->thread == thread && thread->entity == entity);
-	account_current(cpu, entity, mach_clock());
+	account_current_as(cpu, entity, mach_clock(), true);
 	runq_leave(&cpu->runq, entity, cpu->account_ns);
 	account_blocked(thread);
 	owner_change(entity, OWNER_CURRENT, OWNER_NONE);

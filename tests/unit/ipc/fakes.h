@@ -269,10 +269,10 @@ void sched_charge(struct cpu *c, struct instant now)
 }
 /* Runnable entities are those with owner QUEUE; B1 is checked here. */
 /* Nobody here has a budget. */
-void context_charge(struct cpu *c, struct entity *entity, u64 used_ns)
+void context_charge(struct cpu *c, struct entity *entity, u64 used_ns, bool blocks)
 {
 	(void)c;
-	(void)used_ns;
+	(void)used_ns, (void)blocks;
 	assert_null(atomic_load_relaxed(&entity->context));
 	fail_msg("context_charge is called");
 }

@@ -755,13 +755,14 @@ static inline struct capos_result scheduling_context_revoke(capos_handle h)
 	STUB_RETURN_(scheduling_context, revoke, 0, h, 0);
 }
 
+/* With CAPOS_CONTEXT_WAS_REVOKED there are notifications too. */
 static inline struct capos_result scheduling_context_drain_notifications(
 	capos_handle h, struct capos_context_notifications *notifications)
 {
 	CAPOS_CALL_REGS(regs, scheduling_context, drain_notifications, 0, h, 0);
 	struct capos_result r = result_of(regs.call);
 
-	if (result_ok(r))
+	if (result_ok(r) || (r.status == CAPOS_STATUS_OK && r.iresult == CAPOS_CONTEXT_WAS_REVOKED))
 		message_get(notifications, sizeof(*notifications));
 	return r;
 }
