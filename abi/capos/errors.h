@@ -425,12 +425,17 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	CAPOS_ERRORS_SLOT_(E, scheduling_context, create, BOTH)                                                      \
 	CAPOS_ERRORS_CONTEXT_BIND_(R, bind_caller_thread)                                                            \
 	CAPOS_ERRORS_CONTEXT_(R, revoke)                                                                             \
-	CAPOS_ERRORS_CONTEXT_(R, drain_notifications)                                                                \
+	R(scheduling_context, drain_notifications, CAPOS_CONTEXT_STALE_GENERATION, 0, BOTH, "it was revoked")        \
+	R(scheduling_context, drain_notifications, CAPOS_CONTEXT_WAS_REVOKED, 0, BOTH,                               \
+	  "it was revoked through this capability; it gives what the notifications were then")                       \
 	CAPOS_ERRORS_CONTEXT_BIND_(R, bind_thread)                                                                   \
 	CAPOS_ERRORS_TYPED_(E, scheduling_context, bind_thread, BOTH)                                                \
 	R(scheduling_context, bind_thread, CAPOS_CONTEXT_THREAD_ENDED, 0, BOTH, "the thread has ended")              \
 	CAPOS_ERRORS_CONTEXT_(R, unbind)                                                                             \
-	R(scheduling_context, unbind, CAPOS_CONTEXT_NOT_BOUND, 0, BOTH, "it has no thread")
+	R(scheduling_context, unbind, CAPOS_CONTEXT_NOT_BOUND, 0, BOTH, "it has no thread")                          \
+	CAPOS_ERRORS_CONTEXT_(R, wait_notification)                                                                  \
+	R(scheduling_context, wait_notification, CAPOS_CONTEXT_TOO_MANY_WATCHERS, 0, BOTH, "8 wait already")         \
+	CAPOS_ERRORS_WAIT_(E, scheduling_context, wait_notification)
 
 /* Every list, `op` first. */
 #define CAPOS_ERRORS(E, R)                                                                                           \

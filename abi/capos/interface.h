@@ -277,6 +277,7 @@ enum capos_overrun { CAPOS_OVERRUN_THROTTLE = 0 /* it waits for more */, CAPOS_O
 
 #define CAPOS_CONTEXT_BUDGET_MIN_NS 10000ull
 #define CAPOS_CONTEXT_PERIOD_MAX_NS 3600000000000ull
+#define CAPOS_CONTEXT_WATCHERS_MAX 8u
 
 struct capos_context_spec {
 	uint64_t budget_ns;   /* CAPOS_CONTEXT_BUDGET_MIN_NS .. period_ns */
@@ -334,7 +335,9 @@ enum capos_context_result {
 	CAPOS_CONTEXT_THREAD_ENDED = 6,
 	CAPOS_CONTEXT_WIDER = 7, /* a greater part of a CPU than the context that it is created through */
 	CAPOS_CONTEXT_BUDGET_TOO_SMALL = 8,
-	CAPOS_CONTEXT_PASSIVE_THREAD = 9, /* it runs on what its callers lend */
+	CAPOS_CONTEXT_PASSIVE_THREAD = 9,     /* it runs on what its callers lend */
+	CAPOS_CONTEXT_TOO_MANY_WATCHERS = 13, /* CAPOS_CONTEXT_WATCHERS_MAX wait for its notifications */
+	CAPOS_CONTEXT_SESSION_ENDED = 14,     /* the thread's session was logged out */
 };
 
 /* snapshot: what the records are, by rising id: of thread, process, session, account (0: without a session), CPU. */

@@ -20,6 +20,7 @@ void context_init(struct context *context, const struct capos_context_spec *spec
 		     CONTEXT_LEAST_NS, mach_clock().ns);
 	context->timer.deadline_ns = INSTANT_NEVER.ns;
 	context_no_job(context, 0);
+	waitlist_init(&context->watchers);
 }
 
 /* The context of an entity, locked; NULL: it has none, or not any more. */
@@ -54,7 +55,7 @@ void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns, bool bl
 		refills_use(&context->refills, cpu->account_ns - used_ns, used_ns);
 		context->used_ns += used_ns;
 	}
-	context_job_charged(context, cpu->account_ns, blocks);
+	context_job_charged(cpu, context, blocks);
 	unlock_context(context);
 }
 
@@ -77,7 +78,7 @@ static u64 budget_left(struct cpu *cpu, struct entity *entity, u64 *next_ns, u64
 	left_ns = left_ns > CONTEXT_LEAD_NS ? left_ns : 0;
 	*next_ns = refills_next_ns(&context->refills);
 	if (due_ns != NULL && left_ns != 0)
-		*due_ns = context_job_runs(context, cpu->account_ns);
+		*due_ns = context_job_runs(cpu, context);
 	unlock_context(context);
 	return left_ns;
 }
@@ -107,7 +108,7 @@ static void throttle(struct cpu *cpu, struct entity *entity, enum dispatch_owner
 	if (context != NULL) {
 		context->throttles++;
 		if (from == OWNER_CURRENT || context->in_job)
-			context_note_depletion(context, cpu->account_ns, next_ns);
+			context_note_depletion(cpu, context, next_ns);
 		timer_start(cpu, &context->timer, (struct instant){ next_ns }, replenish);
 		unlock_context(context);
 	}
@@ -275,8 +276,9 @@ bool context_end(struct cpu *cpu, struct context *context, struct grant *through
 	if (first) {
 		context->revoked_through = through;
 		context->cell.explicit_revoke = through != NULL;
-		atomic_store_release(&context->generation, 2ull); /* pairs with the acquire in check_context */
+		atomic_store_release(&context->generation, 2ull); /* pairs with the acquire in context_check */
 		was_bound = unbind_locked(context, &entity);
+		context_mark(cpu, context);
 	}
 	spin_unlock(&context->lock);
 	if (was_bound)

@@ -16,12 +16,15 @@ bool context_ends_current(struct cpu *cpu);
 /* context_notify.c; all under context->lock, the context is bound. */
 /* There is no job, and none begins before now. */
 void context_no_job(struct context *context, u64 now_ns);
-/* It ran up to now; and leaves its CPU to wait. */
-void context_job_charged(struct context *context, u64 now_ns, bool blocks);
-/* It runs, with a budget, from now on: the instant that it is to be looked at, for its deadline. */
-u64 context_job_runs(struct context *context, u64 now_ns);
-/* The budget is depleted, there is more at next_ns. */
-void context_note_depletion(struct context *context, u64 now_ns, u64 next_ns);
+/* It ran up to account_ns; and leaves its CPU to wait. */
+void context_job_charged(struct cpu *cpu, struct context *context, bool blocks);
+/* It runs, with a budget, from account_ns on: the instant that it is to be looked at, for its deadline. */
+u64 context_job_runs(struct cpu *cpu, struct context *context);
+/* The budget is depleted at account_ns, there is more at next_ns. */
+void context_note_depletion(struct cpu *cpu, struct context *context, u64 next_ns);
+
+/* Something is there for those who watch: they are woken soon, by this CPU. */
+void context_mark(struct cpu *cpu, struct context *context);
 
 /* context.c; under context->lock: enum capos_context_state. */
 u32 context_state(const struct context *context);

@@ -38,8 +38,18 @@ u16 context_create(struct process *owner, const struct capos_context_spec *spec,
 
 static bool context_kill_step(struct object *object)
 {
-	context_end(mach_this_cpu(), container_of(object, struct context, object), NULL);
+	struct context *context = container_of(object, struct context, object);
+	struct cpu *cpu = mach_this_cpu();
+
+	if (!context_watchers_end(cpu, context))
+		return false;
+	(void)context_end(cpu, context, NULL);
 	return true;
+}
+
+static bool context_sweep_step(struct object *object, u64 *pass)
+{
+	return waitlist_sweep(mach_this_cpu(), &container_of(object, struct context, object)->watchers, object, pass);
 }
 
 static void context_free(struct object *object)
@@ -47,8 +57,9 @@ static void context_free(struct object *object)
 	pool_free(POOL_CONTEXT, container_of(object, struct context, object));
 }
 
-const struct object_type type_scheduling_context = OBJECT_TYPE(scheduling_context, .kill_step = context_kill_step,
-							       .free = context_free, .pool = POOL_CONTEXT + 1);
+const struct object_type type_scheduling_context =
+	OBJECT_TYPE(scheduling_context, .kill_step = context_kill_step, .sweep_step = context_sweep_step,
+		    .free = context_free, .pool = POOL_CONTEXT + 1);
 
 /* --- specs -------------------------------------------------------------------------------------------------------------- */
 
@@ -77,13 +88,9 @@ static bool is_wider(const struct capos_context_spec *child, const struct capos_
 	       (unsigned __int128)parent->budget_ns * child->period_ns;
 }
 
-/* OK, or how it ended. */
 static u64 check_context(const struct call *call, const struct context *context)
 {
-	if (likely(atomic_load_acquire(&context->generation) == 1)) /* pairs with the release in context_end */
-		return STATUS(OK);
-	return context->revoked_through == call->cap.grant ? IRESULT(CAPOS_CONTEXT_WAS_REVOKED)
-							   : IRESULT(CAPOS_CONTEXT_STALE_GENERATION);
+	return context_check(context, call->cap.grant);
 }
 
 /* --- methods ------------------------------------------------------------------------------------------------------------ */
@@ -196,4 +203,9 @@ u64 method_scheduling_context_drain_notifications(struct call *call)
 	call->out_bytes = sizeof(cell);
 	call->word[0] = sizeof(cell);
 	return result;
+}
+
+u64 method_scheduling_context_wait_notification(struct call *call)
+{
+	return context_watch(context_of(call), call);
 }

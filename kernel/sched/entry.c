@@ -90,6 +90,8 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 			space_handle_flush_requests(cpu);
 		if (requests & REQUEST_RESCHEDULE)
 			cpu->resched = true;
+		if (requests & REQUEST_TELL)
+			context_tell(cpu);
 	}
 	if (unlikely(!wake_inbox_is_empty(cpu))) {
 		worked = true;

@@ -24,6 +24,8 @@ static inline bool wake_inbox_is_empty(struct cpu *cpu)
 	return atomic_load_acquire(&cpu->inbox) == NULL; /* pairs with the compare-and-swap in inbox_push */
 }
 void wake_take_inbox_locked(struct cpu *owner) REQUIRES(owner->runq.lock);
+/* This CPU is asked for something that cannot be done here: an interrupt comes as soon as it may. Any lock. */
+void sched_ask_self(struct cpu *cpu, u32 request);
 /* Move what was pushed to `owner`'s inbox into its queue. */
 static inline void wake_drain_locked(struct cpu *owner) REQUIRES(owner->runq.lock)
 {

@@ -152,6 +152,12 @@ void sched_look_soon(struct cpu *cpu)
 		send_ipi(cpu, cpu, REQUEST_RESCHEDULE);
 }
 
+void sched_ask_self(struct cpu *cpu, u32 request)
+{
+	atomic_fetch_or(&cpu->requests, request);
+	send_ipi(cpu, cpu, request);
+}
+
 void sched_request(struct cpu *cpu, struct cpu *target, u32 request)
 {
 	atomic_fetch_or(&target->requests, request);

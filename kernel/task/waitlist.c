@@ -63,16 +63,19 @@ u64 waitlist_enter(struct waitlist *list, struct call *call, enum capos_wait wai
 	return CALL_BLOCKED;
 }
 
+bool waitlist_take_this(struct waitlist *list, struct waiter *waiter)
+{
+	take_out(list, waiter);
+	return waiter_claim(waiter);
+}
+
 struct waiter *waitlist_take(struct waitlist *list)
 {
 	struct waiter *waiter;
 
 	/* A lost claim is one that another CPU is ending at this moment: there are few. */
-	while ((waiter = first_of(list)) != NULL) {
-		take_out(list, waiter);
-		if (waiter_claim(waiter))
-			break;
-	}
+	while ((waiter = first_of(list)) != NULL && !waitlist_take_this(list, waiter))
+		;
 	return waiter;
 }
 

@@ -155,8 +155,17 @@ const char *iresult_name(uint32_t iface, unsigned iresult)
 				       "tooDeep", "outOfScope",	       "bufferTooSmall" };
 
 	const char *const context[] = {
-		NULL,	    "staleGeneration", "revoked", "alreadyBound",   "threadHasContext",
-		"notBound", "threadEnded",     "wider",	  "budgetTooSmall", "passiveThread"
+		NULL,
+		"staleGeneration",
+		"revoked",
+		"alreadyBound",
+		"threadHasContext",
+		"notBound",
+		"threadEnded",
+		"wider",
+		"budgetTooSmall",
+		"passiveThread",
+		[CAPOS_CONTEXT_TOO_MANY_WATCHERS] = "tooManyWatchers",
 	};
 
 	switch (iface) {

@@ -19,6 +19,7 @@
 #include <kernel/refill.h>
 #include <kernel/timer.h>
 #include <kernel/types.h>
+#include <kernel/waitlist.h>
 
 struct cpu;
 struct entity;
@@ -47,6 +48,10 @@ struct context {
 	bool in_job;				 /* (l:lock) */
 	u64 job_from_ns;			 /* (l:lock) the next job does not begin before */
 	u64 job_due_ns;				 /* (l:lock) NEVER: no job, or it is told that this is over */
+	struct waitlist watchers;		 /* (l:object.lock) */
+	bool watched;				 /* (l:lock) there may be some */
+	bool marked;				 /* (l:lock) a CPU is going to wake them: CN4 ... */
+	struct context *marked_next;		 /* (o: that CPU) */
 };
 
 /* The spec is good. */
@@ -68,5 +73,13 @@ void context_release(struct cpu *cpu, struct entity *entity);
 void context_fill_info(struct context *context, struct capos_context_info *out);
 /* What the cell says, with `state`; its counts begin anew, unless the context has ended: CN3. */
 void context_drain(struct context *context, struct capos_context_notifications *out);
+/* A result word of scheduling_context, or CALL_BLOCKED: until the cell is at another sequence than the one that the call names. */
+MUST_CHECK u64 context_watch(struct context *context, struct call *call);
+/* What a call through `grant` finds: OK, or how the context ended. */
+MUST_CHECK u64 context_check(const struct context *context, const struct grant *grant);
+/* REQUEST_TELL: wakes those who watch a context that this CPU marked. No lock is held. */
+void context_tell(struct cpu *cpu);
+/* The object ends: a batch of those who watch. True: nobody does, and no CPU is going to look. */
+MUST_CHECK bool context_watchers_end(struct cpu *cpu, struct context *context);
 
 #endif

@@ -56,7 +56,8 @@ struct CACHELINE cpu {
 	struct placed placed;		    /* by this CPU */
 	u64 policy_admitted, policy_denied; /* uses of scheduling_policy */
 
-	u32 balance_turn; /* (o) ticks: whom to compare with (balance.c) */
+	u32 balance_turn;	/* (o) ticks: whom to compare with (balance.c) */
+	struct context *marked; /* (o) whose watchers are to be woken (context_notify.c) */
 
 	/* (o) reclaim */
 	struct reclaim_node *deferred_first, *deferred_last;

@@ -32,6 +32,9 @@ u64 waitlist_enter(struct waitlist *list, struct call *call, enum capos_wait wai
 /* Take out the first waiter whose wait can be ended, claimed; NULL: none. Under the object's lock. */
 struct waiter *waitlist_take(struct waitlist *list);
 
+/* Take this one out of the list. True: claimed. Under the object's lock. */
+MUST_CHECK bool waitlist_take_this(struct waitlist *list, struct waiter *waiter);
+
 /* End WAITLIST_BATCH waits. True when none is left. Takes the object's lock. */
 MUST_CHECK bool waitlist_wake(struct cpu *cpu, struct waitlist *list, struct object *object, u64 result,
 			      const u64 *words, unsigned word_count);

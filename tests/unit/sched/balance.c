@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
+/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/task/waitlist.c kernel/cap/errors.c */
 /* Shares over four CPUs against weighted max-min with one CPU per thread as the cap; moves are few; affinity holds throughout. */
 #include "tests/unit/sched/hogs.h"
 

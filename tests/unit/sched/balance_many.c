@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
+/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/task/waitlist.c kernel/cap/errors.c */
 /* Shares over 64 CPUs, pairs of which share a cache: how near they come to weighted max-min, and when. */
 #define CPUS 64u
 #include "tests/unit/sched/hogs.h"

@@ -1,52 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
+/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/task/waitlist.c kernel/cap/errors.c */
 /* Scheduling contexts in the dispatcher: budgets are kept, throttled threads come back, and every way out of that: SX1 to SX4. */
-#include "tests/unit/sched/fakes.h"
-
-#include <kernel/context.h>
-
-static struct context *context_new(u64 budget_ns, u64 period_ns)
-{
-	struct context *context = calloc(1, sizeof(*context));
-	const struct capos_context_spec spec = { .budget_ns = budget_ns,
-						 .period_ns = period_ns,
-						 .deadline_ns = period_ns };
-
-	garbage[garbage_count++] = context;
-	context->object.id = ++next_id;
-	context_init(context, &spec);
-	return context;
-}
-
-static struct thread *running_on(u32 id)
-{
-	struct thread *thread = thread_new(false);
-
-	thread->own->affinity = affinity_of_cpu(id);
-	thread_ready(on(id), thread);
-	(void)exits(id);
-	return thread;
-}
-
-static void binds(struct context *context, struct thread *thread)
-{
-	assert_int_equal(context_bind(sim_cpu_record, context, thread), CAPOS_STATUS_OK);
-	(void)exits(sim_cpu_record->id);
-}
-
-/* CPU 0 runs until `end`, as its events come. */
-static void runs_until(u64 end)
-{
-	while (armed_at[0] < end)
-		(void)fires(0);
-	now_ns = end;
-	(void)interrupted(0, 0);
-}
-
-static u64 runtime(const struct thread *thread)
-{
-	return thread->account.runtime_ns;
-}
+#include "tests/unit/sched/fakes_context.h"
 
 /* Alone on its CPU: its budget in each period, never more, less by the way of the timer at most. */
 static void spinner_alone(void **state)
@@ -250,132 +205,11 @@ static void lent(void **state)
 	assert_in_range(runtime(caller), 6 * MS - 4000, 6 * MS);
 }
 
-/* --- notifications ------------------------------------------------------------------------------------------------------ */
-
-static struct capos_context_notifications drained(struct context *context)
-{
-	struct capos_context_notifications out;
-
-	context_drain(context, &out);
-	return out;
-}
-
-static struct context *with_deadline(u64 budget_ns, u64 period_ns, u64 deadline_ns)
-{
-	struct context *context = context_new(budget_ns, period_ns);
-
-	context->spec.deadline_ns = deadline_ns;
-	return context;
-}
-
-/* Ends of budgets coalesce: one record, the last one's, and how many there were. */
-static void depletions_coalesce(void **state)
-{
-	struct context *context = context_new(5 * MS, 50 * MS);
-	struct capos_context_notifications cell;
-	struct thread *thread = running_on(0);
-	u64 begin;
-
-	(void)state;
-	binds(context, thread);
-	begin = now_ns;
-	runs_until(begin + 260 * MS);
-	cell = drained(context);
-	assert_int_equal(cell.sequence, 6);
-	assert_int_equal(cell.depletion.sequence, 6);
-	assert_int_equal(cell.depletion.count, 6);
-	assert_int_equal(cell.depletion.holder_id, thread->object.id);
-	assert_int_equal(cell.depletion.donated, 0);
-	assert_in_range(cell.depletion.remaining_budget_ns, 0, CONTEXT_LEAD_NS);
-	assert_in_range(cell.depletion.at_ns, begin + 255 * MS - 10000, begin + 255 * MS);
-	assert_in_range(cell.depletion.next_ns, begin + 300 * MS - 10000, begin + 300 * MS);
-	assert_int_equal(cell.deadline.sequence, 0); /* the job of each period ended with its budget */
-	assert_int_equal(cell.state, CAPOS_CONTEXT_THROTTLED);
-	runs_until(begin + 310 * MS);
-	cell = drained(context);
-	assert_int_equal(cell.depletion.sequence, 7);
-	assert_int_equal(cell.depletion.count, 1);
-	assert_int_equal(drained(context).depletion.count, 0);
-}
-
-/* A job that runs past its deadline: told when that passes, once. */
-static void deadline_while_it_runs(void **state)
-{
-	struct context *context = with_deadline(5 * MS, 50 * MS, 2 * MS);
-	struct capos_context_notifications cell;
-	struct thread *thread = running_on(0);
-	u64 begin;
-
-	(void)state;
-	binds(context, thread);
-	begin = now_ns;
-	assert_int_equal(armed_at[0], begin + 2 * MS);
-	runs_until(begin + 2 * MS - 1);
-	assert_int_equal(drained(context).deadline.sequence, 0);
-	assert_ptr_equal(fires(0), thread);
-	assert_int_equal(now_ns, begin + 2 * MS);
-	cell = drained(context);
-	assert_int_equal(cell.deadline.sequence, 1);
-	assert_int_equal(cell.deadline.at_ns, begin + 2 * MS);
-	assert_int_equal(cell.deadline.holder_id, thread->object.id);
-	assert_int_equal(cell.deadline.remaining_budget_ns, 3 * MS);
-	assert_int_equal(armed_at[0], begin + 5 * MS - CONTEXT_LEAD_NS);
-	runs_until(begin + 49 * MS);
-	cell = drained(context);
-	assert_int_equal(cell.deadline.sequence, 1);
-	assert_int_equal(cell.depletion.sequence, 1);
-	runs_until(begin + 60 * MS); /* the next job begins with the refill */
-	cell = drained(context);
-	assert_int_equal(cell.deadline.sequence, 2);
-	assert_in_range(cell.deadline.at_ns, begin + 52 * MS - 10000, begin + 52 * MS);
-}
-
-/* Blocked at the instant of its deadline is in time; one that waited too long in the queue is told when it is dispatched. */
-static void deadline_elsewhere(void **state)
-{
-	struct context *context = with_deadline(45 * MS, 50 * MS, 2 * MS);
-	struct capos_context_notifications cell;
-	struct thread *thread = running_on(0), *other;
-	u64 begin;
-
-	(void)state;
-	binds(context, thread);
-	now_ns += 2 * MS;
-	blocks(thread, CAPOS_WAIT_RECV, INSTANT_NEVER);
-	cpus[0]->armed_waiter = NULL;
-	assert_null(exits(0));
-	assert_int_equal(drained(context).sequence, 0);
-	other = running_on(0);
-	now_ns += 10 * MS;
-	(void)interrupted(0, 0);
-	/* Woken while another one runs, which goes on without a look at the queue. */
-	begin = now_ns;
-	assert_true(wakes(0, thread));
-	now_ns += 3 * MS;
-	assert_int_equal(drained(context).sequence, 0);
-	(void)exits(0);
-	runs_until(now_ns + 20 * MS);
-	assert_true(runtime(thread) > 2 * MS && runtime(other) > 10 * MS);
-	cell = drained(context);
-	assert_int_equal(cell.deadline.sequence, 1);
-	assert_int_equal(cell.deadline.at_ns, begin + 2 * MS);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(spinner_alone),
-		TEST(spinner_beside),
-		TEST(no_more_than_fair),
-		TEST(bound_late),
-		TEST(killed),
-		TEST(unbound),
-		TEST(bound_from_afar),
-		TEST(woken_without),
-		TEST(lent),
-		TEST(depletions_coalesce),
-		TEST(deadline_while_it_runs),
-		TEST(deadline_elsewhere),
+		TEST(spinner_alone), TEST(spinner_beside),  TEST(no_more_than_fair), TEST(bound_late), TEST(killed),
+		TEST(unbound),	     TEST(bound_from_afar), TEST(woken_without),     TEST(lent),
 	};
 
 	fakes_used();

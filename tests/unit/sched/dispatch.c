@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
+/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/task/waitlist.c kernel/cap/errors.c */
 /* Wake, inbox, placement, dispatch, idle, activities, on four CPUs by hand: B1, SC1 to SC5, AC1, AC2. */
 /* Before the fakes, whose names it has for parameters. */
 #include <kernel/fastpath.h>

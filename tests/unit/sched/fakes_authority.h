@@ -16,7 +16,6 @@
 		fail_msg("%s is called", #name);                                                                     \
 		__builtin_unreachable();                                                                             \
 	}
-NEVER(bool, grant_get, (struct grant * grant U))
 NEVER(void, grant_put, (struct grant * grant U))
 NEVER(u16, cap_lookup_typed, (struct process * process U, u64 handle U, u16 type U, u32 rights U, struct cap *out U))
 NEVER(u64, factory_hand_out, (struct call * call U, struct object *object U))
@@ -33,5 +32,15 @@ NEVER(struct process *, registry_next_process, (u64 id U))
 NEVER(struct thread *, registry_next_thread, (u64 id U))
 #undef NEVER
 #undef U
+
+bool grant_get(struct grant *grant)
+{
+	(void)atomic_fetch_add(&grant->references, 1u);
+	return true;
+}
+void grant_put_later(struct grant *grant)
+{
+	assert_int_not_equal(atomic_fetch_sub(&grant->references, 1u), 0);
+}
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
+/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/task/waitlist.c kernel/cap/errors.c */
 /* Lending along calls, chains, and every order in which they end: LE1 to LE5. At the end no entity is lost (teardown). */
 #include "tests/unit/sched/fakes.h"
 

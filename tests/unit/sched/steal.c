@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
+/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/task/waitlist.c kernel/cap/errors.c */
 /* Idle stealing: from whom, whom, with what, and that nobody is waited for (ST1, ST2). CPU 0 is the thief; 0 and 1 share a cache. */
 /* Before the fakes, whose names it has for parameters. */
 #include "kernel/sched/sched_priv.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/cap/errors.c */
+/* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/task/waitlist.c kernel/cap/errors.c */
 /* A machine of more CPUs than fit one word: sets of CPUs, where woken and new threads go, and who steals from whom. */
 /* Before the fakes, whose names it has for parameters. */
 #include "kernel/sched/sched_priv.h"

@@ -755,6 +755,17 @@ static inline struct capos_result scheduling_context_revoke(capos_handle h)
 	STUB_RETURN_(scheduling_context, revoke, 0, h, 0);
 }
 
+/* Waits until the notifications are at another sequence than the one named; *now may be NULL. */
+static inline struct capos_result scheduling_context_wait_notification(capos_handle h, uint64_t deadline_ns,
+								       uint64_t sequence, uint64_t *now)
+{
+	CAPOS_CALL_REGS(regs, scheduling_context, wait_notification, 0, h, deadline_ns, sequence);
+	struct capos_result r = result_of(regs.call);
+
+	out_word_(r, now, regs.word[0]);
+	return r;
+}
+
 /* With CAPOS_CONTEXT_WAS_REVOKED there are notifications too. */
 static inline struct capos_result scheduling_context_drain_notifications(
 	capos_handle h, struct capos_context_notifications *notifications)

@@ -157,6 +157,45 @@ static void bindings(void)
 	       "what the caller ran was charged");
 }
 
+/* --- notifications ------------------------------------------------------------------------------------------------------ */
+
+static void waits(void)
+{
+	capos_handle quiet = created(known.context, good_spec), observer = 0;
+	struct capos_context_notifications cell = { .sequence = 1 };
+	struct capos_cqe done = { 0 };
+	uint64_t sequence = 9, revoked = 0;
+
+	expect_good(scheduling_context_drain_notifications(quiet, &cell), "notifications of a new context");
+	tap_ok(cell.sequence == 0 && cell.depletion.count == 0 && cell.deadline.sequence == 0 &&
+		       cell.state == CAPOS_CONTEXT_UNBOUND && cell.explicit_revoke == 0,
+	       "there are none");
+	FAILS(scheduling_context, wait_notification, WOULD_BLOCK, 0, "deadline 0", .handle = quiet);
+	FAILS(scheduling_context, wait_notification, TIMED_OUT, 0, "a deadline in the past", .handle = quiet,
+	      .word = { 1 }, .deadline_ns = 1);
+	expect_good(scheduling_context_wait_notification(quiet, 0, 7, &sequence), "at another sequence");
+	tap_ok(sequence == 0, "which is told");
+	insist(cap_table_derive(known.caps, quiet, CAPOS_RIGHT_READ, 0, &observer));
+	for (unsigned i = 0; i < CAPOS_CONTEXT_WATCHERS_MAX; i++) {
+		struct capos_sqe entry = RING_CALL(i, scheduling_context, wait_notification, i % 2 ? quiet : observer,
+						   CAPOS_NEVER, CAPOS_NEVER, 0, 0, 0);
+
+		must(ring_submit_wait(&entry));
+	}
+	must(ring_enter(0, 0));
+	REFUSES(scheduling_context, wait_notification, CAPOS_CONTEXT_TOO_MANY_WATCHERS, 0, "the ninth",
+		.handle = quiet, .word = { CAPOS_NEVER }, .deadline_ns = CAPOS_NEVER);
+	expect_good(scheduling_context_revoke(quiet), "revoked while eight wait");
+	for (unsigned i = 0; i < CAPOS_CONTEXT_WATCHERS_MAX; i++) {
+		must(ring_wait(&done, now_ns() + 10 * SECOND));
+		revoked += result_of(done.result).iresult ==
+			   (done.user_data % 2 ? CAPOS_CONTEXT_WAS_REVOKED : CAPOS_CONTEXT_STALE_GENERATION);
+	}
+	tap_ok(revoked == CAPOS_CONTEXT_WATCHERS_MAX, "each is told by its own capability");
+	drop(observer);
+	destroy(quiet);
+}
+
 /* --- the end ------------------------------------------------------------------------------------------------------------ */
 
 #define ENDED(result, when, h)                                                                                       \
@@ -166,7 +205,10 @@ static void bindings(void)
 			.bytes = sizeof(good_spec));                                                                 \
 		REFUSES(scheduling_context, bind_caller_thread, result, 0, when, .handle = h);                       \
 		REFUSES(scheduling_context, revoke, result, 0, when, .handle = h);                                   \
-		REFUSES(scheduling_context, drain_notifications, result, 0, when, .handle = h);                      \
+		REFUSES(scheduling_context, drain_notifications, result, 0, when, .handle = h,                       \
+			.served = (result) == CAPOS_CONTEXT_WAS_REVOKED);                                            \
+		REFUSES(scheduling_context, wait_notification, result, 0, when, .handle = h,                         \
+			.word = { CAPOS_NEVER });                                                                    \
 		REFUSES(scheduling_context, bind_thread, result, 0, when, .handle = h, .word = { sleeper.handle });  \
 		REFUSES(scheduling_context, unbind, result, 0, when, .handle = h);                                   \
 	} while (0)
@@ -174,12 +216,14 @@ static void bindings(void)
 static void ends(void)
 {
 	capos_handle child = created(context, good_spec), observer = 0;
+	struct capos_context_notifications cell = { 0 };
 
-	insist(cap_table_derive(known.caps, context, CAPOS_RIGHT_READ | CAPOS_RIGHT_CONTROL | CAPOS_RIGHT_CREATE, 0,
-				&observer));
+	insist(cap_table_derive(known.caps, context, CAPOS_RIGHTS_ALL, 0, &observer));
 	must(scheduling_context_bind_thread(context, sleeper.handle));
 	expect_good(scheduling_context_revoke(context), "a context with a thread is revoked");
 	ENDED(CAPOS_CONTEXT_WAS_REVOKED, "through this", context);
+	(void)scheduling_context_drain_notifications(context, &cell);
+	tap_ok(cell.explicit_revoke == 1 && cell.state == CAPOS_CONTEXT_REVOKED, "which learns that it was a revoke");
 	ENDED(CAPOS_CONTEXT_STALE_GENERATION, "through another", observer);
 	tap_ok(info_of(child).state == CAPOS_CONTEXT_UNBOUND, "what was created through it is there still");
 	expect_good(scheduling_context_bind_thread(child, sleeper.handle), "and its thread is free for it");
@@ -193,6 +237,7 @@ void test_context(void)
 	insist(thread_start(&sleeper, sleeps, NULL));
 	specs();
 	bindings();
+	waits();
 	ends();
 	must(thread_terminate(sleeper.handle));
 	must(thread_finish(&sleeper, CAPOS_NEVER, NULL));

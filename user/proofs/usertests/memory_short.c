@@ -133,6 +133,8 @@ static void end(void)
 	FAILS(thread, join, status, detail, when, .handle = known.self, .deadline_ns = CAPOS_NEVER);                 \
 	FAILS(timer, sleep, status, detail, when, .handle = known.timer, .deadline_ns = CAPOS_NEVER);                \
 	FAILS(notification, wait, status, detail, when, .handle = bell, .deadline_ns = CAPOS_NEVER);                 \
+	FAILS(scheduling_context, wait_notification, status, detail, when, .handle = known.context,                  \
+	      .deadline_ns = CAPOS_NEVER);                                                                           \
 	FAILS(park_space, wait, status, detail, when, .handle = known.park, .deadline_ns = CAPOS_NEVER,              \
 	      .word = { (uintptr_t)&waiting });                                                                      \
 	FAILS(console, read, status, detail, when, .handle = known.console, .deadline_ns = CAPOS_NEVER)

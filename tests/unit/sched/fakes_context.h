@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* Contexts in the dispatcher's fakes. */
+#ifndef TESTS_SCHED_FAKES_CONTEXT_H
+#define TESTS_SCHED_FAKES_CONTEXT_H
+
+#include "tests/unit/sched/fakes.h"
+
+#include <kernel/context.h>
+
+static struct context *context_new(u64 budget_ns, u64 period_ns)
+{
+	struct context *context = calloc(1, sizeof(*context));
+	const struct capos_context_spec spec = { .budget_ns = budget_ns,
+						 .period_ns = period_ns,
+						 .deadline_ns = period_ns };
+
+	garbage[garbage_count++] = context;
+	context->object.id = ++next_id;
+	spinlock_init(&context->object.lock, RANK_OBJECT, context->object.id);
+	atomic_store_relaxed(&context->object.state, OBJECT_ALIVE);
+	context_init(context, &spec);
+	return context;
+}
+
+static struct thread *running_on(u32 id)
+{
+	struct thread *thread = thread_new(false);
+
+	thread->own->affinity = affinity_of_cpu(id);
+	thread_ready(on(id), thread);
+	(void)exits(id);
+	return thread;
+}
+
+static void binds(struct context *context, struct thread *thread)
+{
+	assert_int_equal(context_bind(sim_cpu_record, context, thread), CAPOS_STATUS_OK);
+	(void)exits(sim_cpu_record->id);
+}
+
+/* CPU 0 runs until `end`, as its events come. */
+static void runs_until(u64 end)
+{
+	while (armed_at[0] < end)
+		(void)fires(0);
+	now_ns = end;
+	(void)interrupted(0, 0);
+}
+
+static u64 runtime(const struct thread *thread)
+{
+	return thread->account.runtime_ns;
+}
+
+#endif
