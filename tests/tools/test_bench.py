@@ -25,8 +25,25 @@ def test_every_row_of_the_issue_has_its_target():
              "fault_rt": 1000, "park_rt": 1000, "yield_switch": 300, "ring_nop_32": 70, "ring_nop_1": 250,
              "thread_create_join": 5000, "process_spawn_wait": 45000, "timer_wake_max": 1500,
              "timer_wake_storm_max": 6000, "timer_irq": 180, "irq_off_max": 4000, "preempt_switch": 450,
-             "wake_hog_interactive_max": 2500}
+             "wake_hog_interactive_max": 2500,
+             "donate_rt_0": 500, "donate_rt_8": 580, "nest_level": 520, "throttle_replenish": 700, "throttle_replenish_alone": 700,
+             "context_bind": 300, "context_revoke": 300}
     assert {name: costs.TARGETS[name][0] for name in table} == table
+
+
+def test_rows_made_of_others():
+    rows = {f"nest_{n}": sample(500 * n + (n == 3)) for n in range(1, costs.NESTED + 1)}
+    rows.update(context_throttle=sample(300, 200, 400), context_replenish=sample(200, 100, 300))
+    costs.derive(rows)
+    assert rows["nest_level"] == {"median": 501, "min": 499, "max": 501}
+    assert rows["throttle_replenish"] == {"median": 500, "min": 300, "max": 700}
+
+
+def test_ticks_beside_throttled_threads_are_compared_with_those_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(costs, "OUT", str(tmp_path))
+    for throttled, verdict in ((210, " met"), (211, "missed")):
+        costs.report({"timer_irq": sample(200), "timer_irq_throttled": sample(throttled)}, {}, "not run")
+        assert verdict in capsys.readouterr().out.splitlines()[-3]
 
 
 def test_csv(tmp_path, monkeypatch, capsys):

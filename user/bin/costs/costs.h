@@ -37,7 +37,25 @@
 	X(timer_wake_storm_max, 1)                                                                                   \
 	X(wake_hog_interactive_max, 1)                                                                               \
 	X(timer_irq, 1)                                                                                              \
-	X(preempt_switch, 1)
+	X(preempt_switch, 1)                                                                                         \
+	X(donate_rt_0, 1)                                                                                            \
+	X(donate_rt_8, 1)                                                                                            \
+	X(nest_1, 1)                                                                                                 \
+	X(nest_2, 1)                                                                                                 \
+	X(nest_3, 1)                                                                                                 \
+	X(nest_4, 1)                                                                                                 \
+	X(nest_5, 1)                                                                                                 \
+	X(nest_6, 1)                                                                                                 \
+	X(nest_7, 1)                                                                                                 \
+	X(nest_8, 1)                                                                                                 \
+	X(context_bind, 1)                                                                                           \
+	X(context_bind_caller, 1)                                                                                    \
+	X(context_unbind, 1)                                                                                         \
+	X(context_revoke, 1)                                                                                         \
+	X(context_throttle, 1)                                                                                       \
+	X(context_replenish, 1)                                                                                      \
+	X(context_throttle_alone, 1)                                                                                 \
+	X(timer_irq_throttled, 1)
 
 enum cost_operation {
 #define X(name, parts) COST_##name,
@@ -73,13 +91,21 @@ void costs_ring(void);
 void costs_ipc(void);
 void costs_threads(void);
 void costs_timer(void);
+void costs_contexts(void);
 
-/* Children's modes: spawns, threads and unmaps without end; takes turns with costs_preemptions. */
+/* Children's modes: spawns, threads and unmaps without end; takes turns with costs_preemptions; with who has a budget. */
 _Noreturn void costs_storm(void);
 _Noreturn void costs_preempted(void);
+_Noreturn void costs_throttled_peer(void);
+
+/* A context of its own, and its end. */
+capos_handle costs_context(uint64_t budget_ns, uint64_t period_ns);
+void costs_context_end(capos_handle context);
 
 /* A child process: this program in another mode, with a capability "port" (0: none). "storm" may have children itself. */
 capos_handle costs_child(const char *mode, capos_handle port, uint32_t rights);
+/* "link": serves `port` by calls to `next`. */
+capos_handle costs_child_link(capos_handle port, capos_handle next);
 void costs_child_end(capos_handle process);
 int costs_child_main(const char *mode);
 

@@ -22,15 +22,30 @@ SERVER(0)
 SERVER(4)
 SERVER(8)
 
+/* Replies what the next one of a chain does. */
+static uint64_t serve_link(void *argument)
+{
+	capos_handle port = cap("port"), next = cap("next");
+	struct request request = { 0 };
+	struct capos_result r = endpoint_recv(port, CAPOS_NEVER, 0, &request);
+	uint64_t word[CAPOS_WORDS] = { 0 }, badge;
+
+	(void)argument;
+	while (r.status == CAPOS_STATUS_OK) {
+		must(endpoint_call_words(next, COSTS_IFACE, 0, word, 0, 0));
+		r = endpoint_reply_recv_words(port, word, 0, 0, &badge);
+	}
+	return r.status;
+}
+
 static const struct {
 	const char *mode;
 	thread_function serve;
 	uint32_t flags;
 } servers[] = {
-	{ "0", serve_0, CAPOS_THREAD_PASSIVE },
-	{ "4", serve_4, CAPOS_THREAD_PASSIVE },
-	{ "8", serve_8, CAPOS_THREAD_PASSIVE },
-	{ "active", serve_0, 0 },
+	{ "0", serve_0, CAPOS_THREAD_PASSIVE },	      { "4", serve_4, CAPOS_THREAD_PASSIVE },
+	{ "8", serve_8, CAPOS_THREAD_PASSIVE },	      { "active", serve_0, 0 },
+	{ "link", serve_link, CAPOS_THREAD_PASSIVE },
 };
 
 /* 100 bytes from the caller's memory; the reply has none. */
@@ -60,6 +75,61 @@ static void call_with_message(capos_handle h)
 		must(cap_table_destroy(known.caps, port_));                                                          \
 		must(cap_table_release(known.caps, port_));                                                          \
 	} while (0)
+
+/* A chain of LINKS passive servers, each of which calls the next one: called at its last server, at the one before, ... */
+#define LINKS 8u
+
+#define NEST(n)                                                                                                      \
+	do {                                                                                                         \
+		for (unsigned i_ = 0; i_ < WARM_UP; i_++)                                                            \
+			(void)endpoint_call_words(port[(n) - 1], COSTS_IFACE, 0, word, 0, 0);                        \
+		for (unsigned i_ = 0; i_ < COST_SAMPLES; i_++)                                                       \
+			COST_SAMPLE(nest_##n, (void)endpoint_call_words(port[(n) - 1], COSTS_IFACE, 0, word, 0, 0)); \
+	} while (0)
+
+static void nested(void)
+{
+	capos_handle port[LINKS] = { 0 }, server[LINKS];
+	uint64_t word[CAPOS_WORDS] = { 0 };
+
+	for (unsigned i = 0; i < LINKS; i++) {
+		must(factory_endpoint(known.factory, COSTS_IFACE, &port[i]));
+		server[i] =
+			i == 0 ? costs_child("0", port[i], CAPOS_RIGHT_RECV) : costs_child_link(port[i], port[i - 1]);
+	}
+	NEST(1);
+	NEST(2);
+	NEST(3);
+	NEST(4);
+	NEST(5);
+	NEST(6);
+	NEST(7);
+	NEST(8);
+	must(endpoint_call_words(port[LINKS - 1], COSTS_IFACE, 0, word, 0, 0));
+	for (unsigned i = 0; i < LINKS; i++) {
+		costs_child_end(server[i]);
+		must(cap_table_destroy(known.caps, port[i]));
+		must(cap_table_release(known.caps, port[i]));
+	}
+}
+
+/* The caller's budget goes along. */
+static void donations(void)
+{
+	capos_handle context = costs_context(900000000, 1000000000);
+	struct capos_context_info before, after;
+
+	must(scheduling_context_bind_caller_thread(context));
+	must(scheduling_context_info(context, &before));
+	CALLS(donate_rt_0, "0", CALL_WORDS(0));
+	CALLS(donate_rt_8, "8", CALL_WORDS(8));
+	nested();
+	must(scheduling_context_info(context, &after));
+	if (after.used_ns == before.used_ns || after.throttles != 0)
+		panic("no budget was used, or all of it");
+	must(scheduling_context_unbind(context));
+	costs_context_end(context);
+}
 
 /* The faulting thread executes the same bad instruction until it is not resumed any more: from fault to fault is one
  * round trip. */
@@ -133,6 +203,8 @@ int costs_child_main(const char *mode)
 	}
 	if (strcmp(mode, "storm") == 0)
 		costs_storm();
+	if (strcmp(mode, "throttled-peer") == 0)
+		costs_throttled_peer();
 	if (strcmp(mode, "preempted") == 0)
 		costs_preempted();
 	while (strcmp(mode, "hog") == 0)
@@ -148,6 +220,7 @@ void costs_ipc(void)
 	CALLS(ipc_rt_8, "8", CALL_WORDS(8));
 	CALLS(ipc_rt_100, "0", call_with_message(port_));
 	CALLS(ipc_rt_active, "active", CALL_WORDS(0));
+	donations();
 	faults();
 	yields();
 }

@@ -70,14 +70,31 @@ static uint64_t rate(void)
 	return (instructions() - begin) * 1000 / (now_ns() - begin_ns);
 }
 
+static void child_init(struct capos_spawn *spawn, const char *mode)
+{
+	spawn_init(spawn, "costs", mode);
+	(void)spawn_grant_own(spawn, "timer");
+	(void)spawn_grant_own(spawn, "console");
+}
+
+capos_handle costs_child_link(capos_handle port, capos_handle next)
+{
+	struct capos_spawn spawn;
+	capos_handle process = 0;
+
+	child_init(&spawn, "link");
+	(void)spawn_grant(&spawn, "port", port, CAPOS_RIGHT_RECV);
+	(void)spawn_grant(&spawn, "next", next, CAPOS_RIGHT_CALL);
+	must(spawn_start(&spawn, &process, NULL));
+	return process;
+}
+
 capos_handle costs_child(const char *mode, capos_handle port, uint32_t rights)
 {
 	struct capos_spawn spawn;
 	capos_handle process = 0;
 
-	spawn_init(&spawn, "costs", mode);
-	(void)spawn_grant_own(&spawn, "timer");
-	(void)spawn_grant_own(&spawn, "console");
+	child_init(&spawn, mode);
 	if (port)
 		(void)spawn_grant(&spawn, "port", port, rights);
 	if (strcmp(mode, "storm") == 0) {
@@ -113,6 +130,7 @@ int main(int argc, char **argv)
 	costs_ipc();
 	costs_threads();
 	costs_timer();
+	costs_contexts();
 	report();
 	print("cost-done\n");
 	return 0;
