@@ -4,7 +4,7 @@
  * reference model. One epoch draws its own mix: members, weights, classes, requests, lateness of timers, and how often somebody
  * wakes, blocks, moves, yields, ends or changes. Virtual queues have their own clocks.
  *
- *   drive [--dispatches n] [--seed n] [--policy eevdf|wfq] [--plant NAME] [--json FILE]
+ *   drive [--dispatches n] [--seed n] [--policy eevdf|wfq] [--plant NAME]
  *
  * --plant spoils what the kernel's side does, or says (names in tests/tools/test_fair.py): a canary for each check.
  * Exit code 0: nothing was wrong; 1: something was (the first one, with epoch and dispatch); 2: usage.
@@ -528,6 +528,14 @@ static uint64_t lateness(void)
 	return r % 8 == 7 ? 1 + below(mix.late_ns) : spread(mix.late_ns);
 }
 
+static void wake_one(uint32_t queue)
+{
+	uint32_t who = somebody(ASLEEP, queue);
+
+	if (who != DRIVE_NOBODY)
+		wake(queue, who);
+}
+
 static void slot(uint32_t queue)
 {
 	struct cpu_model *c = &cpu[queue];
@@ -537,9 +545,7 @@ static void slot(uint32_t queue)
 		uint32_t who;
 		if (c->ref.count == 0) { /* idle */
 			c->now_ns += spread(10 * LAG_KEEP_NS / 4);
-			who = somebody(ASLEEP, queue);
-			if (who != DRIVE_NOBODY)
-				wake(queue, who);
+			wake_one(queue);
 			return;
 		}
 		who = drive_pick(queue);
@@ -554,9 +560,7 @@ static void slot(uint32_t queue)
 	if (r < mix.wake + mix.block + mix.change + mix.move + mix.yield + mix.end) {
 		charge(queue, below(slice + 1));
 		if (r < mix.wake) {
-			uint32_t who = somebody(ASLEEP, queue);
-			if (who != DRIVE_NOBODY)
-				wake(queue, who);
+			wake_one(queue);
 		} else if ((r -= mix.wake) < mix.block) {
 			block(queue);
 		} else if ((r -= mix.block) < mix.change) {

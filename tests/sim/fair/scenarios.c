@@ -97,6 +97,11 @@ static void verdict(const char *name, bool good, const char *criterion, double v
 	failed += good == open;
 }
 
+static void at_most(const char *name, const char *criterion, double value, double limit)
+{
+	verdict(name, value <= limit, criterion, value, limit);
+}
+
 /* Two of equal weight and request on one queue, both runnable. */
 static void start_equals(void)
 {
@@ -126,8 +131,7 @@ static void sleeper(const char *name)
 {
 	start_equals();
 	naps(3900000);
-	verdict(name, share(got_ns[0][1], got_ns[0][0]) <= 0.501, "share of who sleeps before it pays",
-		share(got_ns[0][1], got_ns[0][0]), 0.501);
+	at_most(name, "share of who sleeps before it pays", share(got_ns[0][1], got_ns[0][0]), 0.501);
 }
 
 /* Sleeps as long as it is owed for nothing, comes back and wants it all. */
@@ -148,7 +152,7 @@ static void long_sleep(const char *name)
 	join(0, 1, false);
 	while (now_ns < came + RUN_NS)
 		run(0, ~0ull);
-	verdict(name, waits_ns <= 9 * MS, "ms that the other one waits after a day", (double)waits_ns / 1e6, 9);
+	at_most(name, "ms that the other one waits after a day", (double)waits_ns / 1e6, 9);
 }
 
 /* The smallest requests against the largest. */
@@ -189,7 +193,7 @@ static void weights(const char *name)
 /* Moves away each time it has had more than its share. */
 static void migrant(const char *name)
 {
-	uint64_t other = 0;
+	uint64_t other = 0, own;
 
 	start(2, 3);
 	for (uint32_t i = 0; i < 3; i++)
@@ -211,9 +215,8 @@ static void migrant(const char *name)
 				note(at, drive_preempt(at, current[at], false));
 		}
 	}
-	verdict(name, share(got_ns[0][1] + got_ns[1][1], other - got_ns[0][1] - got_ns[1][1]) <= 0.505,
-		"share of who moves when it is ahead",
-		share(got_ns[0][1] + got_ns[1][1], other - got_ns[0][1] - got_ns[1][1]), 0.505);
+	own = got_ns[0][1] + got_ns[1][1];
+	at_most(name, "share of who moves when it is ahead", share(own, other - own), 0.505);
 }
 
 /* Gives way for seconds, then wants back what it gave. */
@@ -232,8 +235,7 @@ static void yielder(const char *name)
 	waits_ns = 0;
 	while (now_ns < RUN_NS)
 		run(0, ~0ull);
-	verdict(name, waits_ns <= 13 * MS, "ms that the other one waits when it stops yielding",
-		(double)waits_ns / 1e6, 13);
+	at_most(name, "ms that the other one waits when it stops yielding", (double)waits_ns / 1e6, 13);
 }
 
 /* --- short lives --------------------------------------------------------------------------------------------------------------- */
@@ -269,13 +271,22 @@ static void start_honest(uint32_t queues, uint32_t entities)
 	run(0, MS);
 }
 
-static void short_lives_get(const char *name, const char *criterion, double limit)
+/* It runs for a moment once the honest one lets it, and ends. */
+static void live(uint32_t child, uint64_t request_ns)
+{
+	start_child(0, child, request_ns);
+	honest_runs(~0ull);
+	(void)run(0, 90000);
+	end(0, child);
+}
+
+static double short_lives_share(void)
 {
 	uint64_t theirs = 0;
 
 	for (uint32_t i = 1; i < 8; i++)
 		theirs += got_ns[0][i];
-	verdict(name, share(theirs, got_ns[0][0]) <= limit, criterion, share(theirs, got_ns[0][0]), limit);
+	return share(theirs, got_ns[0][0]);
 }
 
 /* Each child runs nearly a request, starts the next one and ends: nobody stays to pay. */
@@ -294,20 +305,16 @@ static void chain(const char *name)
 			run(0, ~0ull);
 		}
 	}
-	short_lives_get(name, "share of a chain of short lives", 0.51);
+	at_most(name, "share of a chain of short lives", short_lives_share(), 0.51);
 }
 
 /* Somebody elsewhere starts a new one as soon as the last one has ended; each asks for little and ends before it has to pay. */
 static void births(const char *name)
 {
 	start_honest(1, 3);
-	for (uint32_t child = 1; now_ns < RUN_NS; child = 3 - child) {
-		start_child(0, child, MS / 10);
-		honest_runs(~0ull);
-		(void)run(0, 90000);
-		end(0, child);
-	}
-	short_lives_get(name, "share of many short lives", 0.51);
+	for (uint32_t child = 1; now_ns < RUN_NS; child = 3 - child)
+		live(child, MS / 10);
+	at_most(name, "share of many short lives", short_lives_share(), 0.51);
 }
 
 /* The same, but it waits until half of what the last one left is paid. */
@@ -315,13 +322,10 @@ static void pauses(const char *name)
 {
 	start_honest(1, 3);
 	for (uint32_t child = 1; now_ns < RUN_NS; child = 3 - child) {
-		start_child(0, child, MS / 10);
-		honest_runs(~0ull);
-		(void)run(0, 90000);
-		end(0, child);
+		live(child, MS / 10);
 		honest_runs(now_ns + 45000);
 	}
-	short_lives_get(name, "share of short lives with pauses", 0.51);
+	at_most(name, "share of short lives with pauses", short_lives_share(), 0.51);
 }
 
 /* One takes over what is left, and ends without having run when another one, which has nothing to pay, has. */
@@ -338,7 +342,7 @@ static void scapegoat(const char *name)
 		honest_runs(~0ull);
 		end(0, current[0]);
 	}
-	short_lives_get(name, "share of two at a time", 0.67);
+	at_most(name, "share of two at a time", short_lives_share(), 0.67);
 }
 
 /* Each is born on another queue, where nobody is owed anything, and comes from there. */
@@ -348,14 +352,13 @@ static void elsewhere(const char *name)
 	for (uint32_t child = 1; now_ns < RUN_NS; child = 3 - child) {
 		start_child(1, child, MS / 10);
 		(void)run(1, 1000);
-		drive_block(1, child, now_ns);
-		note(1, drive_pick(1));
+		block(1);
 		join(0, child, true);
 		honest_runs(~0ull);
 		(void)run(0, 90000);
 		end(0, child);
 	}
-	short_lives_get(name, "share of short lives born elsewhere", 0.51);
+	at_most(name, "share of short lives born elsewhere", short_lives_share(), 0.51);
 }
 
 /* Each runs here, and ends on an idle queue: nobody is there to whom it would leave its debt. */
@@ -366,13 +369,12 @@ static void away(const char *name)
 		start_child(0, child, MS / 10);
 		honest_runs(~0ull);
 		(void)run(0, 90000);
-		drive_block(0, child, now_ns);
-		note(0, drive_pick(0));
+		block(0);
 		join(1, child, true);
 		run(1, 1000);
 		end(1, child);
 	}
-	short_lives_get(name, "share of those that end elsewhere", 0.51);
+	at_most(name, "share of those that end elsewhere", short_lives_share(), 0.51);
 }
 
 /* Born with the least request, they end in the middle of the longest one. */
@@ -387,25 +389,20 @@ static void growing(const char *name)
 			honest_runs(~0ull);
 		end(0, child);
 	}
-	short_lives_get(name, "share of short lives that come to ask for much", 0.51);
+	at_most(name, "share of short lives that come to ask for much", short_lives_share(), 0.51);
 }
 
 /* Honest short lives, of a script, beside a hog: they get what one that stays and sleeps for a moment would. WFQ owes sleepers nothing. */
 static void script(const char *name)
 {
-	uint64_t theirs;
+	double theirs;
 
 	start_honest(1, 3);
-	for (uint32_t child = 1; now_ns < RUN_NS; child = 3 - child) {
-		start_child(0, child, 4 * MS);
-		honest_runs(~0ull);
-		(void)run(0, 90000);
-		end(0, child);
-	}
-	theirs = got_ns[0][1] + got_ns[0][2];
-	verdict(name,
-		(share(theirs, got_ns[0][0]) >= 0.49 || policy == DRIVE_WFQ) && share(theirs, got_ns[0][0]) <= 0.51,
-		"share of a script's short lives", share(theirs, got_ns[0][0]), 0.51);
+	for (uint32_t child = 1; now_ns < RUN_NS; child = 3 - child)
+		live(child, 4 * MS);
+	theirs = short_lives_share();
+	verdict(name, (theirs >= 0.49 || policy == DRIVE_WFQ) && theirs <= 0.51, "share of a script's short lives",
+		theirs, 0.51);
 }
 
 /* A herd ends at once; what it left is not more to one that is born than a turn of one of them. */
@@ -424,8 +421,7 @@ static void innocent(const char *name)
 	born = now_ns;
 	start_child(0, 1, 4 * MS);
 	honest_runs(~0ull);
-	verdict(name, now_ns - born <= 9 * MS, "ms that one waits that is born when 200 have ended",
-		(double)(now_ns - born) / 1e6, 9);
+	at_most(name, "ms that one waits that is born when 200 have ended", (double)(now_ns - born) / 1e6, 9);
 }
 
 /* The same in the class that goes first. */
@@ -437,8 +433,8 @@ static void interactive(const char *name)
 	join(0, 0, false);
 	join(0, 1, false);
 	naps(900000);
-	verdict(name, share(got_ns[0][1], got_ns[0][0]) <= 0.501,
-		"share of an interactive one that sleeps before it pays", share(got_ns[0][1], got_ns[0][0]), 0.501);
+	at_most(name, "share of an interactive one that sleeps before it pays", share(got_ns[0][1], got_ns[0][0]),
+		0.501);
 }
 
 /* Asks for little while it waits, for much while it runs. */
@@ -451,8 +447,7 @@ static void request(const char *name)
 		drive_change(0, 1, runs, 1024, DRIVE_NORMAL, runs ? 100 * MS : MS / 10);
 		run(0, MS / 20);
 	}
-	verdict(name, share(got_ns[0][1], got_ns[0][0]) <= 0.505, "share of who asks for little until it runs",
-		share(got_ns[0][1], got_ns[0][0]), 0.505);
+	at_most(name, "share of who asks for little until it runs", share(got_ns[0][1], got_ns[0][0]), 0.505);
 }
 
 /* Its weight changes to and fro, to the extremes, whatever it does: what is rounded must not add up. */
@@ -480,8 +475,7 @@ static void extremes(const char *name)
 	join(0, 0, false);
 	join(0, 1, false);
 	naps(99 * MS);
-	verdict(name, got_ns[0][1] <= 101 * MS, "ms that weight 1 gets beside 65,536 in 19 s",
-		(double)got_ns[0][1] / 1e6, 101);
+	at_most(name, "ms that weight 1 gets beside 65,536 in 19 s", (double)got_ns[0][1] / 1e6, 101);
 }
 
 /* Yields in a tight loop: its deadlines must not run away, so that it waits for long when it stops. */
@@ -508,7 +502,7 @@ static void yield_loop(const char *name)
 		if (!waited)
 			since_ns = now_ns;
 	}
-	verdict(name, waits <= 9 * MS, "ms that it waits itself when it stops yielding", (double)waits / 1e6, 9);
+	at_most(name, "ms that it waits itself when it stops yielding", (double)waits / 1e6, 9);
 }
 
 /* Runs for long, looks in at an empty queue for a microsecond, and comes back; asleep: by way of a short sleep there. */
@@ -537,8 +531,7 @@ static void look_in(const char *name, bool asleep, const char *criterion)
 		}
 		join(0, 1, true);
 	}
-	verdict(name, share(got_ns[0][1], got_ns[0][0]) <= 0.505, criterion, share(got_ns[0][1], got_ns[0][0]),
-		0.505);
+	at_most(name, criterion, share(got_ns[0][1], got_ns[0][0]), 0.505);
 }
 
 static void hop(const char *name)

@@ -15,7 +15,7 @@ static void shares_come_to(const char *name, const struct look *spans, u32 count
 	u64 start_ns = now_ns;
 
 	for (u32 i = 0; i < count; i++) {
-		u64 before = balance_moves(), moves;
+		u64 before, moves;
 		double error;
 
 		spin_until(start_ns + spans[i].after_s * 1000 * MS);
