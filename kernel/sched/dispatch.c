@@ -408,10 +408,19 @@ static __attribute__((noinline)) struct thread *exit_general(struct cpu *cpu)
 	}
 }
 
+/* Who is current now goes on, if nothing else is to be done. */
+static inline __attribute__((always_inline)) struct thread *exit_chosen(struct cpu *cpu)
+{
+	struct thread *thread = cpu->current;
+
+	if (unlikely(cpu->resched || thread == NULL || atomic_load_relaxed(&thread->attention) != 0))
+		return exit_general(cpu);
+	return leave_kernel(cpu, thread);
+}
+
 /* The current thread blocked, and nobody was handed to: straight to the queue's best. What exit_general would do. */
 static __attribute__((noinline)) struct thread *exit_blocked(struct cpu *cpu)
 {
-	struct thread *thread;
 	struct entity *entity;
 
 	no_alloc_begin(cpu);
@@ -422,17 +431,13 @@ static __attribute__((noinline)) struct thread *exit_blocked(struct cpu *cpu)
 		dispatch_arm(cpu);
 	}
 	no_alloc_end(cpu);
-	thread = cpu->current;
-	if (unlikely(cpu->resched || thread == NULL || atomic_load_relaxed(&thread->attention) != 0))
-		return exit_general(cpu);
-	return leave_kernel(cpu, thread);
+	return exit_chosen(cpu);
 }
 
 /* Current is charged, and may have to give way: what choose would do, by the clock as it was read. */
 __attribute__((noinline)) struct thread *sched_exit_charged(struct cpu *cpu)
 {
 	struct entity *next;
-	struct thread *thread;
 
 	no_alloc_begin(cpu);
 	cpu->resched = false;
@@ -440,10 +445,7 @@ __attribute__((noinline)) struct thread *sched_exit_charged(struct cpu *cpu)
 		set_current(cpu, next, false);
 	dispatch_arm(cpu);
 	no_alloc_end(cpu);
-	thread = cpu->current;
-	if (unlikely(cpu->resched || thread == NULL || atomic_load_relaxed(&thread->attention) != 0))
-		return exit_general(cpu);
-	return leave_kernel(cpu, thread);
+	return exit_chosen(cpu);
 }
 
 struct thread *sched_exit(struct cpu *cpu)
