@@ -86,7 +86,7 @@ static void grant_usual(struct capos_spawn *spawn)
 /* "2" or "0,2,3": a CPU, or a set of them (byte_count 0: a CPU). */
 static bool parse_cpus(char *text, uint32_t *cpu, struct capos_cpu_set *cpus)
 {
-	uint64_t last = 0, value;
+	uint64_t value;
 	char *comma = strchr(text, ',');
 
 	*cpus = (struct capos_cpu_set){ .byte_count = 0 };
@@ -102,12 +102,10 @@ static bool parse_cpus(char *text, uint32_t *cpu, struct capos_cpu_set *cpus)
 			*comma = 0;
 		if (!shell_number(text, &value) || value >= CAPOS_CPU_SET_BYTES * 8ull)
 			return false;
-		cpus->byte[value / 8] |= (uint8_t)(1u << (value % 8));
-		last = value > last ? value : last;
+		cpu_set_add(cpus, (uint32_t)value);
 		if (comma == NULL)
 			break;
 	}
-	cpus->byte_count = (uint16_t)(last / 8 + 1);
 	return true;
 }
 

@@ -55,6 +55,19 @@ struct capos_result thread_start_within(struct thread *thread, thread_function f
 					const struct capos_cpu_set *cpus, uint32_t flags);
 struct capos_result thread_start(struct thread *thread, thread_function function, void *argument);
 
+/* A set stays canonical. The CPU is less than CAPOS_CPU_SET_BYTES * 8. */
+static inline void cpu_set_add(struct capos_cpu_set *set, uint32_t cpu)
+{
+	set->byte[cpu / 8] |= (uint8_t)(1u << (cpu % 8));
+	if (set->byte_count < cpu / 8 + 1)
+		set->byte_count = (uint16_t)(cpu / 8 + 1);
+}
+
+static inline bool cpu_set_has(const struct capos_cpu_set *set, uint32_t cpu)
+{
+	return cpu / 8 < set->byte_count && (set->byte[cpu / 8] >> (cpu % 8) & 1) != 0;
+}
+
 /* Waits for its end and frees the handle; exit_code may be NULL. On timedOut nothing is freed. */
 struct capos_result thread_finish(struct thread *thread, uint64_t deadline_ns, uint64_t *exit_code);
 

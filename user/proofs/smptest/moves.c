@@ -21,15 +21,10 @@ static unsigned effort(unsigned full)
 
 static struct capos_cpu_set set_of(uint32_t cpu)
 {
-	struct capos_cpu_set set = { .byte_count = (uint16_t)(cpu / 8 + 1) };
+	struct capos_cpu_set set = { .byte_count = 0 };
 
-	set.byte[cpu / 8] = (uint8_t)(1u << (cpu % 8));
+	cpu_set_add(&set, cpu);
 	return set;
-}
-
-static bool set_has(const struct capos_cpu_set *set, uint32_t cpu)
-{
-	return cpu / 8 < set->byte_count && (set->byte[cpu / 8] >> (cpu % 8) & 1) != 0;
 }
 
 /* At least one of the CPUs that there are. */
@@ -37,13 +32,8 @@ static struct capos_cpu_set random_set(struct rng *rng)
 {
 	struct capos_cpu_set set = set_of((uint32_t)rng_below(rng, cpu_count));
 
-	for (unsigned i = 0; i < 3; i++) {
-		uint32_t cpu = (uint32_t)rng_below(rng, cpu_count);
-
-		set.byte[cpu / 8] |= (uint8_t)(1u << (cpu % 8));
-		if (set.byte_count < cpu / 8 + 1)
-			set.byte_count = (uint16_t)(cpu / 8 + 1);
-	}
+	for (unsigned i = 0; i < 3; i++)
+		cpu_set_add(&set, (uint32_t)rng_below(rng, cpu_count));
 	return set;
 }
 
@@ -66,9 +56,9 @@ static uint64_t sets_itself(void *argument)
 		struct capos_cpu_set set = random_set(&rng);
 
 		wrong += !result_ok(thread_set_affinity(self()->handle, &set));
-		wrong += !set_has(&set, runs_on(self()->handle));
+		wrong += !cpu_set_has(&set, runs_on(self()->handle));
 		yield();
-		wrong += !set_has(&set, runs_on(self()->handle));
+		wrong += !cpu_set_has(&set, runs_on(self()->handle));
 	}
 	return wrong;
 }
@@ -217,7 +207,7 @@ static uint32_t all_begun, stop_moving;
 static void look(struct mover *mover)
 {
 	uint32_t version = __atomic_load_n(&mover->version, __ATOMIC_ACQUIRE);
-	bool allowed = set_has(&mover->set, runs_on(self()->handle));
+	bool allowed = cpu_set_has(&mover->set, runs_on(self()->handle));
 
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (version % 2 == 0 && __atomic_load_n(&mover->version, __ATOMIC_RELAXED) == version) {
@@ -288,10 +278,8 @@ static struct capos_cpu_set all_cpus(void)
 {
 	struct capos_cpu_set set = set_of(0);
 
-	for (uint32_t cpu = 0; cpu < cpu_count; cpu++) {
-		set.byte[cpu / 8] |= (uint8_t)(1u << (cpu % 8));
-		set.byte_count = (uint16_t)(cpu / 8 + 1);
-	}
+	for (uint32_t cpu = 0; cpu < cpu_count; cpu++)
+		cpu_set_add(&set, cpu);
 	return set;
 }
 
@@ -356,6 +344,7 @@ static void acknowledged(void)
 struct tally {
 	uint64_t kind[CAPOS_MIGRATION_KINDS]; /* by CPU records */
 	uint64_t cpus, process;		      /* all of them; this process's threads, ended ones too */
+	uint64_t runnable;		      /* running or queued, but for this thread */
 };
 
 static void tally_cpus(struct tally *tally)
@@ -367,11 +356,14 @@ static void tally_cpus(struct tally *tally)
 	do {
 		must(scheduling_policy_snapshot(known.policy, CAPOS_SNAPSHOT_CPUS, next, 0, 0, record, &count,
 						&next));
-		for (uint64_t i = 0; i < count; i++)
+		for (uint64_t i = 0; i < count; i++) {
 			for (unsigned kind = 0; kind < CAPOS_MIGRATION_KINDS; kind++) {
 				tally->kind[kind] += record[i].migrations[kind];
 				tally->cpus += record[i].migrations[kind];
 			}
+			tally->runnable += record[i].queued +
+					   (record[i].current_thread != 0 && record[i].current_thread != self()->id);
+		}
 	} while (next != 0);
 }
 
@@ -426,20 +418,12 @@ static void stolen_and_balanced(void)
 	stop_spinners(spinner, count);
 }
 
-/* What waits in queues, but for this thread. */
-static uint64_t queued(void)
+static uint64_t others_runnable(void)
 {
-	struct capos_cpu_record record[CPU_RECORDS_MAX] = { 0 };
-	uint64_t count = 0, next = 0, sum = 0;
+	struct tally tally;
 
-	do {
-		must(scheduling_policy_snapshot(known.policy, CAPOS_SNAPSHOT_CPUS, next, 0, 0, record, &count,
-						&next));
-		for (uint64_t i = 0; i < count; i++)
-			sum += record[i].queued +
-			       (record[i].current_thread != 0 && record[i].current_thread != self()->id);
-	} while (next != 0);
-	return sum;
+	tally_cpus(&tally);
+	return tally.runnable;
 }
 
 /* One ended, or was killed: as it says itself. */
@@ -503,7 +487,7 @@ static void ends_while_moved(void)
 	       good);
 	tap_ok(wrong == 0, "%lu looks of theirs: none outside its set (%lu)", (unsigned long)looks,
 	       (unsigned long)wrong);
-	tap_ok(becomes_true(queued() == 0), "no queue holds anybody any more");
+	tap_ok(becomes_true(others_runnable() == 0), "no queue holds anybody any more");
 	is = tally_now();
 	tap_note("moves: %lu woken, %lu new, %lu stolen, %lu balanced, %lu by affinity",
 		 (unsigned long)(is.kind[CAPOS_MIGRATION_WAKE] - was.kind[CAPOS_MIGRATION_WAKE]),

@@ -268,21 +268,18 @@ static void created_within(void)
 		.handle = known.threads, .word = { entry, 0, 0, (uintptr_t)&far, CAPOS_THREAD_CPU_SET, PAGE });
 	for (uint32_t cpu = 0; cpu <= last && cpu < 16; cpu++) {
 		memset(&set, 0, sizeof(set));
-		set.byte_count = (uint16_t)(cpu / 8 + 1);
-		set.byte[cpu / 8] = (uint8_t)(1u << (cpu % 8));
+		cpu_set_add(&set, cpu);
 		insist(thread_start_within(&thread, where_it_is, NULL, &set, 0));
 		must(thread_finish(&thread, CAPOS_NEVER, &code));
 		wrong += (uint32_t)code != cpu + 1;
 	}
 	tap_ok(wrong == 0, "a thread created within a set of one CPU is on that");
-	set.byte_count = (uint16_t)(last / 8 + 1);
-	set.byte[0] |= 1;
-	set.byte[last / 8] |= (uint8_t)(1u << (last % 8));
+	cpu_set_add(&set, 0);
+	cpu_set_add(&set, last);
 	for (unsigned i = 0; i < 16; i++) {
 		insist(thread_start_within(&thread, where_it_is, NULL, &set, 0));
 		must(thread_finish(&thread, CAPOS_NEVER, &code));
-		code = (uint32_t)code - 1;
-		wrong += (set.byte[code / 8] >> (code % 8) & 1) == 0;
+		wrong += !cpu_set_has(&set, (uint32_t)code - 1);
 	}
 	tap_ok(wrong == 0, "... within a set of several, on one of them");
 }
