@@ -15,46 +15,29 @@ static bool have_authority(const char *command)
 	return false;
 }
 
+/* A message of records from that thread or CPU on; *next: where to go on, 0: these were all. False: could not (said). */
+static bool read_records(const char *what, enum capos_snapshot_kind kind, uint64_t id, void *records, uint64_t *count,
+			 uint64_t *next)
+{
+	struct capos_result r = scheduling_policy_snapshot(known.policy, kind, id, 0, 0, records, count, next);
+
+	if (!result_ok(r))
+		shell_fail(what, CAPOS_IFACE_scheduling_policy, r);
+	return result_ok(r);
+}
+
 bool each_thread_record(thread_record_visitor visit, void *context)
 {
 	struct capos_thread_record records[THREAD_RECORDS_MAX];
+	uint64_t id = 0, count = 0;
 
-	for (uint64_t id = 0;;) {
-		uint64_t count = 0, next = 0;
-		struct capos_result r = scheduling_policy_snapshot(known.policy, CAPOS_SNAPSHOT_THREADS, id, 0, 0,
-								   records, &count, &next);
-
-		if (!result_ok(r)) {
-			shell_fail("snapshot of threads", CAPOS_IFACE_scheduling_policy, r);
+	do {
+		if (!read_records("snapshot of threads", CAPOS_SNAPSHOT_THREADS, id, records, &count, &id))
 			return false;
-		}
-		for (uint64_t i = 0; i < count && i < THREAD_RECORDS_MAX; i++)
+		for (uint64_t i = 0; i < count; i++)
 			visit(&records[i], context);
-		if (next <= id)
-			return true;
-		id = next;
-	}
-}
-
-bool each_cpu_record(cpu_record_visitor visit, void *context)
-{
-	struct capos_cpu_record records[CPU_RECORDS_MAX];
-
-	for (uint64_t id = 0;;) {
-		uint64_t count = 0, next = 0;
-		struct capos_result r = scheduling_policy_snapshot(known.policy, CAPOS_SNAPSHOT_CPUS, id, 0, 0,
-								   records, &count, &next);
-
-		if (!result_ok(r)) {
-			shell_fail("snapshot of CPUs", CAPOS_IFACE_scheduling_policy, r);
-			return false;
-		}
-		for (uint64_t i = 0; i < count && i < CPU_RECORDS_MAX; i++)
-			visit(&records[i], context);
-		if (next <= id)
-			return true;
-		id = next;
-	}
+	} while (id != 0);
+	return true;
 }
 
 /* --- sched ------------------------------------------------------------------------------------------------------------------ */
@@ -63,10 +46,8 @@ struct totals {
 	uint64_t migrations[CAPOS_MIGRATION_KINDS], wakes_local, wakes_remote, ipis, switches, admitted, denied;
 };
 
-static void add_cpu(const struct capos_cpu_record *cpu, void *context)
+static void add_cpu(struct totals *totals, const struct capos_cpu_record *cpu)
 {
-	struct totals *totals = context;
-
 	for (unsigned i = 0; i < CAPOS_MIGRATION_KINDS; i++)
 		totals->migrations[i] += cpu->migrations[i];
 	totals->wakes_local += cpu->wakes_local;
@@ -75,6 +56,20 @@ static void add_cpu(const struct capos_cpu_record *cpu, void *context)
 	totals->switches += cpu->switches;
 	totals->admitted += cpu->policy_admitted;
 	totals->denied += cpu->policy_denied;
+}
+
+static bool add_cpus(struct totals *totals)
+{
+	struct capos_cpu_record records[CPU_RECORDS_MAX];
+	uint64_t id = 0, count = 0;
+
+	do {
+		if (!read_records("snapshot of CPUs", CAPOS_SNAPSHOT_CPUS, id, records, &count, &id))
+			return false;
+		for (uint64_t i = 0; i < count; i++)
+			add_cpu(totals, &records[i]);
+	} while (id != 0);
+	return true;
 }
 
 static const char *scope_name(uint32_t scope)
@@ -117,8 +112,10 @@ int command_sched(int argc, char **argv)
 	print("weights          1 to %u, default %u\n", CAPOS_WEIGHT_MAX, CAPOS_WEIGHT_DEFAULT);
 	print("classes          interactive (request 1 ms, due at its start), normal (4 ms), batch (16 ms)\n");
 	show_authority();
-	if (!known.policy || !each_cpu_record(add_cpu, &totals))
-		return !known.policy ? 0 : 1;
+	if (!known.policy)
+		return 0;
+	if (!add_cpus(&totals))
+		return 1;
 	print("switches         %lu   wake-ups here %lu, elsewhere %lu   IPIs %lu\n", (unsigned long)totals.switches,
 	      (unsigned long)totals.wakes_local, (unsigned long)totals.wakes_remote, (unsigned long)totals.ipis);
 	print("moves           ");
@@ -164,36 +161,32 @@ int command_policy(int argc, char **argv)
 
 /* --- why -------------------------------------------------------------------------------------------------------------------- */
 
-struct wanted {
-	uint64_t id;
-	bool found;
-	struct capos_thread_record thread;
-};
-
-static void find_thread(const struct capos_thread_record *record, void *context)
+/* False: there is none, or it could not be read (said). */
+static bool find_thread(uint64_t id, struct capos_thread_record *thread)
 {
-	struct wanted *wanted = context;
+	struct capos_thread_record records[THREAD_RECORDS_MAX];
+	uint64_t count = 0;
 
-	if (record->id == wanted->id) {
-		wanted->found = true;
-		wanted->thread = *record;
+	if (!read_records("snapshot of threads", CAPOS_SNAPSHOT_THREADS, id, records, &count, NULL))
+		return false;
+	if (count == 0 || records[0].id != id) {
+		print("why: no thread has the id %lu\n", (unsigned long)id);
+		return false;
 	}
+	*thread = records[0];
+	return true;
 }
 
-struct wanted_cpu {
-	uint32_t id;
-	bool found;
-	struct capos_cpu_record cpu;
-};
-
-static void find_cpu(const struct capos_cpu_record *record, void *context)
+static bool find_cpu(uint32_t id, struct capos_cpu_record *cpu)
 {
-	struct wanted_cpu *wanted = context;
+	struct capos_cpu_record records[CPU_RECORDS_MAX];
+	uint64_t count = 0;
 
-	if (record->id == wanted->id) {
-		wanted->found = true;
-		wanted->cpu = *record;
-	}
+	if (!read_records("snapshot of CPUs", CAPOS_SNAPSHOT_CPUS, id, records, &count, NULL) || count == 0 ||
+	    records[0].id != id)
+		return false;
+	*cpu = records[0];
+	return true;
 }
 
 static const char *wait_reason(uint32_t wait)
@@ -230,40 +223,37 @@ static const char *wait_reason(uint32_t wait)
 
 static void why_ready(const struct capos_thread_record *thread)
 {
-	struct wanted_cpu at = { .id = thread->cpu };
+	struct capos_cpu_record cpu;
 	char waited[32];
 
 	print("is runnable, and waits on CPU %u", thread->cpu);
-	if (!each_cpu_record(find_cpu, &at) || !at.found) {
+	if (!find_cpu(thread->cpu, &cpu)) {
 		print("\n");
 		return;
 	}
 	/* Records are of instants of their own. */
-	if (at.cpu.current_thread == thread->id)
+	if (cpu.current_thread == thread->id)
 		print(", which took it up a moment later");
-	else if (at.cpu.current_thread)
-		print(", which runs thread %lu", (unsigned long)at.cpu.current_thread);
-	print("; %u wait there", at.cpu.queued);
-	if (at.cpu.load >= thread->weight && at.cpu.load > 0)
-		print("; its weight %u of %lu is %lu.%lu %% of this CPU", thread->weight, (unsigned long)at.cpu.load,
-		      (unsigned long)(thread->weight * 100ull / at.cpu.load),
-		      (unsigned long)(thread->weight * 1000ull / at.cpu.load % 10));
+	else if (cpu.current_thread)
+		print(", which runs thread %lu", (unsigned long)cpu.current_thread);
+	print("; %u wait there", cpu.queued);
+	if (cpu.load >= thread->weight && cpu.load > 0)
+		print("; its weight %u of %lu is %lu.%lu %% of this CPU", thread->weight, (unsigned long)cpu.load,
+		      (unsigned long)(thread->weight * 100ull / cpu.load),
+		      (unsigned long)(thread->weight * 1000ull / cpu.load % 10));
 	print("; before its last turns it waited %s s in all\n", span_text(thread->runnable_accumulated_ns, waited));
 }
 
 int command_why(int argc, char **argv)
 {
-	struct wanted wanted = { 0 };
-	const struct capos_thread_record *thread = &wanted.thread;
+	struct capos_thread_record record;
+	const struct capos_thread_record *thread = &record;
+	uint64_t id;
 
-	if (argc != 2 || !shell_number(argv[1], &wanted.id))
+	if (argc != 2 || !shell_number(argv[1], &id))
 		return shell_usage("why");
-	if (!have_authority("why") || !each_thread_record(find_thread, &wanted))
+	if (!have_authority("why") || !find_thread(id, &record))
 		return 1;
-	if (!wanted.found) {
-		print("why: no thread has the id %lu\n", (unsigned long)wanted.id);
-		return 1;
-	}
 	print("thread %lu of process %lu ", (unsigned long)thread->id, (unsigned long)thread->process_id);
 	if (thread->state == CAPOS_THREAD_RUNNING)
 		print("runs, on CPU %u\n", thread->cpu);

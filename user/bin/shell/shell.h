@@ -65,9 +65,7 @@ int command_policy(int argc, char **argv);
 int command_why(int argc, char **argv);
 /* Calls visit() with every record; false: could not (said). The shell has known.policy. */
 typedef void (*thread_record_visitor)(const struct capos_thread_record *record, void *context);
-typedef void (*cpu_record_visitor)(const struct capos_cpu_record *record, void *context);
 bool each_thread_record(thread_record_visitor visit, void *context);
-bool each_cpu_record(cpu_record_visitor visit, void *context);
 
 /* Calls visit() with every process or thread; false: could not (said). */
 typedef void (*process_visitor)(const struct capos_process_info *info, void *context);
