@@ -5,8 +5,6 @@
 #define LINE_BYTES 512u
 #define PLACES_MAX 512u /* that samples are told of; the others are counted */
 
-static const bool is_max[CAPOS_MEASURE_COUNTER_COUNT] = { [CAPOS_MEASURE_scheduler_inbox_wait_max_ns] = true };
-
 bool measure_begin(void)
 {
 	return result_ok(trace_phase(known.trace, 0, NULL)) &&
@@ -20,21 +18,23 @@ void measure_phase(unsigned phase)
 
 /* --- values -------------------------------------------------------------------------------------------------------------- */
 
-static bool is_maximum(unsigned index)
+static void merge(uint64_t *to, uint64_t part, bool maximum)
 {
-	unsigned field;
-
-	if (index < CAPOS_MEASURE_COUNTER_COUNT)
-		return is_max[index];
-	field = (index - CAPOS_MEASURE_COUNTER_COUNT) % CAPOS_MEASURE_LOCK_FIELD_COUNT;
-	return field == CAPOS_MEASURE_LOCK_wait_max_ns || field == CAPOS_MEASURE_LOCK_hold_max_ns;
+	*to = !maximum ? *to + part : *to > part ? *to : part;
 }
 
-static void merge(struct measure_values *values, unsigned index, uint64_t part)
+static void merge_lock_field(uint64_t *to, uint64_t part, unsigned field)
 {
-	uint64_t *to = &values->value[index];
+	merge(to, part, field == CAPOS_MEASURE_LOCK_wait_max_ns || field == CAPOS_MEASURE_LOCK_hold_max_ns);
+}
 
-	*to = !is_maximum(index) ? *to + part : *to > part ? *to : part;
+static void merge_value(struct measure_values *values, unsigned index, uint64_t part)
+{
+	if (index < CAPOS_MEASURE_COUNTER_COUNT)
+		merge(&values->value[index], part, index == CAPOS_MEASURE_scheduler_inbox_wait_max_ns);
+	else
+		merge_lock_field(&values->value[index], part,
+				 (index - CAPOS_MEASURE_COUNTER_COUNT) % CAPOS_MEASURE_LOCK_FIELD_COUNT);
 }
 
 static void add(struct measure_values *values, unsigned phase, uint32_t cpu)
@@ -44,7 +44,7 @@ static void add(struct measure_values *values, unsigned phase, uint32_t cpu)
 	for (unsigned first = 0; first < CAPOS_MEASURE_VALUES; first += TRACE_VALUES_MAX) {
 		must(trace_counters(known.trace, cpu, phase, first, part, NULL));
 		for (unsigned i = 0; i < TRACE_VALUES_MAX && first + i < CAPOS_MEASURE_VALUES; i++)
-			merge(values, first + i, part[i]);
+			merge_value(values, first + i, part[i]);
 	}
 }
 
@@ -167,11 +167,8 @@ static void print_locks(const struct measure_values *values, const char *phase)
 		add_lock(&line, fields);
 		line_end(&line);
 		for (unsigned f = 0; f < CAPOS_MEASURE_LOCK_FIELD_COUNT && strcmp(lock_line[site], lock_line[0]) == 0;
-		     f++) {
-			bool max = f == CAPOS_MEASURE_LOCK_wait_max_ns || f == CAPOS_MEASURE_LOCK_hold_max_ns;
-
-			all[f] = !max ? all[f] + fields[f] : all[f] > fields[f] ? all[f] : fields[f];
-		}
+		     f++)
+			merge_lock_field(&all[f], fields[f], f);
 	}
 	line_begin(&line, "scheduler_lock", phase);
 	add_lock(&line, all);
@@ -262,7 +259,7 @@ void measure_report(const char *const *names, unsigned count)
 		print_counters(&values, names[phase]);
 		print_locks(&values, names[phase]);
 		for (unsigned i = 0; i < CAPOS_MEASURE_VALUES; i++)
-			merge(&all, i, values.value[i]);
+			merge_value(&all, i, values.value[i]);
 	}
 	print_counters(&all, NULL);
 	print_locks(&all, NULL);
