@@ -36,23 +36,18 @@ static void weights(void)
 static void storm_of_weights(void)
 {
 	struct load loads[3] = { load_make(LOAD_HOG, 0), load_make(LOAD_HOG, 0), load_make(LOAD_HOG, 0) };
-	uint64_t changes = 0, end_ns;
+	uint64_t changes = 0;
 	bool good = false;
 
 	loads_start(loads, 3);
 	for (unsigned window = 0; !good && window < (plan.strict ? 1 : WINDOWS); window++) {
-		end_ns = now_ns() + plan.span_ns;
-		for (unsigned i = 0; i < 3; i++)
-			must(thread_info(loads[i].thread.handle, &loads[i].before));
-		for (; now_ns() < end_ns; changes++) {
+		loads_begin(loads, 3);
+		for (uint64_t end_ns = now_ns() + plan.span_ns; now_ns() < end_ns; changes++) {
 			must(scheduling_policy_set_weight(policy, loads[2].thread.id,
 							  changes % 2 ? 1 : CAPOS_WEIGHT_MAX));
 			(void)sleep_ns(MS);
 		}
-		for (unsigned i = 0; i < 3; i++) {
-			must(thread_info(loads[i].thread.handle, &loads[i].after));
-			loads[i].ran_ns = loads[i].after.runtime_ns - loads[i].before.runtime_ns;
-		}
+		loads_end(loads, 3);
 		good = changes > 2 && distance(loads[0].ran_ns, loads[1].ran_ns) <= REQUEST_NS + plan.slack_ns;
 	}
 	tap_note("%lu changes", (unsigned long)changes);

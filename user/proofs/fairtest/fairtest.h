@@ -33,7 +33,8 @@ struct plan {
 	bool wfq;	      /* the policy; else EEVDF */
 	bool strict;	      /* one CPU, exact time: bounds to the request; else what a noisy host allows */
 	uint64_t span_ns;     /* a window */
-	uint64_t measured_ns; /* how long the last one was */
+	uint64_t begin_ns;    /* of the last one ... */
+	uint64_t measured_ns; /* ... and how long it was */
 	uint64_t slack_ns;    /* beyond a request: timers, this program itself */
 };
 extern struct plan plan;
@@ -42,7 +43,9 @@ extern struct plan plan;
 struct load load_make(enum load_kind kind, uint32_t cpu);
 void load_start(struct load *load);
 void loads_start(struct load *loads, unsigned count);
-/* What each of them ran in a window of span_ns from now. */
+/* What each of them ran in a window, from begin to end; in one of span_ns from now. */
+void loads_begin(struct load *loads, unsigned count);
+void loads_end(struct load *loads, unsigned count);
 void loads_measure(struct load *loads, unsigned count, uint64_t span_ns);
 /* The same until `holds` does, WINDOWS times at most: on a host that pauses while one runs a window's end says nothing; what the scheduler
  * does wrong is wrong in every window. Strict: one window. */

@@ -90,18 +90,27 @@ void loads_start(struct load *loads, unsigned count)
 		load_start(&loads[i]);
 }
 
-void loads_measure(struct load *loads, unsigned count, uint64_t span_ns)
+void loads_begin(struct load *loads, unsigned count)
 {
-	uint64_t begin_ns = now_ns();
-
+	plan.begin_ns = now_ns();
 	for (unsigned i = 0; i < count; i++)
 		must(thread_info(loads[i].thread.handle, &loads[i].before));
-	(void)sleep_ns(span_ns);
-	plan.measured_ns = now_ns() - begin_ns;
+}
+
+void loads_end(struct load *loads, unsigned count)
+{
+	plan.measured_ns = now_ns() - plan.begin_ns;
 	for (unsigned i = 0; i < count; i++) {
 		must(thread_info(loads[i].thread.handle, &loads[i].after));
 		loads[i].ran_ns = loads[i].after.runtime_ns - loads[i].before.runtime_ns;
 	}
+}
+
+void loads_measure(struct load *loads, unsigned count, uint64_t span_ns)
+{
+	loads_begin(loads, count);
+	(void)sleep_ns(span_ns);
+	loads_end(loads, count);
 }
 
 bool loads_hold(struct load *loads, unsigned count, uint64_t span_ns, bool (*holds)(const struct load *, unsigned))
