@@ -97,13 +97,17 @@ enum capos_op {
 	X(DYING, 21, "dying")			  /* the process or thread is ending */                              \
 	X(RESULT_TOO_LARGE, 22, "resultTooLarge") /* ring: result does not fit a completion entry */                 \
 	X(NOT_SUPPORTED, 23, "notSupported")	  /* this machine does not have it */                                \
-	X(RING_STALE, 24, "ringStale")		  /* the ring has another consumer (owner generation moved on) */
+	X(RING_STALE, 24, "ringStale")		  /* the ring has another consumer (owner generation moved on) */    \
+	X(TOO_DEEP, 25, "tooDeep")		  /* a chain of CAPOS_DONATION_DEPTH_MAX calls on one CPU time */
 
 enum capos_status {
 #define X(name, value, text) CAPOS_STATUS_##name = (value),
 	CAPOS_STATUSES(X)
 #undef X
 };
+
+/* A passive server runs on its caller's CPU time, and calls others on it: so many calls deep. */
+#define CAPOS_DONATION_DEPTH_MAX 16u
 
 enum capos_quota {
 	CAPOS_QUOTA_MEMORY = 1,

@@ -358,6 +358,8 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	CAPOS_ERRORS_PORT_(E, call, BOTH)                                                                            \
 	CAPOS_ERRORS_SENT_(E, call, BOTH)                                                                            \
 	E(op, call, PEER_GONE, 0, BOTH, "the server ended before it replied; it may have served the call")           \
+	E(op, call, TOO_DEEP, 0, CALL,                                                                               \
+	  "the server is passive, and the caller runs on CPU time lent CAPOS_DONATION_DEPTH_MAX calls deep")         \
 	E(op, call, EXCEPTION, CAPOS_DETAIL_ANY, BOTH, "the server says so; interface result and detail are its")    \
 	E(op, call, BAD_ADDRESS, 0, RING, "the entry's message is not readable")                                     \
 	E(op, call, MESSAGE_BUSY, 0, RING, "a message, and an entry in flight has the message area")                 \

@@ -4,6 +4,13 @@
 
 #define TRIES_MAX 8
 
+/* A call of the current thread would lend what it runs on, and that may not go further (LE7). */
+static bool is_too_deep(struct cpu *cpu, const struct waiter *caller, const struct waiter *receiver)
+{
+	return caller->kind == WAITER_THREAD && cpu->current == caller->thread && receiver->kind == WAITER_THREAD &&
+	       receiver->thread->passive && sched_is_too_deep(caller->thread);
+}
+
 /* A new call meets a claimed receiver. */
 static void deliver_new(struct cpu *cpu, struct endpoint *endpoint, struct waiter *caller, struct waiter *receiver,
 			const u64 *handles, enum capos_wait wait, struct instant deadline)
@@ -71,6 +78,11 @@ static u64 deliver_or_queue(struct cpu *cpu, struct waiter *caller, const struct
 					enqueue_call(cpu, endpoint, caller, wait, deadline);
 				spin_unlock(&endpoint->object.lock);
 				return result;
+			}
+			if (unlikely(is_too_deep(cpu, caller, receiver))) {
+				spin_unlock(&endpoint->object.lock);
+				result = STATUS(TOO_DEEP);
+				break;
 			}
 			wait_leave(receiver);
 			if (!waiter_claim(receiver)) {

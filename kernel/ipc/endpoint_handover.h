@@ -73,6 +73,8 @@ INLINE struct thread *hand_call_to(struct cpu *cpu, struct thread *caller, struc
 		if (unlikely(caller->spare == NULL)) /* LE3 */
 			return NULL;
 		atomic_store_relaxed(&caller->own->loan, LOAN_LENT);
+	} else if (lend && unlikely(caller->entity->depth >= CAPOS_DONATION_DEPTH_MAX)) { /* LE7 */
+		return NULL;
 	}
 	/* IP1: the receiver leaves, the caller enters. */
 	if (unlikely(!take_for(receiver, cap->grant))) {

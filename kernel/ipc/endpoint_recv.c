@@ -57,6 +57,19 @@ static void refuse_queued(struct cpu *cpu, struct endpoint *endpoint, struct wai
 	waiter_finish(cpu, caller, result, NULL, 0);
 }
 
+/* The first queued call would come with CPU time that may not go further (LE7): it ends. Called, and returns, with the lock held. */
+static bool refuse_too_deep(struct cpu *cpu, struct endpoint *endpoint, struct waiter *caller) NO_TSA
+{
+	u32 seen = atomic_load_relaxed(&caller->state);
+
+	if (likely(!sched_is_too_deep(caller->thread)))
+		return false;
+	spin_unlock(&endpoint->object.lock);
+	refuse_queued(cpu, endpoint, caller, seen, STATUS(TOO_DEEP));
+	spin_lock(&endpoint->object.lock);
+	return true;
+}
+
 /* Capabilities of the first queued call (armed with state word `seen`) go to the receiver's table. Called with the lock
  * held, returns with it held: true when that call is still the first and its capabilities are in `handles`. */
 static bool take_caps(struct cpu *cpu, struct endpoint *endpoint, struct waiter *caller, struct thread *server,
@@ -114,6 +127,7 @@ u64 endpoint_receive(struct cpu *cpu, struct waiter *receiver, const struct cap 
 	for (;;) {
 		struct waiter *caller;
 		struct ipc_send *send;
+		bool lends;
 
 		if (!may_wait(cap->object, cap->grant)) {
 			result = STATUS(REVOKED);
@@ -124,6 +138,9 @@ u64 endpoint_receive(struct cpu *cpu, struct waiter *receiver, const struct cap 
 			result = wait_for_call(cpu, endpoint, receiver, cap, deadline, completed);
 			break;
 		}
+		lends = !ring && server->passive && caller->kind == WAITER_THREAD;
+		if (lends && refuse_too_deep(cpu, endpoint, caller))
+			continue;
 		send = send_of(caller);
 		cap_count = send->cap_count;
 		if (cap_count != 0) {
@@ -132,7 +149,7 @@ u64 endpoint_receive(struct cpu *cpu, struct waiter *receiver, const struct cap 
 			__builtin_memcpy(caps, send->cap, sizeof(caps));
 		}
 		/* Before it leaves the queue (LE4). Without memory for that a passive server runs on its own entity. */
-		if (!ring && server->passive && caller->kind == WAITER_THREAD)
+		if (lends)
 			(void)!sched_lend_blocked(cpu, caller->thread, server);
 		list_remove(&caller->link); /* goes on with its reference: IP1 */
 		if (caller->wait == CAPOS_WAIT_CALL)

@@ -44,19 +44,40 @@ static void unlock_context(struct context *context) NO_TSA
 
 /* --- charge ------------------------------------------------------------------------------------------------------------ */
 
+/* Service up to at_ns. */
+static void use(struct context *context, u64 at_ns, u64 used_ns) REQUIRES(context->lock)
+{
+	if (unlikely(at_ns <= context->charged_ns))
+		return;
+	used_ns = MIN(used_ns, at_ns - context->charged_ns);
+	refills_use(&context->refills, at_ns - used_ns, used_ns);
+	context->used_ns += used_ns;
+	context->charged_ns = at_ns;
+}
+
 void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns, bool blocks)
 {
 	struct context *context = lock_context(entity);
 
 	if (context == NULL)
 		return;
-	if (cpu->account_ns > context->bound_ns) {
-		used_ns = MIN(used_ns, cpu->account_ns - context->bound_ns);
-		refills_use(&context->refills, cpu->account_ns - used_ns, used_ns);
-		context->used_ns += used_ns;
-	}
+	use(context, cpu->account_ns, used_ns);
 	context_job_charged(cpu, context, blocks);
 	unlock_context(context);
+}
+
+/* Exact for what runs here: interrupts are not charged. */
+static void charge_here(struct cpu *cpu)
+{
+	if (cpu->current_entity != NULL && !cpu->in_interrupt)
+		account_current(cpu, cpu->current_entity, mach_clock());
+}
+
+/* SX5 */
+static void charge_running(struct context *context) REQUIRES(context->lock)
+{
+	if (atomic_load_relaxed(&context->entity->owner) == OWNER_CURRENT)
+		use(context, mach_clock().ns, ~0ull);
 }
 
 /* --- dispatch ---------------------------------------------------------------------------------------------------------- */
@@ -66,7 +87,8 @@ static bool is_dying(const struct entity *entity)
 	return entity->thread != NULL && (atomic_load_relaxed(&entity->thread->attention) & ATTENTION_KILL) != 0;
 }
 
-/* What it may use from now on; 0 with the instant from which on there is more. due_ns: it runs now, its deadline; or NULL. */
+/* What it may use from now on, if it is about to run, or runs; 0 with the instant from which on there is more. due_ns: it runs now, its
+ * deadline; or NULL. */
 static u64 budget_left(struct cpu *cpu, struct entity *entity, u64 *next_ns, u64 *due_ns)
 {
 	struct context *context = lock_context(entity);
@@ -74,6 +96,7 @@ static u64 budget_left(struct cpu *cpu, struct entity *entity, u64 *next_ns, u64
 
 	if (context == NULL)
 		return ~0ull;
+	context->charged_ns = MAX(context->charged_ns, cpu->account_ns); /* SX5 */
 	left_ns = refills_begin(&context->refills, cpu->account_ns);
 	left_ns = left_ns > CONTEXT_LEAD_NS ? left_ns : 0;
 	*next_ns = refills_next_ns(&context->refills);
@@ -123,7 +146,7 @@ bool context_holds_back(struct cpu *cpu, struct entity *entity)
 {
 	u64 next_ns;
 
-	if (!has_context(entity) || is_dying(entity) || budget_left(cpu, entity, &next_ns, NULL) != 0)
+	if (!has_context(entity) || budget_left(cpu, entity, &next_ns, NULL) != 0 || is_dying(entity))
 		return false;
 	spin_lock(&cpu->runq.lock);
 	runq_leave_locked(&cpu->runq, entity);
@@ -138,15 +161,14 @@ bool context_may_begin_slowly(struct cpu *cpu, struct entity *entity)
 {
 	u64 next_ns;
 
-	return is_dying(entity) || budget_left(cpu, entity, &next_ns, NULL) != 0;
+	return budget_left(cpu, entity, &next_ns, NULL) != 0 || is_dying(entity);
 }
 
 void context_begin(struct cpu *cpu, struct entity *entity)
 {
-	u64 next_ns, due_ns = INSTANT_NEVER.ns;
-	u64 left_ns = is_dying(entity) ? ~0ull : budget_left(cpu, entity, &next_ns, &due_ns);
+	u64 next_ns, due_ns = INSTANT_NEVER.ns, left_ns = budget_left(cpu, entity, &next_ns, &due_ns);
 
-	if (left_ns == ~0ull) {
+	if (left_ns == ~0ull || is_dying(entity)) {
 		cpu->budget_end_ns = INSTANT_NEVER.ns;
 		return;
 	}
@@ -203,9 +225,11 @@ static void look_anew(struct cpu *cpu, struct entity *entity)
 
 u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread)
 {
-	struct entity *entity = shared_load_relaxed(&thread->own), *own;
+	struct entity *entity;
 	u64 result = STATUS(OK);
 
+	spin_lock(&thread->ring_lock); /* `own` stays (LE6) */
+	entity = shared_load_relaxed(&thread->own);
 	spin_lock(&context->lock);
 	if (atomic_load_relaxed(&context->generation) != 1) {
 		result = IRESULT(CAPOS_CONTEXT_STALE_GENERATION);
@@ -216,19 +240,15 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 	} else {
 		context->entity = entity;
 		context->thread_id = thread->object.id;
-		context->bound_ns = mach_clock().ns;
-		context_no_job(context, context->bound_ns);
+		context->charged_ns = mach_clock().ns;
+		context_no_job(context, context->charged_ns);
 		atomic_store_release(&entity->context, context); /* pairs with the acquire in lock_context */
 	}
 	spin_unlock(&context->lock);
+	spin_unlock(&thread->ring_lock);
 	if (result != STATUS(OK))
 		return result;
 	atomic_fence(); /* before the look at who runs it: pairs with the exchange in set_current */
-	own = shared_load_relaxed(&thread->own);
-	if (unlikely(own != entity)) {
-		context_move(cpu, entity, own); /* as take_spare did, or did too soon */
-		entity = own;
-	}
 	look_anew(cpu, entity);
 	return result;
 }
@@ -238,6 +258,7 @@ static bool unbind_locked(struct context *context, struct entity **entity) REQUI
 	*entity = context->entity;
 	if (*entity == NULL)
 		return false;
+	charge_running(context);
 	context->entity = NULL;
 	context->thread_id = 0;
 	atomic_store_relaxed(&(*entity)->context, NULL);
@@ -258,6 +279,7 @@ bool context_unbind(struct cpu *cpu, struct context *context)
 	struct entity *entity;
 	bool was_bound;
 
+	charge_here(cpu);
 	spin_lock(&context->lock);
 	was_bound = unbind_locked(context, &entity);
 	spin_unlock(&context->lock);
@@ -271,6 +293,7 @@ bool context_end(struct cpu *cpu, struct context *context, struct grant *through
 	struct entity *entity;
 	bool was_bound = false, first;
 
+	charge_here(cpu);
 	spin_lock(&context->lock);
 	first = atomic_load_relaxed(&context->generation) == 1;
 	if (first) {
@@ -288,11 +311,14 @@ bool context_end(struct cpu *cpu, struct context *context, struct grant *through
 
 void context_thread_gone(struct cpu *cpu, struct thread *thread)
 {
-	struct context *context =
-		atomic_load_acquire(&thread->own->context); /* pairs with the release in context_bind */
+	struct entity *entity = thread->own;
+	struct context *context = lock_context(entity);
 
-	if (unlikely(context != NULL))
-		(void)context_unbind(cpu, context);
+	if (likely(context == NULL))
+		return;
+	(void)!unbind_locked(context, &entity);
+	unlock_context(context);
+	let_go(cpu, entity);
 }
 
 void context_move(struct cpu *cpu, struct entity *from, struct entity *to)
@@ -301,6 +327,8 @@ void context_move(struct cpu *cpu, struct entity *from, struct entity *to)
 
 	if (context == NULL)
 		return;
+	KASSERT(atomic_load_relaxed(&to->context) == NULL);
+	charge_running(context);
 	context->entity = to;
 	context_no_job(context, 0);
 	atomic_store_relaxed(&from->context, NULL);
@@ -322,13 +350,17 @@ u32 context_state(const struct context *context)
 									       : CAPOS_CONTEXT_BOUND;
 }
 
-void context_fill_info(struct context *context, struct capos_context_info *out)
+void context_fill_info(struct cpu *cpu, struct context *context, struct capos_context_info *out)
 {
-	u64 now_ns = mach_clock().ns;
 	const struct thread *holder;
+	u64 now_ns;
 
 	memset(out, 0, sizeof(*out));
+	charge_here(cpu);
 	spin_lock(&context->lock);
+	if (context->entity != NULL)
+		charge_running(context);
+	now_ns = mach_clock().ns;
 	holder = context->entity != NULL ? shared_load_relaxed(&context->entity->thread) : NULL;
 	out->spec = context->spec;
 	out->context_id = context->object.id;

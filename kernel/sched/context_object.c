@@ -103,7 +103,7 @@ u64 method_scheduling_context_info(struct call *call)
 
 	if (result != STATUS(OK))
 		return result;
-	context_fill_info(context, &info);
+	context_fill_info(call->cpu, context, &info);
 	memcpy(call->out, &info, sizeof(info));
 	call->out_bytes = sizeof(info);
 	call->word[0] = sizeof(info);

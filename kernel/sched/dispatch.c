@@ -114,6 +114,7 @@ static __attribute__((noinline)) bool switch_among(struct cpu *cpu, struct threa
 		next = take_best(cpu);
 	}
 	spin_unlock_on(cpu, &cpu->runq.lock);
+	(void)!context_may_begin(cpu, next); /* SX5; set_current looks what is left of it */
 	set_current(cpu, next, in_turn);
 	if (!in_turn)
 		dispatch_arm(cpu);

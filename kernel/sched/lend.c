@@ -26,6 +26,10 @@
  * LE5  borrowed_from_id names the thread whose call, in service here, came with the entity that we run on: it is 0 on one's own,
  *      so that a middle server that went on with its own entity (the call that carried the borrowed one away ended otherwise)
  *      does not pass its own to its caller.
+ * LE6  `own` is stored, and the context of its entity moved, under ring_lock; who binds a context holds it too. So an entity that has become
+ *      an orphan is given none, and one is not given a second (tests/models/donate.pml).
+ * LE7  `depth` of an entity: calls that it went along and did not come back from; 0 when its owner has it, and never above
+ *      CAPOS_DONATION_DEPTH_MAX. Changed by whoever lends and returns; a call that would lend it once more is refused before anything changes.
  */
 #include <kernel/fastpath.h>
 
@@ -48,8 +52,14 @@ u16 sched_lend_reserve(struct thread *caller)
 	return CAPOS_STATUS_OK;
 }
 
+bool sched_is_too_deep(const struct thread *caller)
+{
+	return caller->entity->depth >= CAPOS_DONATION_DEPTH_MAX;
+}
+
 void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server)
 {
+	KASSERT(!sched_is_too_deep(caller));
 	KASSERT(cpu->current == caller && cpu->current_entity->thread == caller && server->entity == NULL);
 	KASSERT(caller->entity != caller->own || caller->spare != NULL);
 	if (caller->entity == caller->own)
@@ -64,6 +74,7 @@ bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *s
 	struct entity *entity = caller->entity;
 
 	KASSERT(entity != NULL && atomic_load_relaxed(&entity->owner) == OWNER_NONE);
+	KASSERT(!sched_is_too_deep(caller));
 	if (entity == caller->own) {
 		if (sched_lend_reserve(caller) != CAPOS_STATUS_OK) {
 			server->borrowed_from_id = 0; /* what it may still hold was not lent with this call */
@@ -76,6 +87,7 @@ bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *s
 	if (server->entity != NULL)
 		sched_drop_entity(server);
 	caller->entity = NULL;
+	entity->depth++;
 	server->entity = entity;
 	entity->thread = server;
 	server->borrowed_from_id = caller->object.id;
@@ -154,14 +166,16 @@ static void take_spare(struct cpu *cpu, struct thread *thread)
 	place_spare(cpu, spare, old);
 	atomic_store_relaxed(&spare->wanted, wanted);
 	shared_store_relaxed(&spare->affinity, affinity);
+	spin_lock(&thread->ring_lock); /* LE6 */
 	shared_store_relaxed(&thread->own, spare);
+	context_move(cpu, old, spare);
+	spin_unlock(&thread->ring_lock);
 	thread->spare = NULL;
 	atomic_fence();
 	if (shared_load_relaxed(&old->affinity) != affinity)
 		shared_store_relaxed(&spare->affinity, shared_load_relaxed(&old->affinity));
 	if (atomic_load_relaxed(&old->wanted) != wanted)
 		atomic_store_relaxed(&spare->wanted, atomic_load_relaxed(&old->wanted));
-	context_move(cpu, old, spare);
 	/* Who has it now may run anywhere, and does not hold on to the thread's words (AF2). */
 	shared_store_relaxed(&old->affinity, AFFINITY_ANY);
 }
@@ -187,6 +201,7 @@ void thread_ready(struct cpu *cpu, struct thread *thread)
 	if (thread->entity == NULL) {
 		settle_loan(cpu, thread);
 		thread->entity = thread->own;
+		thread->own->depth = 0;	      /* LE7 */
 		thread->borrowed_from_id = 0; /* LE5 */
 	}
 	thread->entity->thread = thread;

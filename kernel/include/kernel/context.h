@@ -10,6 +10,8 @@
  *  SX3  A throttled entity (OWNER_THROTTLED) is in no queue, and the context's timer is armed. Who ends that claims the owner word by
  *       a compare-and-swap from THROTTLED to NONE, then cancels the timer, then wakes it: exactly one does.
  *  SX4  A thread that dies is not throttled.
+ *  SX5  Whoever takes the context from an entity charges what that ran until then, on whatever CPU: while the entity is current, all the
+ *       time since charged_ns is its own (and the interrupts' since then). So charged_ns is brought up before it becomes current.
  */
 #ifndef KERNEL_CONTEXT_H
 #define KERNEL_CONTEXT_H
@@ -39,7 +41,7 @@ struct context {
 	struct grant *revoked_through;	/* (l:lock) whose calls find `revoked`: compared, never followed */
 	struct entity *entity;		/* (l:lock) SX1; NULL: unbound */
 	u64 thread_id;			/* (l:lock) bound */
-	u64 bound_ns;			/* (l:lock) what it ran before is not charged */
+	u64 charged_ns;			/* (l:lock) what it ran before is charged, or was before the bind (SX5) */
 	struct refills refills;		/* (l:lock) */
 	u64 used_ns, throttles;		/* (l:lock) */
 	struct timer timer;		/* SX3 */
@@ -70,7 +72,8 @@ void context_thread_gone(struct cpu *cpu, struct thread *thread);
 void context_move(struct cpu *cpu, struct entity *from, struct entity *to);
 /* If it is throttled it is not any more: its thread dies, or is not bound any more. Any CPU. */
 void context_release(struct cpu *cpu, struct entity *entity);
-void context_fill_info(struct context *context, struct capos_context_info *out);
+/* Charged up to now. */
+void context_fill_info(struct cpu *cpu, struct context *context, struct capos_context_info *out);
 /* What the cell says, with `state`; its counts begin anew, unless the context has ended: CN3. */
 void context_drain(struct context *context, struct capos_context_notifications *out);
 /* A result word of scheduling_context, or CALL_BLOCKED: until the cell is at another sequence than the one that the call names. */

@@ -79,6 +79,7 @@ struct entity {
 	struct activity *activity;
 	struct entity *inbox_next;
 	ATOMIC(u32) loan;		  /* (a) LOAN_*: see kernel/sched/lend.c */
+	u32 depth;			  /* (o) lent so many calls deep: LE7 there */
 	ATOMIC(struct context *) context; /* (a) its budget, or NULL: kernel/context.h, SX1 */
 	struct reclaim_node reclaim;
 	u64 enqueued_ns;  /* when it became runnable: waiting starts at the push; while blocked: when it left */
@@ -237,6 +238,8 @@ MUST_CHECK bool sched_switch_to(struct cpu *cpu, struct thread *to);
  * sched_return: server -> caller whose waiter is claimed; false when the server does not run on the entity that this caller
  * lent it (then: thread_ready(caller), which also settles a loan that is still out). */
 MUST_CHECK u16 sched_lend_reserve(struct thread *caller);
+/* What the thread runs on, or would if it were woken, may not be lent once more (LE7). Of a blocked one: as sched_lend_blocked. */
+MUST_CHECK bool sched_is_too_deep(const struct thread *caller);
 void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server);
 MUST_CHECK bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *server);
 MUST_CHECK bool sched_return(struct cpu *cpu, struct thread *server, struct thread *caller);

@@ -66,7 +66,8 @@ struct thread {
 	struct parked_word parked;	/* (o) */
 	struct waiter *
 		serving; /* (o) call being served by the synchronous path: the caller's waiter, claimed by endpoint rules */
-	struct entity *own;	    /* (o) its own entity; passive threads use it only to start and to die */
+	struct entity *
+		own; /* (l:ring_lock, read by anyone) its own entity; passive threads use it only to start and to die */
 	struct entity *spare;	    /* (o) reserve: takes the place of `own` when a call ends while it is lent */
 	u64 borrowed_from_id;	    /* (o) thread id of the caller that lent the entity we run on; 0: none */
 	struct cpu_account account; /* (os) */

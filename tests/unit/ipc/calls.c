@@ -134,6 +134,61 @@ static void test_queued_call_lends(void **state)
 	assert_null(server->entity);
 }
 
+/* LE7. To a passive server that waits; queued, and picked up by one, which goes on receiving; an active one lends nothing. */
+static void test_too_deep(void **state)
+{
+	(void)state;
+	server = thread_new(process[1], true);
+	recv(server, CAPOS_NEVER);
+	cpu->armed_waiter = NULL;
+	run(client);
+	client->entity->depth = CAPOS_DONATION_DEPTH_MAX;
+	call(client, 1, 0);
+	assert_int_equal(client->mach.frame.call, STATUS(TOO_DEEP));
+	assert_ptr_equal(cpu->current, client);
+	assert_true(waiter_is_armed(&server->wait) && server->serving == NULL);
+	assert_int_equal(atomic_load_relaxed(&client->own->loan), 0);
+	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX);
+	/* One less. */
+	client->entity->depth--;
+	call(client, 3, 0);
+	check_received(server, 3);
+	assert_int_equal(server->entity->depth, CAPOS_DONATION_DEPTH_MAX);
+	cpu->armed_waiter = NULL;
+	reply(server, true, 0);
+	cpu->armed_waiter = NULL;
+	check_replied(client);
+	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX - 1);
+	assert_true(waiter_end(cpu, &server->wait, STATUS(CANCELLED)));
+	/* Queued: the first one fails, the second one is received. */
+	run(client);
+	client->entity->depth = CAPOS_DONATION_DEPTH_MAX;
+	call(client, 1, CAPOS_CALL_CAPS);
+	assert_true(waiter_is_armed(&client->wait));
+	cpu->armed_waiter = NULL;
+	call(client2, 2, 0);
+	cpu->armed_waiter = NULL;
+	recv(server, CAPOS_NEVER);
+	assert_int_equal(client->mach.frame.call, STATUS(TOO_DEEP));
+	assert_true(runnable(client));
+	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX);
+	check_received(server, 2);
+	assert_ptr_equal(server->entity, client2->own);
+	reply(server, false, 0);
+	check_replied(client2);
+	/* An active one, either way. */
+	server->passive = false;
+	run(client);
+	call(client, 4, 0);
+	cpu->armed_waiter = NULL;
+	recv(server, CAPOS_NEVER);
+	check_received(server, 4);
+	reply(server, false, 0);
+	check_replied(client);
+	client->entity->depth = 0;
+	finish(server);
+}
+
 static void test_queued_call_ends_otherwise(void **state)
 {
 	struct entity *own;
@@ -285,9 +340,11 @@ static void test_fault(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_passive_round_trip),	TEST(test_active_round_trip), TEST(test_caller_killed),
-		TEST(test_server_dies),		TEST(test_queued_call_lends), TEST(test_queued_call_ends_otherwise),
-		TEST(test_server_of_many_dies), TEST(test_endpoint_ends),     TEST(test_fault),
+		TEST(test_passive_round_trip), TEST(test_active_round_trip),
+		TEST(test_caller_killed),      TEST(test_server_dies),
+		TEST(test_queued_call_lends),  TEST(test_queued_call_ends_otherwise),
+		TEST(test_too_deep),	       TEST(test_server_of_many_dies),
+		TEST(test_endpoint_ends),      TEST(test_fault),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

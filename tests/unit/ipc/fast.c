@@ -100,6 +100,31 @@ static void fast_round_trips(void **state)
 	assert_int_equal(entity->uncharged_ns, 900 + 90 + 1000);
 }
 
+/* LE7: not by the fast path, and nothing is changed. */
+static void fast_too_deep(void **state)
+{
+	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
+
+	(void)state;
+	fast_world(true);
+	client->spare = client->own; /* as if what it runs on was another one's */
+	client->own = calloc(1, 1024);
+	client->entity->depth = CAPOS_DONATION_DEPTH_MAX;
+	assert_null(fast(client, handle, FAST_CALL(0)));
+	assert_ptr_equal(cpu->current, client);
+	assert_true(waiter_is_armed(&server->wait));
+	client->entity->depth--;
+	assert_ptr_equal(fast(client, handle, FAST_CALL(0)), server);
+	assert_int_equal(server->entity->depth, CAPOS_DONATION_DEPTH_MAX);
+	assert_ptr_equal(fast(server, handle, FAST_REPLY(0)), client);
+	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX - 1);
+	client->entity->depth = 0;
+	free(client->own);
+	client->own = client->spare;
+	client->spare = NULL;
+	pool_live--;
+}
+
 /* The page of `thread`: a message of so many bytes to send; and what it got, with nothing behind it touched. */
 static void put_message(struct thread *thread, u32 bytes, u8 first)
 {
@@ -338,8 +363,8 @@ static void fast_faults(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(fast_round_trips),	     TEST(fast_messages), TEST(fast_leaves_the_rest), TEST(fast_and_kills),
-		TEST(fast_exchanges_grants), TEST(fast_active),	  TEST(fast_faults),
+		TEST(fast_too_deep),  TEST(fast_round_trips),	   TEST(fast_messages), TEST(fast_leaves_the_rest),
+		TEST(fast_and_kills), TEST(fast_exchanges_grants), TEST(fast_active),	TEST(fast_faults),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,11 +205,120 @@ static void lent(void **state)
 	assert_in_range(runtime(caller), 6 * MS - 4000, 6 * MS);
 }
 
+/* A caller on CPU 0 that has a context lends to the server, which runs. */
+static struct thread *lends(struct context *context, struct thread **caller)
+{
+	struct thread *server = thread_new(true);
+
+	thread_ready(on(0), server);
+	assert_ptr_equal(exits(0), server);
+	blocks(server, CAPOS_WAIT_RECV, INSTANT_NEVER);
+	cpus[0]->armed_waiter = NULL;
+	sched_drop_entity(server);
+	*caller = running_on(0);
+	binds(context, *caller);
+	assert_true(waiter_claim(&server->wait));
+	waiter_deliver(cpus[0], &server->wait, STATUS(OK), NULL, 0);
+	assert_int_equal(sched_lend_reserve(*caller), CAPOS_STATUS_OK);
+	sched_lend(cpus[0], *caller, server);
+	waiter_arm(cpus[0], &(*caller)->wait, CAPOS_WAIT_REPLY, &no_queue, INSTANT_NEVER);
+	assert_ptr_equal(exits(0), server);
+	return server;
+}
+
+/* The server, once it runs, ends: what it ran on is its caller's, or nobody's. */
+static void gives_up(struct thread *server)
+{
+	while (cpus[0]->current != server)
+		runs_until(now_ns + 4 * MS);
+	sched_detach_current(on(0));
+	sched_drop_entity(server);
+}
+
+static u64 left(struct context *context)
+{
+	return refills_available_ns(&context->refills, now_ns);
+}
+
+/* Taken from an entity that runs on another CPU: what it ran until then is charged, once; what it runs after, not (SX5). By a call that
+ * ends, by unbind, by a bind to another one. */
+static void taken_from_afar(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS), *more = context_new(5 * MS, 50 * MS);
+	struct thread *caller, *server = lends(context, &caller), *other = running_on(1);
+	struct entity *lent = caller->own;
+
+	(void)state;
+	now_ns += 1 * MS;
+	(void)interrupted(0, 0); /* charged up to here */
+	now_ns += 2 * MS;
+	assert_true(waiter_end(on(1), &caller->wait, STATUS(PEER_GONE)));
+	assert_ptr_equal(context->entity, caller->own);
+	assert_ptr_not_equal(caller->own, lent);
+	assert_null(atomic_load_relaxed(&lent->context));
+	assert_int_equal(left(context), 2 * MS);
+	assert_int_equal(context->used_ns, 3 * MS);
+	now_ns += 1 * MS;
+	(void)interrupted(0, IRQ_IPI);
+	assert_int_equal(left(context), 2 * MS);
+	assert_int_equal(context->used_ns, 3 * MS);
+	assert_int_equal(runtime(server), 4 * MS);
+	/* Unbind and bind again, every 2 ms: no nanosecond of the other one is free. */
+	assert_int_equal(context_bind(on(0), more, other), CAPOS_STATUS_OK);
+	(void)interrupted(1, IRQ_IPI);
+	for (unsigned i = 0; i < 2; i++) {
+		now_ns += 2 * MS;
+		assert_true(context_unbind(on(0), more));
+		assert_int_equal(context_bind(on(0), more, other), CAPOS_STATUS_OK);
+	}
+	assert_int_equal(left(more), 1 * MS);
+	assert_int_equal(more->used_ns, 4 * MS);
+	gives_up(server);
+}
+
+/* More for a server that has used up its caller's budget: another context, bound to the caller, goes to where its entity is. */
+static void helped_with_more(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS), *more = context_new(7 * MS, 50 * MS);
+	struct thread *caller, *server = lends(context, &caller);
+	struct entity *lent = caller->own;
+
+	(void)state;
+	runs_until(now_ns + 20 * MS);
+	assert_int_equal(owner_of(lent), OWNER_THROTTLED);
+	assert_in_range(runtime(server), 5 * MS - 1000, 5 * MS);
+	assert_true(context_unbind(on(0), context));
+	assert_int_equal(context_bind(on(0), more, caller), CAPOS_STATUS_OK);
+	assert_ptr_equal(more->entity, lent);
+	assert_ptr_equal(exits(0), server);
+	runs_until(now_ns + 20 * MS);
+	assert_int_equal(owner_of(lent), OWNER_THROTTLED);
+	assert_in_range(runtime(server), 12 * MS - 2000, 12 * MS);
+}
+
+/* Another context is bound while the call of the thread ends: not to the entity that is lost, nor beside the first one (LE6). */
+static void one_a_thread(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS), *second = context_new(5 * MS, 50 * MS);
+	struct thread *caller, *server = lends(context, &caller);
+
+	(void)state;
+	assert_int_equal(context_bind(on(1), second, caller), IRESULT(CAPOS_CONTEXT_THREAD_HAS_ONE));
+	assert_true(waiter_end(on(1), &caller->wait, STATUS(PEER_GONE)));
+	assert_int_equal(context_bind(on(1), second, caller), IRESULT(CAPOS_CONTEXT_THREAD_HAS_ONE));
+	assert_true(context_unbind(on(1), context));
+	assert_int_equal(context_bind(on(1), second, caller), CAPOS_STATUS_OK);
+	assert_ptr_equal(second->entity, caller->own);
+	assert_null(atomic_load_relaxed(&server->entity->context));
+	gives_up(server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(spinner_alone), TEST(spinner_beside),  TEST(no_more_than_fair), TEST(bound_late), TEST(killed),
-		TEST(unbound),	     TEST(bound_from_afar), TEST(woken_without),     TEST(lent),
+		TEST(spinner_alone), TEST(spinner_beside),  TEST(no_more_than_fair), TEST(bound_late),
+		TEST(killed),	     TEST(unbound),	    TEST(bound_from_afar),   TEST(woken_without),
+		TEST(lent),	     TEST(taken_from_afar), TEST(helped_with_more),  TEST(one_a_thread),
 	};
 
 	fakes_used();

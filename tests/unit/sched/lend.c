@@ -311,6 +311,66 @@ static void a_middle_server_keeps_its_own_while_the_loan_is_out(void **state)
 	assert_int_equal(pool_live, 3);
 }
 
+/* The loans of an entity are counted, there and back, and are 0 again however they end (LE7). */
+static void depth_is_counted(void **state)
+{
+	struct thread *link[CAPOS_DONATION_DEPTH_MAX], *c;
+	struct entity *entity;
+	u32 depth = 0;
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(link); i++)
+		link[i] = waiting();
+	c = running();
+	entity = c->own;
+	for (u32 i = 0; i < ARRAY_COUNT(link); i++) {
+		assert_int_equal(entity->depth, depth++);
+		assert_false(sched_is_too_deep(cpus[0]->current));
+		calls(i == 0 ? c : link[i - 1], link[i]);
+	}
+	assert_int_equal(entity->depth, CAPOS_DONATION_DEPTH_MAX);
+	assert_true(sched_is_too_deep(cpus[0]->current));
+	/* Half way back, and there again; then all the way. */
+	for (u32 i = 8; i-- > 0;)
+		assert_true(replies(link[8 + i], link[7 + i]));
+	assert_int_equal(entity->depth, 8);
+	calls(link[7], link[8]);
+	assert_int_equal(entity->depth, 9);
+	for (u32 i = 9; i-- > 0;)
+		assert_true(replies(link[i], i == 0 ? c : link[i - 1]));
+	assert_int_equal(entity->depth, 0);
+	drain();
+}
+
+/* m's call ends otherwise, s gives up what it ran on, m replies with its own: c has its own, and may go as deep as ever. */
+static void depth_after_an_end(void **state)
+{
+	struct thread *s = waiting(), *m = waiting(), *c = running();
+	struct entity *entity = c->own;
+
+	(void)state;
+	calls(c, m);
+	calls(m, s);
+	call_ends(0, m);
+	assert_int_equal(m->own->depth, 0);
+	receives(s);
+	assert_ptr_equal(exits(0), m);
+	assert_false(replies(m, c));
+	assert_ptr_equal(c->entity, entity);
+	assert_int_equal(entity->depth, 0);
+	/* The same with an orphan: the server's goes on from where it is, the caller's spare begins anew. */
+	assert_ptr_equal(exits(0), c);
+	calls(c, m);
+	calls(m, s);
+	call_ends(0, c);
+	assert_int_equal(c->own->depth, 0);
+	assert_int_equal(s->entity->depth, 2);
+	assert_true(replies(s, m));
+	assert_int_equal(m->entity->depth, 1);
+	receives(m);
+	drain();
+}
+
 /* Every order in which c's call, m's call and the holder of the entity end. 0: c's call ends; 1: m's call ends; 2: the last one
  * drops the entity. */
 static void every_order_of_ends(void **state)
@@ -358,8 +418,10 @@ static void a_queued_caller_lends(void **state)
 	assert_null(caller->entity);
 	assert_true(sched_handoff(cpus[0], server));
 	assert_ptr_equal(exits(0), server);
+	assert_int_equal(server->entity->depth, 1);
 	assert_true(replies(server, caller));
 	assert_ptr_equal(caller->entity, caller->own);
+	assert_int_equal(caller->own->depth, 0);
 	drain();
 }
 
@@ -418,6 +480,8 @@ int main(void)
 		TEST(a_middle_server_keeps_its_own),
 		TEST(a_middle_server_keeps_its_own_while_the_loan_is_out),
 		TEST(a_cut_off_call_sheds_no_debt),
+		TEST(depth_is_counted),
+		TEST(depth_after_an_end),
 		TEST(every_order_of_ends),
 		TEST(a_queued_caller_lends),
 		TEST(no_memory_no_loan),

@@ -239,6 +239,51 @@ static void waits(void)
 	tap_ok(status == CAPOS_STATUS_OK, "the reply was sent");
 }
 
+/* --- a chain of passive servers ----------------------------------------------------------------------------------------------- */
+
+/* Each is passive, and its call goes to the next one. Then one that waits, and one that comes when a call waits for it. */
+#define LINKS CAPOS_DONATION_DEPTH_MAX
+static capos_handle link_port[LINKS + 2];
+static struct thread link_thread[LINKS + 2];
+
+static uint64_t serve_link(void *argument)
+{
+	size_t at = (size_t)argument;
+	struct request request;
+
+	if (at == LINKS + 1)
+		(void)becomes_true(waits_on(link_thread[LINKS - 1].handle) == CAPOS_WAIT_CALL);
+	must(endpoint_recv(link_port[at], CAPOS_NEVER, 0, &request));
+	if (at + 1 < LINKS) {
+		must(endpoint_call(link_port[at + 1], PROOF_IFACE, PROOF_ECHO, NULL, 0, NULL, 0));
+	} else if (at + 1 == LINKS) {
+		FAILS_BY(CALL, op, call, TOO_DEEP, 0, "a passive server waits", .handle = link_port[LINKS],
+			 .call = CALL_OF(PROOF_ECHO));
+		FAILS_BY(CALL, op, call, TOO_DEEP, 0, "a passive server receives it", .handle = link_port[LINKS + 1],
+			 .call = CALL_OF(PROOF_ECHO));
+	}
+	(void)endpoint_reply(NULL);
+	return 0;
+}
+
+static void too_deep(void)
+{
+	for (size_t i = 0; i < LINKS + 2; i++)
+		insist(factory_endpoint(known.factory, PROOF_IFACE, &link_port[i]));
+	for (size_t i = 0; i < LINKS + 2; i++)
+		insist(thread_start_on(&link_thread[i], serve_link, (void *)i, CAPOS_CPU_ANY, CAPOS_THREAD_PASSIVE));
+	for (size_t i = 0; i <= LINKS; i++)
+		(void)becomes_true(waits_on(link_thread[i].handle) == CAPOS_WAIT_RECV);
+	must(endpoint_call(link_port[0], PROOF_IFACE, PROOF_ECHO, NULL, 0, NULL, 0));
+	/* Both go on receiving. */
+	for (size_t i = LINKS; i < LINKS + 2; i++)
+		must(endpoint_call(link_port[i], PROOF_IFACE, PROOF_ECHO, NULL, 0, NULL, 0));
+	for (size_t i = 0; i < LINKS + 2; i++) {
+		must(thread_finish(&link_thread[i], CAPOS_NEVER, NULL));
+		destroy(link_port[i]);
+	}
+}
+
 /* A receive in flight has the message area. */
 static void message_busy(void)
 {
@@ -333,6 +378,7 @@ void test_endpoint_errors(void)
 	callers();
 	without_slots();
 	waits();
+	too_deep();
 	message_busy();
 	drop(empty);
 	destroy(served);
