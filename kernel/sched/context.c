@@ -73,10 +73,12 @@ static void charge_here(struct cpu *cpu)
 		account_current(cpu, cpu->current_entity, mach_clock());
 }
 
-/* SX5 */
-static void charge_running(struct context *context) REQUIRES(context->lock)
+/* SX5. What runs here was charged just before. */
+static void charge_running(struct cpu *cpu, struct context *context) REQUIRES(context->lock)
 {
-	if (atomic_load_relaxed(&context->entity->owner) == OWNER_CURRENT)
+	struct entity *entity = context->entity;
+
+	if (entity != cpu->current_entity && atomic_load_relaxed(&entity->owner) == OWNER_CURRENT)
 		use(context, mach_clock().ns, ~0ull);
 }
 
@@ -253,12 +255,12 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 	return result;
 }
 
-static bool unbind_locked(struct context *context, struct entity **entity) REQUIRES(context->lock)
+static bool unbind_locked(struct cpu *cpu, struct context *context, struct entity **entity) REQUIRES(context->lock)
 {
 	*entity = context->entity;
 	if (*entity == NULL)
 		return false;
-	charge_running(context);
+	charge_running(cpu, context);
 	context->entity = NULL;
 	context->thread_id = 0;
 	atomic_store_relaxed(&(*entity)->context, NULL);
@@ -281,7 +283,7 @@ bool context_unbind(struct cpu *cpu, struct context *context)
 
 	charge_here(cpu);
 	spin_lock(&context->lock);
-	was_bound = unbind_locked(context, &entity);
+	was_bound = unbind_locked(cpu, context, &entity);
 	spin_unlock(&context->lock);
 	if (was_bound)
 		let_go(cpu, entity);
@@ -300,7 +302,7 @@ bool context_end(struct cpu *cpu, struct context *context, struct grant *through
 		context->revoked_through = through;
 		context->cell.explicit_revoke = through != NULL;
 		atomic_store_release(&context->generation, 2ull); /* pairs with the acquire in context_check */
-		was_bound = unbind_locked(context, &entity);
+		was_bound = unbind_locked(cpu, context, &entity);
 		context_mark(cpu, context);
 	}
 	spin_unlock(&context->lock);
@@ -312,11 +314,13 @@ bool context_end(struct cpu *cpu, struct context *context, struct grant *through
 void context_thread_gone(struct cpu *cpu, struct thread *thread)
 {
 	struct entity *entity = thread->own;
-	struct context *context = lock_context(entity);
+	struct context *context;
 
+	charge_here(cpu);
+	context = lock_context(entity);
 	if (likely(context == NULL))
 		return;
-	(void)!unbind_locked(context, &entity);
+	(void)!unbind_locked(cpu, context, &entity);
 	unlock_context(context);
 	let_go(cpu, entity);
 }
@@ -328,7 +332,7 @@ void context_move(struct cpu *cpu, struct entity *from, struct entity *to)
 	if (context == NULL)
 		return;
 	KASSERT(atomic_load_relaxed(&to->context) == NULL);
-	charge_running(context);
+	charge_running(cpu, context);
 	context->entity = to;
 	context_no_job(context, 0);
 	atomic_store_relaxed(&from->context, NULL);
@@ -359,7 +363,7 @@ void context_fill_info(struct cpu *cpu, struct context *context, struct capos_co
 	charge_here(cpu);
 	spin_lock(&context->lock);
 	if (context->entity != NULL)
-		charge_running(context);
+		charge_running(cpu, context);
 	now_ns = mach_clock().ns;
 	holder = context->entity != NULL ? shared_load_relaxed(&context->entity->thread) : NULL;
 	out->spec = context->spec;
