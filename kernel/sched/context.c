@@ -44,8 +44,8 @@ static void unlock_context(struct context *context) NO_TSA
 
 /* --- charge ------------------------------------------------------------------------------------------------------------ */
 
-/* Service up to at_ns. */
-static void use(struct context *context, u64 at_ns, u64 used_ns) REQUIRES(context->lock)
+/* Service up to at_ns. Under the lock. */
+static void use(struct context *context, u64 at_ns, u64 used_ns)
 {
 	if (unlikely(at_ns <= context->charged_ns))
 		return;
@@ -73,8 +73,8 @@ static void charge_here(struct cpu *cpu)
 		account_current(cpu, cpu->current_entity, mach_clock());
 }
 
-/* SX5. What runs here was charged just before. */
-static void charge_running(struct cpu *cpu, struct context *context) REQUIRES(context->lock)
+/* SX5. Under the lock. What runs here was charged just before. */
+static void charge_running(struct cpu *cpu, struct context *context)
 {
 	struct entity *entity = context->entity;
 
@@ -311,7 +311,7 @@ bool context_end(struct cpu *cpu, struct context *context, struct grant *through
 	return first;
 }
 
-void context_thread_gone(struct cpu *cpu, struct thread *thread)
+void context_thread_gone(struct cpu *cpu, struct thread *thread) NO_TSA
 {
 	struct entity *entity = thread->own;
 	struct context *context;
