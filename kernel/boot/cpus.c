@@ -2,6 +2,7 @@
 /* CPU records, made before anything else needs one; starting the CPUs; what the topology looks like. */
 #include "boot_priv.h"
 
+#include <kernel/clock.h>
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <kernel/state.h>
@@ -38,8 +39,10 @@ void boot_start_cpus(void)
 			     cpu->desc.apic_id);
 			continue;
 		}
-		while (atomic_load_acquire(&cpu->online) == 0) /* pairs with the release in kernel_cpu_boot */
+		while (atomic_load_acquire(&cpu->online) == 0) { /* pairs with the release in kernel_cpu_boot */
+			clock_answer(mach_this_cpu());
 			mach_relax();
+		}
 	}
 }
 

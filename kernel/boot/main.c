@@ -6,6 +6,7 @@
  */
 #include "boot_priv.h"
 
+#include <kernel/clock.h>
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <kernel/ipc.h>
@@ -40,6 +41,8 @@ struct thread *kernel_boot(const struct boot_info *info)
 	boot_make_cpus(info);
 	cpu = mach_this_cpu();
 	reclaim_kernel_enter(cpu);
+	if (!info->clocks_agree)
+		clock_distrust(cpu);
 	cpu->account_ns = mach_clock().ns;
 	cpu->up_ns = cpu->account_ns;
 	atomic_store_release(&cpu->online, 1u); /* as kernel_cpu_boot does for the others */

@@ -54,8 +54,24 @@ static void tick(struct cpu *cpu, struct instant now)
 	(void)reclaim_poll(cpu);
 	if (cpu->loaded_space != NULL)
 		space_poll(cpu->loaded_space);
+	clock_compare(cpu);
 	if (kernel_state.cpu_count > 1)
 		look_at_others(cpu);
+}
+
+/* The one-shot's interrupt. It may be early, or the clock behind: then that moves, for who runs. */
+static struct instant timer_expired(struct cpu *cpu, struct instant now)
+{
+	struct instant armed = { cpu->armed_ns };
+
+	cpu->armed_ns = INSTANT_NEVER.ns;
+	if (likely(now.ns >= armed.ns && !clock_is_slow(&cpu->mach.clock)) || !clock_check(cpu, armed, &now))
+		return now;
+	if (cpu->current_entity != NULL)
+		account_current(cpu, cpu->current_entity, now);
+	else
+		account_idle(cpu, now);
+	return now;
 }
 
 bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
@@ -66,7 +82,7 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 	cpu->in_interrupt = true;
 	TRACE(cpu, IRQ, cpu->current ? cpu->current->object.id : 0, bits, 0);
 	if (bits & IRQ_TIMER) {
-		cpu->armed_ns = INSTANT_NEVER.ns;
+		now = timer_expired(cpu, now);
 		if (atomic_load_relaxed(&cpu->timers.first_ns) <= now.ns) {
 			timer_run_due(cpu, now);
 			worked = true;
@@ -92,6 +108,8 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 			cpu->resched = true;
 		if (requests & REQUEST_TELL)
 			context_tell(cpu);
+		if (requests & REQUEST_CLOCK)
+			clock_requested(cpu, (struct instant){ cpu->armed_ns });
 	}
 	if (unlikely(!wake_inbox_is_empty(cpu))) {
 		worked = true;
@@ -155,7 +173,7 @@ static inline void quiet_tick(struct cpu *cpu, struct instant now)
 
 struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 {
-	struct instant now = mach_clock();
+	struct instant now = mach_clock_quick();
 
 	reclaim_kernel_enter_inline(cpu);
 	account_current(cpu, cpu->current_entity, now);
@@ -178,9 +196,11 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 
 struct thread *kernel_cpu_boot(struct cpu *cpu)
 {
+	clock_agree(cpu);
 	cpu->account_ns = mach_clock().ns;
 	cpu->up_ns = cpu->account_ns;
 	reclaim_kernel_enter_inline(cpu);
 	atomic_store_release(&cpu->online, 1u); /* pairs with the boot CPU's wait in kernel_boot */
+	clock_started(cpu);
 	return sched_exit(cpu);
 }

@@ -4,6 +4,7 @@
 #define SCHED_PRIV_H
 
 #include <kernel/affinity.h>
+#include <kernel/clock.h>
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <kernel/fastpath.h>
@@ -13,8 +14,6 @@
 #include <kernel/trace.h>
 
 #include "runq.h"
-
-#define TICK_NS 10000000ull
 
 /* wake.c */
 /* Put a runnable entity (owner `from`) into the queue of `target`: directly when it is this CPU, else by its inbox. */

@@ -73,38 +73,155 @@ u32 vcpu_take_irqs(struct vcpu *cpu, u64 now_ns)
 	return bits;
 }
 
-struct instant mach_clock(void)
+/* --- the clock: what x86_64 does, on counters of counter.c -------------------------------------------------------------- */
+
+static struct clock *clock_of(const struct vcpu *cpu)
+{
+	return &((struct mach_cpu *)(void *)cpu->cpu)->clock;
+}
+
+u64 mach_counter(void)
 {
 	sim_point(SIM_COST_CALL);
 	sim_wait_first();
-	u64 now = sim_now();
-	if (sim.still) /* a walk, in measure builds: what it takes is taken back */
-		return (struct instant){ now };
-	if (now < sim.clock_ns && !sim.solo)
-		sim_die(SIM_EXIT_ERROR, "clock went back on CPU %u: %llu after %llu", sim.current->id,
-			(unsigned long long)now, (unsigned long long)sim.clock_ns);
-	sim.clock_ns = now;
-	return (struct instant){ now };
+	return sim_counter(sim.current, sim_now());
+}
+
+u64 mach_counter_ns(u64 counts)
+{
+	return counts;
+}
+
+void mach_clock_distrusted(void)
+{
+}
+
+void mach_clock_stop(void)
+{
+	sim_die(SIM_EXIT_ERROR, "a counter that stands: --tsc dead");
+}
+
+u32 mach_reference(void)
+{
+	return (u32)sim_now();
+}
+
+u64 mach_reference_ns(u32 begin, u32 end)
+{
+	return end - begin;
+}
+
+static bool all_slow(void)
+{
+	for (u32 i = 0; i < sim.cpu_count; i++) {
+		if (sim.cpus[i].cpu != NULL && sim.cpus[i].state != VCPU_OFF &&
+		    !clock_is_slow(clock_of(&sim.cpus[i])))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * CL1, CL2: a reading that began when others had come to `before_ns` (on this CPU `before_here_ns`). Never ahead of time, either, where
+ * no counter is.
+ */
+static void check_reading(u64 now_ns, u64 before_ns, u64 before_here_ns, bool ordered)
+{
+	static const bool may_be_ahead[TSC_KINDS] = {
+		[TSC_FAST] = true, [TSC_DIFFER] = true, [TSC_DRIFT] = true, [TSC_WILD] = true
+	};
+	struct vcpu *cpu = sim.current;
+
+	if (now_ns < before_here_ns || (ordered && now_ns < before_ns))
+		sim_die(SIM_EXIT_ERROR, "clock went back on CPU %u: %llu after %llu", cpu->id,
+			(unsigned long long)now_ns, (unsigned long long)MAX(before_ns, before_here_ns));
+	if (!may_be_ahead[sim.tsc] && now_ns > sim_now())
+		sim_die(SIM_EXIT_ERROR, "clock of CPU %u is ahead: %llu at %llu", cpu->id, (unsigned long long)now_ns,
+			(unsigned long long)sim_now());
+	cpu->clock_ns = now_ns;
+	sim.clock_ns = MAX(sim.clock_ns, now_ns);
+}
+
+static u64 read_clock(bool quick)
+{
+	struct clock *clock;
+	u64 counter;
+
+	sim_wait_first();
+	if (sim.current->cpu == NULL) /* before the first CPU record */
+		return sim_counter(sim.current, sim_now()) - sim_counter_base();
+	counter = sim_counter(sim.current, sim_now());
+	clock = clock_of(sim.current);
+	if (quick ? (i64)(counter - clock->base) < 0 : counter < clock->last)
+		return clock_read(clock);
+	if (!quick)
+		clock->last = counter;
+	return counter - clock->base;
+}
+
+struct instant mach_clock(void)
+{
+	u64 now_ns, before_ns, before_here_ns;
+	bool ordered;
+
+	sim_point(SIM_COST_CALL);
+	sim_wait_first();
+	before_ns = sim.clock_ns;
+	before_here_ns = sim.current->clock_ns;
+	/* Where counters of CPUs differ, nobody knows before a CPU looks. */
+	ordered = (sim.tsc <= TSC_CRAWLING && sim.tsc != TSC_BACKWARD) || all_slow();
+	now_ns = read_clock(false);
+	if (!sim.still && !sim.solo) /* a walk, in measure builds: what it takes is taken back */
+		check_reading(now_ns, before_ns, before_here_ns, ordered);
+	return (struct instant){ now_ns };
+}
+
+struct instant mach_clock_quick(void)
+{
+	sim_point(SIM_COST_CALL);
+	return (struct instant){ read_clock(true) };
+}
+
+/* --- the one-shot, which counts virtual time ---------------------------------------------------------------------------- */
+
+static u64 counted_since_armed(const struct vcpu *cpu)
+{
+	return MIN(sim_now() - cpu->armed_ns, cpu->span_ns);
+}
+
+struct timer_count mach_timer_count(void)
+{
+	return (struct timer_count){ sim.current->span_ns, counted_since_armed(sim.current), false };
 }
 
 void mach_timer_arm_span(u32 span_ns)
 {
-	mach_timer_arm((struct instant){ sim_now() + span_ns });
+	mach_timer_arm((struct instant){ (sim.tsc == TSC_EXACT ? sim_now() : mach_clock_quick().ns) + span_ns });
 }
 
 void mach_timer_arm(struct instant deadline)
 {
 	struct vcpu *cpu = sim.current;
+	u64 now, clock_ns;
 
 	sim_point(SIM_COST_CALL);
-	u64 now = sim_now();
+	if (clock_is_slow(clock_of(cpu)))
+		deadline = clock_arm(cpu->cpu, deadline);
+	now = sim_now();
 	if (cpu->timer_ns <= now && sim_chance(2))
 		cpu->spurious |= IRQ_TIMER;
+	cpu->counted_ns += counted_since_armed(cpu);
+	cpu->span_ns = 0;
 	if (deadline.ns == SIM_NEVER) {
 		cpu->timer_ns = SIM_NEVER;
 		return;
 	}
-	cpu->timer_ns = MAX(deadline.ns, now) + draw_timer_lateness();
+	clock_ns = sim.tsc == TSC_EXACT ? now : mach_clock_quick().ns;
+	now = sim_now();
+	cpu->armed_ns = now;
+	cpu->span_ns = deadline.ns - MIN(deadline.ns, clock_ns);
+	deadline.ns = now + cpu->span_ns;
+	cpu->timer_ns = deadline.ns + draw_timer_lateness();
 	if (sim.faults >= 2 && deadline.ns > now + 4000 && sim_chance(16))
 		cpu->timer_ns = deadline.ns - sim_random_below(2000);
 }

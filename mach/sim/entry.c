@@ -188,6 +188,8 @@ u32 sim_run(void)
 	sim.end_ns = sim_options.limit_ms * 1000000;
 	sim_memory_init(&boot_info);
 	sim_engine_init();
+	sim_counter_init();
+	boot_info.clocks_agree = sim.tsc != TSC_WILD;
 	sim_space_init();
 	sim_console_init();
 	sim_fault_init();
@@ -217,6 +219,8 @@ void mach_cpu_init(struct cpu *cpu, void *memory)
 	struct vcpu *vcpu = &sim.cpus[cpu->id];
 	vcpu->cpu = cpu;
 	((struct mach_cpu *)(void *)cpu)->vcpu = vcpu;
+	((struct mach_cpu *)(void *)cpu)->clock =
+		(struct clock){ .base = sim_counter_base(), .last = sim_counter_base() };
 	if (vcpu == sim.current)
 		sim_cpu_record = cpu;
 }

@@ -42,6 +42,8 @@ static const char usage[] =
 	"  --faults 0..3        1: late timers, slow IPIs, spurious interrupts; 2: early timers, windows without their\n"
 	"                       interrupts; 3: a starved CPU, pauses of the machine (default: drawn). 2 and 3 also have\n"
 	"                       failing allocations, which a drawn level never has\n"
+	"  --tsc KIND           what the clock's counter does: exact (default), dead, halting, backward, fast, slow, crawling,\n"
+	"                       differ, drift, wild, or drawn\n"
 	"  --cmdline TEXT       kernel command line\n"
 	"  --input FILE|-       console input: lines to type, `@expect TEXT`, `@wait MS`\n"
 	"  --interactive        console on the terminal (Ctrl-A ends)\n"
@@ -77,6 +79,7 @@ static void parse_options(int argc, char **argv)
 		MEM,
 		TOPOLOGY,
 		FAULTS,
+		TSC,
 		CMDLINE,
 		INPUT,
 		INTERACTIVE,
@@ -87,23 +90,15 @@ static void parse_options(int argc, char **argv)
 		ARCHIVE
 	};
 	static const struct option options[] = {
-		{ "archive", 1, NULL, ARCHIVE },
-		{ "seed", 1, NULL, SEED },
-		{ "seeds", 1, NULL, SEEDS },
-		{ "jobs", 1, NULL, 'j' },
-		{ "cpus", 1, NULL, CPUS },
-		{ "mem", 1, NULL, MEM },
-		{ "topology", 1, NULL, TOPOLOGY },
-		{ "faults", 1, NULL, FAULTS },
-		{ "cmdline", 1, NULL, CMDLINE },
-		{ "input", 1, NULL, INPUT },
-		{ "interactive", 0, NULL, INTERACTIVE },
-		{ "time-limit", 1, NULL, LIMIT },
-		{ "quiet", 0, NULL, QUIET },
-		{ "trace", 0, NULL, TRACE },
-		{ "full", 0, NULL, FULL },
-		{ "help", 0, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{ "archive", 1, NULL, ARCHIVE },   { "seed", 1, NULL, SEED },
+		{ "seeds", 1, NULL, SEEDS },	   { "jobs", 1, NULL, 'j' },
+		{ "cpus", 1, NULL, CPUS },	   { "mem", 1, NULL, MEM },
+		{ "topology", 1, NULL, TOPOLOGY }, { "faults", 1, NULL, FAULTS },
+		{ "tsc", 1, NULL, TSC },	   { "cmdline", 1, NULL, CMDLINE },
+		{ "input", 1, NULL, INPUT },	   { "interactive", 0, NULL, INTERACTIVE },
+		{ "time-limit", 1, NULL, LIMIT },  { "quiet", 0, NULL, QUIET },
+		{ "trace", 0, NULL, TRACE },	   { "full", 0, NULL, FULL },
+		{ "help", 0, NULL, 'h' },	   { NULL, 0, NULL, 0 },
 	};
 	int option;
 
@@ -134,6 +129,11 @@ static void parse_options(int argc, char **argv)
 			break;
 		case FAULTS:
 			sim_options.faults = (int)strtol(optarg, NULL, 0);
+			break;
+		case TSC:
+			sim_options.tsc = sim_tsc_of(optarg);
+			if (sim_options.tsc < 0 && strcmp(optarg, "drawn") != 0)
+				refuse("--tsc KIND");
 			break;
 		case CMDLINE:
 			sim_options.cmdline = optarg;

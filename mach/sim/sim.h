@@ -36,6 +36,31 @@
 #define SIM_STACK_BYTES (256u << 10)
 #define SIM_ENTRY_NS_MAX 500000000ull /* an entry that lasts longer is stuck */
 
+/*
+ * What the counter of the clock does (counter.c):
+ *   exact     virtual time
+ *   dead      stands from some instant on, for ever
+ *   halting   stands now and then
+ *   backward  jumps back now and then
+ *   fast, slow, crawling    up to 4 times as fast; down to a quarter; to a hundredth
+ *   differ    counters of CPUs differ by constants
+ *   drift     they go at different rates, within 5 %
+ *   wild      each CPU's does all of it; the machine does not promise that they agree
+ */
+enum sim_tsc {
+	TSC_EXACT,
+	TSC_DEAD,
+	TSC_HALTING,
+	TSC_BACKWARD,
+	TSC_FAST,
+	TSC_SLOW,
+	TSC_CRAWLING,
+	TSC_DIFFER,
+	TSC_DRIFT,
+	TSC_WILD,
+	TSC_KINDS
+};
+
 /* --- options and totals --------------------------------------------------------------------------------------- */
 
 struct sim_options {
@@ -47,6 +72,7 @@ struct sim_options {
 	u32 mem_mib;
 	u32 topology[3]; /* packages, cores each, threads each; 0 = drawn */
 	int faults;	 /* -1 = drawn */
+	int tsc;	 /* enum sim_tsc; -1 = drawn */
 	u64 limit_ms;
 	bool interactive;
 	bool quiet;
@@ -92,6 +118,10 @@ struct vcpu {
 	u64 limit_ns;	/* while it runs: credit ends here */
 	u64 entered_ns; /* start of the kernel entry */
 	u64 timer_ns;	/* deliveries due; SIM_NEVER = none */
+	u64 armed_ns;	/* the one-shot counts since then ... */
+	u64 span_ns;	/* ... so long at most */
+	u64 counted_ns; /* all that it has counted before */
+	u64 clock_ns;	/* last value of mach_clock */
 	u64 ipi_ns;
 	u64 input_ns;
 	u64 output_ns;
@@ -122,6 +152,7 @@ struct sim {
 	u32 starved_cpu; /* faults 3: now and then stands still for long */
 	u64 end_ns;
 	u64 clock_ns; /* last value of mach_clock on any CPU */
+	enum sim_tsc tsc;
 	u64 entries;
 	u64 events;
 	u64 hash;
@@ -194,6 +225,13 @@ static inline bool sim_chance(u64 one_in)
 }
 
 /* --- interrupts and time (clock.c) ---------------------------------------------------------------------------- */
+
+/* counter.c */
+void sim_counter_init(void);
+u64 sim_counter(const struct vcpu *cpu, u64 now_ns);
+u64 sim_counter_base(void);
+/* Name -> enum sim_tsc; -1: no such. */
+int sim_tsc_of(const char *name);
 
 u64 vcpu_next_event(const struct vcpu *cpu);
 /* Acknowledge what is due at `now_ns`: IRQ_… bits. */

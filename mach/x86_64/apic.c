@@ -63,7 +63,7 @@ void apic_init(void)
 	mach_apic.x2apic = firmware_x2apic();
 	for (u32 i = 0; i < acpi.cpu_count; i++)
 		mach_apic.x2apic |= capable && mach_cpus[i].apic_id >= 0xff;
-	tsc_deadline = (cpuid_leaf(1, 0).ecx & 1u << 24) != 0;
+	tsc_deadline = tsc_has_deadline();
 	mach_apic.registers = phys_to_virt((struct paddr){ apic_base() });
 }
 
@@ -127,6 +127,11 @@ void mach_ipi_send(struct cpu *cpu)
 void apic_timer_set(u32 count)
 {
 	apic_write(REG_TIMER_COUNT, count);
+}
+
+u32 apic_timer_span(void)
+{
+	return apic_read(REG_TIMER_COUNT);
 }
 
 u32 apic_timer_left(void)

@@ -96,6 +96,18 @@ void cpu_early_init(void)
 	wrmsr(MSR_FS_BASE, (u64)boot_fs);
 }
 
+struct clock *cpu_clock(void)
+{
+	struct mach_cpu *m = (struct mach_cpu *)mach_this_cpu();
+
+	return m != NULL ? &m->clock : &no_cpu.clock;
+}
+
+void cpu_init_clock(struct clock clock)
+{
+	no_cpu.clock = clock;
+}
+
 size_t mach_cpu_bytes(void)
 {
 	return (1 + STACK_PAGES + IST_PAGES) * PAGE_BYTES;
@@ -108,6 +120,7 @@ void mach_cpu_init(struct cpu *cpu, void *memory)
 
 	m->self = cpu;
 	m->apic_id = mach_cpus[cpu->id].apic_id;
+	m->clock = no_cpu.clock;
 	m->stack_low = paging_map_stack(cpu->id, memory, 1, 1, STACK_PAGES);
 	m->stack_top = m->stack_low + STACK_PAGES * PAGE_BYTES;
 	m->tss.rsp0_low = (u32)m->stack_top;

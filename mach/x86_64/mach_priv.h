@@ -212,6 +212,9 @@ extern const struct cpu_desc *mach_cpus; /* (c) from boot_info */
 void cpu_early_init(void);
 /* Descriptor tables, GS, system call entry, protection features, local APIC: of the CPU that runs this. */
 void cpu_activate(struct mach_cpu *cpu);
+/* This CPU's, also before mach_cpu_init; what all CPUs begin with. */
+struct clock *cpu_clock(void);
+void cpu_init_clock(struct clock clock);
 /* kernel_boot is over: the boot CPU's FS becomes that of user mode. */
 void cpu_boot_done(void);
 /* Needs boot_alloc. */
@@ -255,6 +258,8 @@ void apic_ipi_others(u32 command);
 #define APIC_NMI 0x4400u
 /* Raw timer of this CPU, for calibration: count down from `count` (0 stops it); what is left. */
 u32 apic_timer_left(void);
+/* What it was set to. */
+u32 apic_timer_span(void);
 void ioapic_init(void);
 void ioapic_route(u32 gsi, u16 flags, u32 vector, u32 apic_id);
 
@@ -263,6 +268,10 @@ void ioapic_route(u32 gsi, u16 flags, u32 vector, u32 apic_id);
 /* Calibrate the clock and the one-shot; clock 0 is now. About 60 ms. */
 void tsc_init(void);
 u64 tsc_hz(void);
+/* One rate on all CPUs, and it never stops. */
+bool tsc_is_invariant(void);
+/* The one-shot compares with the TSC. */
+bool tsc_has_deadline(void);
 /* UTC seconds since 1970; 0 = the clock is not plausible. */
 u64 rtc_read(void);
 

@@ -56,6 +56,7 @@ struct thread *boot_main(u32 magic, u32 boot_info_pa)
 	info.machine = loader.machine;
 	info.wall_clock_ns = wall_clock_at_zero();
 	info.clock_hz = tsc_hz();
+	info.clocks_agree = tsc_is_invariant();
 	first = kernel_boot(&info);
 	cpu_boot_done();
 	return first;

@@ -27,6 +27,7 @@ _Static_assert(offsetof(struct mach_cpu, current) == CPU_CURRENT, "offset");
 _Static_assert(offsetof(struct mach_cpu, user_sp) == CPU_USER_SP, "offset");
 _Static_assert(offsetof(struct mach_cpu, stack_top) == CPU_STACK_TOP, "offset");
 _Static_assert(offsetof(struct mach_cpu, fpu_live) == CPU_FPU_LIVE, "offset");
+_Static_assert(offsetof(struct mach_cpu, clock) == CPU_CLOCK, "offset");
 _Static_assert(offsetof(struct cpu, epoch) == CPU_EPOCH, "offset");
 _Static_assert(offsetof(struct kernel, cap.epoch) == KERNEL_EPOCH, "offset");
 _Static_assert(CALL_NOT_FAST == (u64)CALL_NOT_FAST_IMMEDIATE, "the same value");

@@ -4,7 +4,7 @@
  * the ACPI timer, else the PIT: median of five runs of 10 ms, each reading of the reference bracketed by two of the
  * TSC and the tightest bracket taken.
  *
- *   ns = (tsc - base) * ns_mul >> MACH_NS_SHIFT	  ns_mul  := 1e9 * 2^MACH_NS_SHIFT / tsc_hz
+ *   ns = (tsc - base) * ns_mul >> MACH_NS_SHIFT	  ns_mul  := 1e9 * 2^MACH_NS_SHIFT / tsc_hz	(base: kernel/clock.h)
  *   count = ns * count_mul >> 32		  count_mul := apic_hz * 2^32 / 1e9 (or tsc_hz, for deadlines)
  *
  * With MACH_NS_SHIFT 56 the rounding of ns_mul is below 1e-13 for rates above 4 MHz; products take 128 bits.
@@ -35,6 +35,7 @@ struct mach_tsc mach_tsc;
 /* (c) after tsc_init */
 static u64 count_ns_max; /* longest span that the one-shot can count */
 static u64 hz;
+static struct reference reference;
 
 /* a * b / c without overflow in between; the result fits 64 bits. */
 static u64 multiply_divide(u64 a, u64 b, u64 c)
@@ -131,12 +132,13 @@ static u64 median(u64 *values)
 
 void tsc_init(void)
 {
-	struct reference r = reference_find();
-	u64 tsc[RUNS], apic[RUNS], apic_hz;
+	u64 tsc[RUNS], apic[RUNS], apic_hz, now;
 
-	mach_tsc.deadline_mode = (cpuid_leaf(1, 0).ecx & 1u << 24) != 0;
+	reference = reference_find();
+	mach_tsc.deadline_mode = tsc_has_deadline();
+	atomic_store_relaxed(&mach_tsc.arm_slowly, (u8)mach_tsc.deadline_mode);
 	for (u32 i = 0; i < RUNS; i++)
-		run(&r, &tsc[i], &apic[i]);
+		run(&reference, &tsc[i], &apic[i]);
 	hz = MAX(median(tsc), 4000000ull);
 	apic_hz = MAX(median(apic), 1000ull);
 	mach_tsc.ns_mul = multiply_divide(NS_PER_S, 1ull << MACH_NS_SHIFT, hz);
@@ -144,7 +146,20 @@ void tsc_init(void)
 	if (mach_tsc.count_mul >> 35 != 0)
 		panic("a timer of more than 8 GHz");
 	count_ns_max = mach_tsc.deadline_mode ? ~0ull >> 2 : 0xf0000000ull * NS_PER_S / apic_hz;
-	mach_tsc.base = rdtsc_ordered();
+	now = rdtsc_ordered();
+	cpu_init_clock((struct clock){ .base = now, .last = now });
+}
+
+bool tsc_is_invariant(void)
+{
+	/* A hypervisor that does not promise it keeps it all the same, or hides the counter. */
+	return (cpuid_leaf(0x80000007, 0).edx & 1u << 8) != 0 || (cpuid_leaf(1, 0).ecx & 1u << 31) != 0;
+}
+
+/* With deadlines nothing counts but the TSC: only where that can be relied on. */
+bool tsc_has_deadline(void)
+{
+	return (cpuid_leaf(1, 0).ecx & 1u << 24) != 0 && tsc_is_invariant();
 }
 
 u64 tsc_hz(void)
@@ -152,29 +167,105 @@ u64 tsc_hz(void)
 	return hz;
 }
 
-void tsc_deadline_in(u64 counts)
+u64 mach_counter(void)
 {
-	wrmsr(MSR_TSC_DEADLINE, rdtsc_ordered() + counts);
+	u64 stopped_at = atomic_load_relaxed(&mach_tsc.stopped_at);
+
+	return unlikely(stopped_at != 0) ? stopped_at : rdtsc_ordered();
+}
+
+struct instant mach_clock_slow(void)
+{
+	return (struct instant){ clock_read(cpu_clock()) };
+}
+
+void mach_clock_distrusted(void)
+{
+	atomic_store_relaxed(&mach_tsc.arm_slowly, (u8)1);
+}
+
+void mach_clock_stop(void)
+{
+	atomic_store_relaxed(&mach_tsc.stopped_at, rdtsc_ordered());
+}
+
+u32 mach_reference(void)
+{
+	return reference.read();
+}
+
+u64 mach_reference_ns(u32 begin, u32 end)
+{
+	return (u64)((end - begin) & reference.mask) * NS_PER_S / reference.hz;
+}
+
+static void timer_stop(void)
+{
+	if (mach_tsc.deadline_mode)
+		wrmsr(MSR_TSC_DEADLINE, 0);
+	else
+		apic_timer_set(0);
+}
+
+/* deadline - now, as counts. */
+static void arm(struct instant deadline, u64 now_ns)
+{
+	u64 span = deadline.ns <= now_ns ? 0 : deadline.ns - now_ns, count;
+
+	if (unlikely(span > count_ns_max)) {
+		span = count_ns_max;
+		cpu_clock()->armed_ns = now_ns;
+	}
+	/* One more: never before the deadline by rounding. */
+	count = (u64)((unsigned __int128)span * mach_tsc.count_mul >> 32) + 1;
+	if (mach_tsc.deadline_mode)
+		wrmsr(MSR_TSC_DEADLINE, rdtsc_ordered() + count);
+	else
+		apic_timer_set((u32)count); /* count_ns_max keeps it below 2^32 */
+}
+
+static __attribute__((noinline)) void arm_slowly(struct instant deadline)
+{
+	if (clock_is_slow(cpu_clock()))
+		deadline = clock_arm(mach_this_cpu(), deadline);
+	if (deadline.ns == INSTANT_NEVER.ns)
+		timer_stop();
+	else
+		arm(deadline, mach_clock().ns);
 }
 
 void mach_timer_arm(struct instant deadline)
 {
-	u64 now_tsc, now, count;
+	u64 passed = rdtsc_ordered() - CPU_CLOCK_FIELD(base);
 
-	if (deadline.ns == INSTANT_NEVER.ns) {
-		if (mach_tsc.deadline_mode)
-			wrmsr(MSR_TSC_DEADLINE, 0);
-		else
-			apic_timer_set(0);
-		return;
-	}
-	now_tsc = rdtsc_ordered();
-	now = mach_tsc_ns(now_tsc);
-	count = deadline.ns <= now ? 0 : MIN(deadline.ns - now, count_ns_max);
-	/* One more: never before the deadline by rounding. */
-	count = (u64)((unsigned __int128)count * mach_tsc.count_mul >> 32) + 1;
-	if (mach_tsc.deadline_mode)
-		wrmsr(MSR_TSC_DEADLINE, now_tsc + count);
+	/* A slow CPU's base is above any counter. */
+	if (unlikely(deadline.ns == INSTANT_NEVER.ns || (i64)passed < 0))
+		arm_slowly(deadline);
 	else
-		apic_timer_set((u32)count); /* count_ns_max keeps it below 2^32 */
+		arm(deadline, mach_counter_ns(passed));
+}
+
+void mach_timer_arm_span_slow(u32 span_ns)
+{
+	if (clock_is_slow(cpu_clock()) || !mach_tsc.deadline_mode)
+		mach_timer_arm((struct instant){ mach_clock().ns + span_ns });
+	else
+		wrmsr(MSR_TSC_DEADLINE, rdtsc_ordered() + ((u64)span_ns * mach_tsc.count_mul >> 32) + 1);
+}
+
+static u64 counts_ns(u32 counts)
+{
+	return multiply_divide(counts, 1ull << 32, mach_tsc.count_mul);
+}
+
+struct timer_count mach_timer_count(void)
+{
+	u32 span, left;
+
+	if (mach_tsc.deadline_mode)
+		return (struct timer_count){ 0 };
+	span = apic_timer_span();
+	left = apic_timer_left();
+	return (struct timer_count){ counts_ns(span), counts_ns(span - MIN(left, span)),
+				     counts_ns(span) >= count_ns_max };
 }

@@ -178,16 +178,19 @@ static inline __attribute__((always_inline)) void space_switch_inline(struct cpu
 static inline u64 account_elapsed_ns(struct cpu *cpu, struct instant now)
 {
 	u64 delta_ns;
-	bool backwards = __builtin_sub_overflow(now.ns, cpu->account_ns, &delta_ns);
 
-	KASSERT(!backwards);
+	if (unlikely(__builtin_sub_overflow(now.ns, cpu->account_ns, &delta_ns))) {
+		(void)atomic_fetch_or(&cpu->requests, REQUEST_CLOCK); /* the counter has gone back */
+		return 0;
+	}
 	cpu->account_ns = now.ns;
 	atomic_order(); /* AC5 */
 	return delta_ns;
 }
 
 /* B1, SC1: the one place where an entity changes its dispatch owner. */
-static inline void owner_change(struct entity *entity, enum dispatch_owner from, enum dispatch_owner to)
+static inline __attribute__((always_inline)) void owner_change(struct entity *entity, enum dispatch_owner from,
+							       enum dispatch_owner to)
 {
 	KASSERT(atomic_load_relaxed(&entity->owner) == from);
 	atomic_store_relaxed(&entity->owner, to);
@@ -287,7 +290,7 @@ static inline __attribute__((always_inline)) void sched_detach_inline(struct cpu
 	struct entity *entity = cpu->current_entity;
 
 	KASSERT(thread != NULL && entity->thread == thread && thread->entity == entity);
-	account_current_as(cpu, entity, mach_clock(), true);
+	account_current_as(cpu, entity, mach_clock_quick(), true);
 	runq_leave(&cpu->runq, entity, cpu->account_ns);
 	account_blocked(thread);
 	owner_change(entity, OWNER_CURRENT, OWNER_NONE);
@@ -305,7 +308,7 @@ static inline __attribute__((always_inline)) void sched_pass_entity(struct cpu *
 								    struct thread *to)
 {
 	struct entity *entity = cpu->current_entity;
-	u64 delta_ns = account_elapsed_ns(cpu, mach_clock());
+	u64 delta_ns = account_elapsed_ns(cpu, mach_clock_quick());
 
 	/* sched_charge, but the policy is told with the next one, for the entity goes on. */
 	from->account.runtime_ns += delta_ns;

@@ -291,5 +291,6 @@ void runq_bench(struct cpu *cpu); /* kernel/sched/bench.c */
 #define REQUEST_RESCHEDULE 1u /* look at inbox and attention of current */
 #define REQUEST_FLUSH 2u      /* TLB flushes are waiting (mm) */
 #define REQUEST_TELL 4u	      /* watchers of contexts are to be woken */
+#define REQUEST_CLOCK 8u      /* the counter is not to be trusted (time) */
 
 #endif

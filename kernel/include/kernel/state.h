@@ -23,6 +23,7 @@ struct kernel {
 	struct mm_state mm;
 	struct ipc_state ipc;
 	struct task_state task;
+	struct time_state time;
 	struct sched_state sched;
 	struct boot_state manifest;
 	struct dev_state dev;

@@ -10,5 +10,6 @@
 #include <kernel/state_mm.h>
 #include <kernel/state_sched.h>
 #include <kernel/state_task.h>
+#include <kernel/state_time.h>
 
 #endif

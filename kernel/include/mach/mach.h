@@ -69,6 +69,7 @@ struct boot_info {
 	const char *machine; /* "x86_64/pvh", "x86_64/multiboot2", "sim" */
 	u64 wall_clock_ns;   /* UTC ns since 1970 at clock 0; 0 = unknown */
 	u64 clock_hz;	     /* rate of the clock behind mach_clock, for display */
+	bool clocks_agree;   /* the machine promises that the counters of all CPUs go at one rate, and never stop */
 };
 
 /* --- entries: implemented by the core, called by the machine, on the CPU's kernel stack, interrupts off ---------- */
@@ -137,8 +138,31 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits);
 
 /* --- time ------------------------------------------------------------------------------------------------------- */
 
-/* Nanoseconds since boot: monotonic, and in order across CPUs (a value read after another CPU's read is not less). */
+/*
+ * Nanoseconds since boot: monotonic, and in order across CPUs (a value read after another CPU's read is not less): by struct clock of
+ * the CPU (kernel/clock.h). While its counter goes: ns(counter - base), and that becomes `last`; clock_read where it is below that.
+ */
 struct instant mach_clock(void);
+/* The same for who looks himself whether that is earlier than what he has (account_elapsed_ns), or may be told nonsense then: a few
+ * instructions less. It is not compared with `last`; clock_read where counter - base is negative. */
+struct instant mach_clock_quick(void);
+/* What struct clock is about: this CPU's counter now; a span of it in ns. */
+u64 mach_counter(void);
+u64 mach_counter_ns(u64 counts);
+/* From now on CPUs become slow (kernel/clock.h): mach_timer_arm_span, as mach_timer_arm, calls clock_arm on those. */
+void mach_clock_distrusted(void);
+/* This CPU's one-shot, by its own count. */
+struct timer_count {
+	u64 span_ns;	/* that it was armed for; */
+	u64 counted_ns; /* since then, at most that; 0: it does not count by itself (TSC deadline), or was not armed */
+	bool clipped;	/* that is less than the deadline asked for: the clock was in clock.armed_ns */
+};
+struct timer_count mach_timer_count(void);
+/* From now on every CPU's counter stands, for proofs; clock_distrust has been called. */
+void mach_clock_stop(void);
+/* A counter that is neither the clock's nor the one-shot's, for proofs, and a span of it. Resolution 1 us; wraps after 50 ms. */
+u32 mach_reference(void);
+u64 mach_reference_ns(u32 begin, u32 end);
 /* Arm this CPU's one-shot for an absolute instant (past: as soon as possible), replacing the former one;
  * INSTANT_NEVER disarms. An expiry that is already pending may still be delivered. */
 void mach_timer_arm(struct instant deadline);

@@ -38,6 +38,27 @@ void mach_timer_arm(struct instant deadline)
 {
 	armed_at[sim_cpu_record->id] = deadline.ns;
 }
+bool clock_check(struct cpu *cpu, struct instant armed, struct instant *now)
+{
+	(void)cpu, (void)armed, (void)now;
+	return false;
+}
+void clock_compare(struct cpu *cpu)
+{
+	(void)cpu;
+}
+void clock_requested(struct cpu *cpu, struct instant armed)
+{
+	(void)cpu, (void)armed;
+}
+void clock_agree(struct cpu *cpu)
+{
+	(void)cpu;
+}
+void clock_started(struct cpu *cpu)
+{
+	(void)cpu;
+}
 void mach_ipi_send(struct cpu *cpu)
 {
 	ipis[cpu->id]++;

@@ -12,6 +12,7 @@
 #ifndef MACH_ARCH_H
 #define MACH_ARCH_H
 
+#include <kernel/clock.h>
 #include <kernel/types.h>
 
 struct cpu;
@@ -82,7 +83,8 @@ struct mach_thread {
 };
 
 struct mach_cpu {
-	struct vcpu *vcpu; /* (c) the simulator's own record */
+	struct vcpu *vcpu;  /* (c) the simulator's own record */
+	struct clock clock; /* (o) */
 };
 
 struct mach_space {

@@ -9,8 +9,10 @@
 #ifndef MACH_ARCH_H
 #define MACH_ARCH_H
 
+#include <kernel/clock.h>
 #include <kernel/debug.h>
 #include <kernel/types.h>
+#include <mach/atomic.h>
 #include <mach/offsets.h>
 
 struct cpu;
@@ -59,6 +61,7 @@ struct mach_cpu {
 	u64 stack_top;		/* (c) */
 	bool fpu_live;		/* (o) */
 	u32 irq_bits;		/* (o) acknowledged in kernel mode, not yet returned */
+	struct clock clock;	/* (o) its first words are in the same line */
 	u32 apic_id;		/* (c) */
 	const void *trap;	/* (o) registers of the fatal trap, for the panic report; NULL = none */
 	u64 stack_low;		/* (c) lowest address of the stack */
@@ -154,11 +157,13 @@ static inline u32 pte_prot(u64 pte)
 #define MACH_NS_SHIFT 56u
 
 struct mach_tsc {
-	u64 base, ns_mul;
-	u64 count_mul; /* one-shot's counts in a ns, * 2^32: below 2^35 */
-	bool deadline_mode;
+	u64 ns_mul;
+	u64 count_mul;		/* one-shot's counts in a ns, * 2^32: below 2^35 */
+	bool deadline_mode;	/* the one-shot compares with the TSC */
+	ATOMIC(u8) arm_slowly;	/* (a) deadline_mode, or CPUs are to be slow (kernel/clock.h) */
+	ATOMIC(u64) stopped_at; /* (a) mach_clock_stop: what all CPUs see then; 0: not */
 };
-extern struct mach_tsc mach_tsc; /* (c) after tsc_init */
+extern struct mach_tsc mach_tsc; /* (c) after tsc_init, but (a) */
 
 /* Not before the loads that precede it. */
 static inline u64 rdtsc_ordered(void)
@@ -169,28 +174,45 @@ static inline u64 rdtsc_ordered(void)
 	return high << 32 | low;
 }
 
-static inline u64 mach_tsc_ns(u64 tsc)
+static inline u64 mach_counter_ns(u64 counts)
 {
-	u64 passed = tsc - mach_tsc.base;
-
-	return unlikely((i64)passed < 0) ? 0 : (u64)((unsigned __int128)passed * mach_tsc.ns_mul >> MACH_NS_SHIFT);
+	return (u64)((unsigned __int128)counts * mach_tsc.ns_mul >> MACH_NS_SHIFT);
 }
+
+/* The CPU's struct clock: by GS, without the address of its record. */
+#define CPU_CLOCK_FIELD(field) (*(u64 __seg_gs *)(CPU_CLOCK + offsetof(struct clock, field)))
+
+struct instant mach_clock_slow(void); /* tsc.c */
 
 static inline struct instant mach_clock(void)
 {
-	return (struct instant){ mach_tsc_ns(rdtsc_ordered()) };
+	u64 counter = rdtsc_ordered();
+
+	if (unlikely(counter < CPU_CLOCK_FIELD(last)))
+		return mach_clock_slow();
+	CPU_CLOCK_FIELD(last) = counter;
+	return (struct instant){ mach_counter_ns(counter - CPU_CLOCK_FIELD(base)) };
 }
 
-void apic_timer_set(u32 count);	  /* apic.c */
-void tsc_deadline_in(u64 counts); /* tsc.c */
+static inline struct instant mach_clock_quick(void)
+{
+	u64 passed = rdtsc_ordered() - CPU_CLOCK_FIELD(base);
+
+	if (unlikely((i64)passed < 0))
+		return mach_clock_slow();
+	return (struct instant){ mach_counter_ns(passed) };
+}
+
+void apic_timer_set(u32 count);		    /* apic.c */
+void mach_timer_arm_span_slow(u32 span_ns); /* tsc.c */
 
 static inline void mach_timer_arm_span(u32 span_ns)
 {
 	/* Fits 64 bits. One more: never before the deadline by rounding. */
 	u64 count = ((u64)span_ns * mach_tsc.count_mul >> 32) + 1;
 
-	if (unlikely(mach_tsc.deadline_mode))
-		tsc_deadline_in(count);
+	if (unlikely(!atomic_equals_relaxed(&mach_tsc.arm_slowly, 0)))
+		mach_timer_arm_span_slow(span_ns);
 	else
 		apic_timer_set((u32)count);
 }

@@ -33,9 +33,10 @@
 #define CPU_USER_SP 16
 #define CPU_STACK_TOP 24
 #define CPU_FPU_LIVE 32
+#define CPU_CLOCK 40
 
 /* struct cpu, struct kernel */
-#define CPU_EPOCH 408
+#define CPU_EPOCH 536
 #define KERNEL_EPOCH 0
 
 /* kernel_syscall_fast, as immediate operands (mach.h has them as u64): the highest of all results. */
