@@ -119,7 +119,7 @@ unit_cc_clang := $(CLANG)
 
 # --- commands -------------------------------------------------------------------------------------------------------
 
-.PHONY: all image sim-image sim-campaign sim-lag sim-fairness sim-scale run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-costs bench-hackbench bench-latency bench-runq bench-boot \
+.PHONY: all image sim-image sim-campaign sim-lag sim-fairness sim-scale run test help iso gdb check format sim soak fuzz fuzz-replay fuzz-qemu clean bench-budget bench-costs bench-hackbench bench-latency bench-runq bench-boot \
 	run-smp2-smokes run-thread-scale run-linux-thread-scale-baseline bench-side-by-side bench-scale-instructions \
 	report setup-run setup-test setup-gdb setup-report \
 	unit unit-gcc unit-clang FORCE
@@ -182,6 +182,9 @@ bench-hackbench: | setup-run ## messages between many, against Linux's pipes and
 
 bench-latency: | setup-run ## wake-ups and requests, idle and beside hogs, against Linux: build/bench/latency.csv (CPUS=1,2,4 TIMES=rounds)
 	@tools/bench-latency $(if $(CPUS),--cpus $(CPUS)) $(if $(TIMES),--rounds $(TIMES))
+
+bench-budget: | setup-run ## what budgets of CPU time give, exact and in the host's time, against Linux: build/bench/budget.csv (TIMES=rounds PRIORITY=1)
+	@tools/bench-budget $(if $(TIMES),--rounds $(TIMES)) $(if $(PRIORITY),--priority)
 
 bench-runq: | setup-run ## the fair queue by the number of those queued, in instructions
 	@tools/bench-runq

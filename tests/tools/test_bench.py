@@ -7,8 +7,8 @@ from tool import script
 from capos import bench
 
 
-costs, irq_off, boot, hackbench, latency = map(
-    script, ("bench-costs", "bench-irq-off", "bench-boot", "bench-hackbench", "bench-latency"))
+costs, irq_off, boot, hackbench, latency, budget = map(
+    script, ("bench-costs", "bench-irq-off", "bench-boot", "bench-hackbench", "bench-latency", "bench-budget"))
 
 
 def sample(median, low=None, high=None):
@@ -119,3 +119,28 @@ def test_boot_is_timed_until_the_text():
     assert boot.until(["sh", "-c", "printf 'a first '; printf 'line'; sleep 9"], b"first line") < 9
     with pytest.raises(SystemExit):
         boot.until(["sh", "-c", "echo other"], b"first line")
+
+
+@pytest.mark.parametrize("ran, used, holds", [
+    ((198000, 200000), (199000, 200000), True), ((197999, 200000), (199000, 200000), False),
+    ((198000, 200001), (199000, 200000), False), ((198000, 200000), (199000, 200001), False)])
+def test_bursts_within_their_bounds(ran, used, holds):
+    text = "".join(f"burst case=200us_1ms begin={i} span={r + 5} ran={r}\n" for i, r in enumerate(ran))
+    text += "".join(f"charged case=200us_1ms at={i}000000 used={u}\n" for i, u in enumerate((0, used[0], sum(used))))
+    row, = budget.exact_rows(*budget.parse(text), {"200us_1ms": [(0, 7, 7)]}, 3000)
+    assert (row["holds"], row["used_max"], row["span_max"], row["linux_max"], row["hrtick_max"]) == (holds, max(used), max(ran) + 5, 7, None)
+
+
+@pytest.mark.parametrize("last, holds", [(203000, True), (203001, False)])
+def test_any_window_of_a_period(last, holds):
+    samples = [(0, 0), (500000, 100), (1000000, 50000), (1500000, 100 + last)]  # the first and the last are more than a period apart
+    row, = budget.exact_rows({}, {"200us_1ms_memory": samples}, {}, 3000)
+    assert row["used_max"] == last and row["holds"] is holds
+
+
+@pytest.mark.parametrize("ours, theirs, kept", [((5100,), (6000,), True), ((5101,), (6000,), False), ((4000, 4000, 4900, 5100), (1, 2, 3, 7000), True),
+                                                ((4000, 4000, 4900, 5201), (1, 2, 3, 7000), False)])
+def test_overshoot_beside_linux(ours, theirs, kept):
+    rows = list(budget.wall_rows([{name: [(0, us * 1000, 0) for us in spans] for name, spans in (("capOS", ours), ("Linux", theirs))}]))
+    assert budget.verdict_wall(rows) is kept
+    assert budget.verdict_wall(rows[:1]) is None
