@@ -73,14 +73,18 @@ INLINE struct thread *hand_call_to(struct cpu *cpu, struct thread *caller, struc
 		if (unlikely(caller->spare == NULL)) /* LE3 */
 			return NULL;
 		atomic_store_relaxed(&caller->own->loan, LOAN_LENT);
-	} else if (lend && unlikely(caller->entity->depth >= CAPOS_DONATION_DEPTH_MAX)) { /* LE7 */
-		return NULL;
+	} else if (lend) { /* LE7 */
+		if (unlikely(caller->entity->depth + 1 >= CAPOS_DONATION_DEPTH_MAX))
+			return NULL;
+		caller->entity->depth++;
 	}
 	/* IP1: the receiver leaves, the caller enters. */
 	if (unlikely(!take_for(receiver, cap->grant))) {
 		/* The current thread waits for nothing: nobody has looked at it. */
 		if (caller->entity == caller->own)
 			atomic_store_relaxed(&caller->own->loan, 0u);
+		else if (lend)
+			caller->entity->depth--;
 		return NULL;
 	}
 	list_remove(&receiver->link);

@@ -66,10 +66,11 @@ void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns, bool bl
 	unlock_context(context);
 }
 
-/* Exact for what runs here: interrupts are not charged. */
-static void charge_here(struct cpu *cpu)
+/* Exact for what runs here: interrupts are not charged. Without the lock: others bind and unbind meanwhile, before or after this. */
+static void charge_here(struct cpu *cpu, struct context *context)
 {
-	if (cpu->current_entity != NULL && !cpu->in_interrupt)
+	if (cpu->current_entity != NULL && shared_load_relaxed(&context->entity) == cpu->current_entity &&
+	    !cpu->in_interrupt)
 		account_current(cpu, cpu->current_entity, mach_clock());
 }
 
@@ -240,7 +241,7 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 	} else if (atomic_load_relaxed(&entity->context) != NULL) {
 		result = IRESULT(CAPOS_CONTEXT_THREAD_HAS_ONE);
 	} else {
-		context->entity = entity;
+		shared_store_relaxed(&context->entity, entity);
 		context->thread_id = thread->object.id;
 		context->charged_ns = mach_clock().ns;
 		context_no_job(context, context->charged_ns);
@@ -261,7 +262,7 @@ static bool unbind_locked(struct cpu *cpu, struct context *context, struct entit
 	if (*entity == NULL)
 		return false;
 	charge_running(cpu, context);
-	context->entity = NULL;
+	shared_store_relaxed(&context->entity, NULL);
 	context->thread_id = 0;
 	atomic_store_relaxed(&(*entity)->context, NULL);
 	(void)timer_cancel(&context->timer);
@@ -281,7 +282,7 @@ bool context_unbind(struct cpu *cpu, struct context *context)
 	struct entity *entity;
 	bool was_bound;
 
-	charge_here(cpu);
+	charge_here(cpu, context);
 	spin_lock(&context->lock);
 	was_bound = unbind_locked(cpu, context, &entity);
 	spin_unlock(&context->lock);
@@ -295,7 +296,7 @@ bool context_end(struct cpu *cpu, struct context *context, struct grant *through
 	struct entity *entity;
 	bool was_bound = false, first;
 
-	charge_here(cpu);
+	charge_here(cpu, context);
 	spin_lock(&context->lock);
 	first = atomic_load_relaxed(&context->generation) == 1;
 	if (first) {
@@ -314,11 +315,13 @@ bool context_end(struct cpu *cpu, struct context *context, struct grant *through
 void context_thread_gone(struct cpu *cpu, struct thread *thread) NO_TSA
 {
 	struct entity *entity = thread->own;
-	struct context *context;
+	struct context *context = atomic_load_acquire(&entity->context); /* pairs with the release in context_bind */
 
-	charge_here(cpu);
-	context = lock_context(entity);
 	if (likely(context == NULL))
+		return;
+	charge_here(cpu, context);
+	context = lock_context(entity);
+	if (context == NULL)
 		return;
 	(void)!unbind_locked(cpu, context, &entity);
 	unlock_context(context);
@@ -333,7 +336,7 @@ void context_move(struct cpu *cpu, struct entity *from, struct entity *to)
 		return;
 	KASSERT(atomic_load_relaxed(&to->context) == NULL);
 	charge_running(cpu, context);
-	context->entity = to;
+	shared_store_relaxed(&context->entity, to);
 	context_no_job(context, 0);
 	atomic_store_relaxed(&from->context, NULL);
 	atomic_store_release(&to->context, context); /* pairs with the acquire in lock_context */
@@ -360,7 +363,7 @@ void context_fill_info(struct cpu *cpu, struct context *context, struct capos_co
 	u64 now_ns;
 
 	memset(out, 0, sizeof(*out));
-	charge_here(cpu);
+	charge_here(cpu, context);
 	spin_lock(&context->lock);
 	if (context->entity != NULL)
 		charge_running(cpu, context);

@@ -28,8 +28,9 @@
  *      does not pass its own to its caller.
  * LE6  `own` is stored, and the context of its entity moved, under ring_lock; who binds a context holds it too. So an entity that has become
  *      an orphan is given none, and one is not given a second (tests/models/donate.pml).
- * LE7  `depth` of an entity: calls that it went along and did not come back from; 0 when its owner has it, and never above
- *      CAPOS_DONATION_DEPTH_MAX. Changed by whoever lends and returns; a call that would lend it once more is refused before anything changes.
+ * LE7  `depth` of an entity: calls that it went along and did not come back from, beyond the owner's own; 0 when its owner has it, and below
+ *      CAPOS_DONATION_DEPTH_MAX. Changed by who lends another one's, and gets it back; a call that would lend it once more is refused before
+ *      anything changes.
  */
 #include <kernel/fastpath.h>
 
@@ -54,7 +55,7 @@ u16 sched_lend_reserve(struct thread *caller)
 
 bool sched_is_too_deep(const struct thread *caller)
 {
-	return caller->entity->depth >= CAPOS_DONATION_DEPTH_MAX;
+	return caller->entity != caller->own && caller->entity->depth + 1 >= CAPOS_DONATION_DEPTH_MAX;
 }
 
 void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server)
@@ -64,6 +65,8 @@ void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server)
 	KASSERT(caller->entity != caller->own || caller->spare != NULL);
 	if (caller->entity == caller->own)
 		atomic_store_relaxed(&caller->own->loan, LOAN_LENT);
+	else
+		caller->entity->depth++;
 	sched_lend_marked(cpu, caller, server);
 	mach_thread_leave(caller);
 	TRACE(cpu, SWITCH, server->object.id, server->object.id, CAPOS_WAIT_REPLY);
@@ -81,13 +84,14 @@ bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *s
 			return false;
 		}
 		atomic_store_relaxed(&entity->loan, LOAN_LENT);
+	} else {
+		entity->depth++;
 	}
 	if (cpu->current == server)
 		sched_detach_current(cpu);
 	if (server->entity != NULL)
 		sched_drop_entity(server);
 	caller->entity = NULL;
-	entity->depth++;
 	server->entity = entity;
 	entity->thread = server;
 	server->borrowed_from_id = caller->object.id;

@@ -39,7 +39,7 @@ struct context {
 	struct capos_context_spec spec; /* (c) */
 	ATOMIC(u64) generation;		/* (a) 1; 2: revoked, or its object is ending */
 	struct grant *revoked_through;	/* (l:lock) whose calls find `revoked`: compared, never followed */
-	struct entity *entity;		/* (l:lock) SX1; NULL: unbound */
+	struct entity *entity;		/* (l:lock; read by anyone) SX1; NULL: unbound */
 	u64 thread_id;			/* (l:lock) bound */
 	u64 charged_ns;			/* (l:lock) what it ran before is charged, or was before the bind (SX5) */
 	struct refills refills;		/* (l:lock) */

@@ -327,13 +327,12 @@ static inline __attribute__((always_inline)) void sched_pass_entity(struct cpu *
 
 /*
  * sched_lend and sched_return, without mach_thread_leave and without a trace; whoever calls them has checked that `to` holds no
- * entity. A caller which lends its own has a spare, and has marked it as lent (LE2, LE3); another one's is not too deep (LE7).
+ * entity. A caller which lends its own has a spare, and has marked it as lent (LE2, LE3); another one's is counted (LE7).
  */
 static inline __attribute__((always_inline)) void sched_lend_marked(struct cpu *cpu, struct thread *caller,
 								    struct thread *server)
 {
 	server->borrowed_from_id = caller->object.id;
-	cpu->current_entity->depth++;
 	sched_pass_entity(cpu, caller, server);
 }
 
@@ -341,10 +340,11 @@ static inline __attribute__((always_inline)) void sched_return_inline(struct cpu
 								      struct thread *caller)
 {
 	server->borrowed_from_id = 0;
-	cpu->current_entity->depth--;
 	sched_pass_entity(cpu, server, caller);
 	if (likely(caller->entity == caller->own))
 		atomic_store_relaxed(&caller->own->loan, 0u);
+	else
+		caller->entity->depth--;
 }
 
 /* --- waiters: threads, without deadline ---------------------------------------------------------------------------- */

@@ -79,7 +79,7 @@ struct entity {
 	struct activity *activity;
 	struct entity *inbox_next;
 	ATOMIC(u32) loan;		  /* (a) LOAN_*: see kernel/sched/lend.c */
-	u32 depth;			  /* (o) lent so many calls deep: LE7 there */
+	u32 depth;			  /* (o) lent so many calls beyond the first one: LE7 there */
 	ATOMIC(struct context *) context; /* (a) its budget, or NULL: kernel/context.h, SX1 */
 	struct reclaim_node reclaim;
 	u64 enqueued_ns;  /* when it became runnable: waiting starts at the push; while blocked: when it left */

@@ -142,27 +142,30 @@ static void test_too_deep(void **state)
 	recv(server, CAPOS_NEVER);
 	cpu->armed_waiter = NULL;
 	run(client);
-	client->entity->depth = CAPOS_DONATION_DEPTH_MAX;
+	assert_int_equal(sched_lend_reserve(client), CAPOS_STATUS_OK);
+	client->own = client->spare; /* as if what it runs on was another one's */
+	client->spare = client->entity;
+	client->entity->depth = CAPOS_DONATION_DEPTH_MAX - 1;
 	call(client, 1, 0);
 	assert_int_equal(client->mach.frame.call, STATUS(TOO_DEEP));
 	assert_ptr_equal(cpu->current, client);
 	assert_true(waiter_is_armed(&server->wait) && server->serving == NULL);
 	assert_int_equal(atomic_load_relaxed(&client->own->loan), 0);
-	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX);
+	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX - 1);
 	/* One less. */
 	client->entity->depth--;
 	call(client, 3, 0);
 	check_received(server, 3);
-	assert_int_equal(server->entity->depth, CAPOS_DONATION_DEPTH_MAX);
+	assert_int_equal(server->entity->depth, CAPOS_DONATION_DEPTH_MAX - 1);
 	cpu->armed_waiter = NULL;
 	reply(server, true, 0);
 	cpu->armed_waiter = NULL;
 	check_replied(client);
-	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX - 1);
+	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX - 2);
 	assert_true(waiter_end(cpu, &server->wait, STATUS(CANCELLED)));
 	/* Queued: the first one fails, the second one is received. */
 	run(client);
-	client->entity->depth = CAPOS_DONATION_DEPTH_MAX;
+	client->entity->depth = CAPOS_DONATION_DEPTH_MAX - 1;
 	call(client, 1, CAPOS_CALL_CAPS);
 	assert_true(waiter_is_armed(&client->wait));
 	cpu->armed_waiter = NULL;
@@ -171,7 +174,7 @@ static void test_too_deep(void **state)
 	recv(server, CAPOS_NEVER);
 	assert_int_equal(client->mach.frame.call, STATUS(TOO_DEEP));
 	assert_true(runnable(client));
-	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX);
+	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX - 1);
 	check_received(server, 2);
 	assert_ptr_equal(server->entity, client2->own);
 	reply(server, false, 0);
@@ -186,6 +189,8 @@ static void test_too_deep(void **state)
 	reply(server, false, 0);
 	check_replied(client);
 	client->entity->depth = 0;
+	client->spare = client->own;
+	client->own = client->entity;
 	finish(server);
 }
 

@@ -109,15 +109,20 @@ static void fast_too_deep(void **state)
 	fast_world(true);
 	client->own = client->spare; /* as if what it runs on was another one's */
 	client->spare = client->entity;
-	client->entity->depth = CAPOS_DONATION_DEPTH_MAX;
+	client->entity->depth = CAPOS_DONATION_DEPTH_MAX - 1;
 	assert_null(fast(client, handle, FAST_CALL(0)));
 	assert_ptr_equal(cpu->current, client);
 	assert_true(waiter_is_armed(&server->wait));
 	client->entity->depth--;
 	assert_ptr_equal(fast(client, handle, FAST_CALL(0)), server);
-	assert_int_equal(server->entity->depth, CAPOS_DONATION_DEPTH_MAX);
+	assert_int_equal(server->entity->depth, CAPOS_DONATION_DEPTH_MAX - 1);
 	assert_ptr_equal(fast(server, handle, FAST_REPLY(0)), client);
-	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX - 1);
+	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX - 2);
+	/* Lost to somebody else: nothing is counted. */
+	atomic_store_relaxed(&server->wait.state, atomic_load_relaxed(&server->wait.state) ^ WAITER_ARMED);
+	assert_null(fast(client, handle, FAST_CALL(0)));
+	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX - 2);
+	atomic_store_relaxed(&server->wait.state, atomic_load_relaxed(&server->wait.state) ^ WAITER_ARMED);
 	client->entity->depth = 0;
 	client->spare = client->own;
 	client->own = client->entity;

@@ -316,7 +316,6 @@ static void depth_is_counted(void **state)
 {
 	struct thread *link[CAPOS_DONATION_DEPTH_MAX], *c;
 	struct entity *entity;
-	u32 depth = 0;
 
 	(void)state;
 	for (u32 i = 0; i < ARRAY_COUNT(link); i++)
@@ -324,18 +323,18 @@ static void depth_is_counted(void **state)
 	c = running();
 	entity = c->own;
 	for (u32 i = 0; i < ARRAY_COUNT(link); i++) {
-		assert_int_equal(entity->depth, depth++);
+		assert_int_equal(entity->depth, i == 0 ? 0 : i - 1); /* beyond the first one */
 		assert_false(sched_is_too_deep(cpus[0]->current));
 		calls(i == 0 ? c : link[i - 1], link[i]);
 	}
-	assert_int_equal(entity->depth, CAPOS_DONATION_DEPTH_MAX);
+	assert_int_equal(entity->depth, CAPOS_DONATION_DEPTH_MAX - 1);
 	assert_true(sched_is_too_deep(cpus[0]->current));
 	/* Half way back, and there again; then all the way. */
 	for (u32 i = 8; i-- > 0;)
 		assert_true(replies(link[8 + i], link[7 + i]));
-	assert_int_equal(entity->depth, 8);
+	assert_int_equal(entity->depth, 7);
 	calls(link[7], link[8]);
-	assert_int_equal(entity->depth, 9);
+	assert_int_equal(entity->depth, 8);
 	for (u32 i = 9; i-- > 0;)
 		assert_true(replies(link[i], i == 0 ? c : link[i - 1]));
 	assert_int_equal(entity->depth, 0);
@@ -364,9 +363,9 @@ static void depth_after_an_end(void **state)
 	calls(m, s);
 	call_ends(0, c);
 	assert_int_equal(c->own->depth, 0);
-	assert_int_equal(s->entity->depth, 2);
+	assert_int_equal(s->entity->depth, 1);
 	assert_true(replies(s, m));
-	assert_int_equal(m->entity->depth, 1);
+	assert_int_equal(m->entity->depth, 0);
 	receives(m);
 	drain();
 }
@@ -418,7 +417,7 @@ static void a_queued_caller_lends(void **state)
 	assert_null(caller->entity);
 	assert_true(sched_handoff(cpus[0], server));
 	assert_ptr_equal(exits(0), server);
-	assert_int_equal(server->entity->depth, 1);
+	assert_int_equal(server->entity->depth, 0);
 	assert_true(replies(server, caller));
 	assert_ptr_equal(caller->entity, caller->own);
 	assert_int_equal(caller->own->depth, 0);
