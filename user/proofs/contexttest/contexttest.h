@@ -20,5 +20,9 @@ static inline struct capos_context_spec spec_of(uint64_t budget_ns, uint64_t per
 struct capos_context_info context_info(capos_handle context);
 
 void test_budget(void);
+void test_donate(void);
+void test_deaths(void);
+/* A process of test_deaths. */
+int chain_link(void);
 
 #endif

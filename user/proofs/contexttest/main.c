@@ -12,6 +12,8 @@ static const struct {
 	void (*run)(void);
 } groups[] = {
 	{ "budget", test_budget },
+	{ "donate", test_donate },
+	{ "deaths", test_deaths },
 };
 
 capos_handle context_made(struct capos_context_spec spec)
@@ -44,6 +46,8 @@ static bool wanted(const char *name, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	if (argc > 1 && strcmp(argv[1], "link") == 0)
+		return chain_link();
 	tap_plan(0);
 	for (int i = 1; i < argc; i++)
 		exact = exact || strcmp(argv[i], "exact") == 0;
