@@ -74,7 +74,7 @@ INLINE struct thread *hand_call_to(struct cpu *cpu, struct thread *caller, struc
 			return NULL;
 		atomic_store_relaxed(&caller->own->loan, LOAN_LENT);
 	} else if (lend) { /* LE7 */
-		if (unlikely(caller->entity->depth + 1 >= CAPOS_DONATION_DEPTH_MAX))
+		if (unlikely(caller->entity->depth >= CAPOS_DONATION_DEPTH_MAX - 1))
 			return NULL;
 		caller->entity->depth++;
 	}

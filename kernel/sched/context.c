@@ -231,9 +231,9 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 	struct entity *entity;
 	u64 result = STATUS(OK);
 
-	spin_lock(&thread->ring_lock); /* `own` stays (LE6) */
+	spin_lock_on(cpu, &thread->ring_lock); /* `own` stays (LE6) */
 	entity = shared_load_relaxed(&thread->own);
-	spin_lock(&context->lock);
+	spin_lock_on(cpu, &context->lock);
 	if (atomic_load_relaxed(&context->generation) != 1) {
 		result = IRESULT(CAPOS_CONTEXT_STALE_GENERATION);
 	} else if (context->entity != NULL) {
@@ -247,8 +247,8 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 		context_no_job(context, context->charged_ns);
 		atomic_store_release(&entity->context, context); /* pairs with the acquire in lock_context */
 	}
-	spin_unlock(&context->lock);
-	spin_unlock(&thread->ring_lock);
+	spin_unlock_on(cpu, &context->lock);
+	spin_unlock_on(cpu, &thread->ring_lock);
 	if (result != STATUS(OK))
 		return result;
 	atomic_fence(); /* before the look at who runs it: pairs with the exchange in set_current */

@@ -55,7 +55,7 @@ u16 sched_lend_reserve(struct thread *caller)
 
 bool sched_is_too_deep(const struct thread *caller)
 {
-	return caller->entity != caller->own && caller->entity->depth + 1 >= CAPOS_DONATION_DEPTH_MAX;
+	return caller->entity != caller->own && caller->entity->depth >= CAPOS_DONATION_DEPTH_MAX - 1;
 }
 
 void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server)

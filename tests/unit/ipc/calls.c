@@ -152,6 +152,13 @@ static void test_too_deep(void **state)
 	assert_true(waiter_is_armed(&server->wait) && server->serving == NULL);
 	assert_int_equal(atomic_load_relaxed(&client->own->loan), 0);
 	assert_int_equal(client->entity->depth, CAPOS_DONATION_DEPTH_MAX - 1);
+	/* A fault of its is a call, too: nobody handles it. */
+	client->fault_endpoint = endpoint;
+	client->fault_grant = &grants[0];
+	assert_false(endpoint_fault(cpu, client, &(struct fault){ .cause = FAULT_PAGE }));
+	assert_ptr_equal(cpu->current, client);
+	assert_true(waiter_is_armed(&server->wait) && server->serving == NULL);
+	client->fault_endpoint = NULL;
 	/* One less. */
 	client->entity->depth--;
 	call(client, 3, 0);
