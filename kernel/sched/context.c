@@ -99,8 +99,9 @@ static u64 budget_left(struct cpu *cpu, struct entity *entity, u64 *next_ns, u64
 
 	if (context == NULL)
 		return ~0ull;
-	context->charged_ns = MAX(context->charged_ns, cpu->account_ns); /* SX5 */
-	left_ns = refills_begin(&context->refills, cpu->account_ns);
+	/* SX5. Whoever looked from another CPU may have read the clock later. */
+	context->charged_ns = MAX(context->charged_ns, cpu->account_ns);
+	left_ns = refills_begin(&context->refills, context->charged_ns);
 	left_ns = left_ns > CONTEXT_LEAD_NS ? left_ns : 0;
 	*next_ns = refills_next_ns(&context->refills);
 	if (due_ns != NULL && left_ns != 0)

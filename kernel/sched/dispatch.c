@@ -488,5 +488,10 @@ void sched_verify(struct cpu *cpu)
 		KVERIFY(cpu->current->entity == cpu->current_entity);
 		KVERIFY(cpu->current_entity->thread == cpu->current);
 		KVERIFY(!waiter_is_armed(&cpu->current->wait));
+		/* LE2, LE7: who has its own has lent it to nobody. */
+		if (cpu->current->entity == cpu->current->own)
+			KVERIFY(atomic_load_relaxed(&cpu->current->own->loan) == 0 && cpu->current->own->depth == 0);
+		else
+			KVERIFY(cpu->current_entity->depth < CAPOS_DONATION_DEPTH_MAX);
 	}
 }

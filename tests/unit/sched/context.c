@@ -296,6 +296,29 @@ static void helped_with_more(void **state)
 	assert_in_range(runtime(server), 12 * MS - 2000, 12 * MS);
 }
 
+/* Another CPU looks, and charges up to an instant that is later than the one at which this CPU read the clock: the budget is not over. */
+static void looked_at_from_afar(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *thread = running_on(0);
+	struct capos_context_info info;
+
+	(void)state;
+	binds(context, thread);
+	now_ns += 1 * MS;
+	context_fill_info(on(1), context, &info);
+	assert_int_equal(info.used_ns, 1 * MS);
+	assert_int_equal(info.remaining_budget_ns, 4 * MS);
+	now_ns -= 10;
+	on(0)->resched = true;
+	assert_ptr_equal(exits(0), thread);
+	assert_int_equal(context->throttles, 0);
+	now_ns += 10;
+	(void)interrupted(0, 0);
+	assert_int_equal(context->used_ns, 1 * MS);
+	assert_int_equal(left(context), 4 * MS);
+}
+
 /* Another context is bound while the call of the thread ends: not to the entity that is lost, nor beside the first one (LE6). */
 static void one_a_thread(void **state)
 {
@@ -318,7 +341,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(spinner_alone), TEST(spinner_beside),  TEST(no_more_than_fair), TEST(bound_late),
 		TEST(killed),	     TEST(unbound),	    TEST(bound_from_afar),   TEST(woken_without),
-		TEST(lent),	     TEST(taken_from_afar), TEST(helped_with_more),  TEST(one_a_thread),
+		TEST(lent),	     TEST(taken_from_afar), TEST(helped_with_more),  TEST(looked_at_from_afar),
+		TEST(one_a_thread),
 	};
 
 	fakes_used();
