@@ -3,11 +3,14 @@
  * Options of the command line (the manifest has all that is policy): words `capos.NAME=VALUE`, others are not ours.
  *   capos.panic=boot       end with a panic, to see (and test) what one looks like
  *   capos.panic=exception  the same by an exception in kernel mode
+ *   capos.clock=proof      measure one-shots and the clock's discipline (kernel/time/proof.c)
+ *   capos.clock=stopped    from now on the counter of the clock stands
  *   capos.bench=runq       measure builds: what the fair queue costs, and halt
  */
 #include "boot_priv.h"
 
 #include <kernel/process.h>
+#include <kernel/clock.h>
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <string.h>
@@ -28,6 +31,15 @@ static void option(const char *text)
 		volatile uintptr_t nowhere = 8;
 
 		*(volatile u64 *)nowhere = 0;
+	}
+	if (word_is(text, "capos.clock=proof")) {
+		clock_proof(mach_this_cpu());
+		return;
+	}
+	if (word_is(text, "capos.clock=stopped")) {
+		clock_distrust(mach_this_cpu());
+		mach_clock_stop();
+		return;
 	}
 #ifdef CAPOS_MEASURE
 	if (word_is(text, "capos.bench=runq")) {

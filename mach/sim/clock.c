@@ -189,6 +189,18 @@ static u64 counted_since_armed(const struct vcpu *cpu)
 	return MIN(sim_now() - cpu->armed_ns, cpu->span_ns);
 }
 
+u64 sim_check_counted(const struct cpu *cpu)
+{
+	const struct vcpu *vcpu = &sim.cpus[cpu->id];
+
+	return vcpu->counted_ns + counted_since_armed(vcpu);
+}
+
+bool sim_check_counter_is(const char *kind)
+{
+	return sim_tsc_of(kind) == (int)sim.tsc;
+}
+
 struct timer_count mach_timer_count(void)
 {
 	return (struct timer_count){ sim.current->span_ns, counted_since_armed(sim.current), false };

@@ -219,7 +219,8 @@ static void check_lateness(const struct look *look)
 	const struct entity *entity = look->running;
 	i64 late;
 
-	if (entity == NULL)
+	if (entity == NULL ||
+	    !sim_check_counter_is("exact")) /* a clock that moves by ticks charges and stops by ticks */
 		return;
 	if (!look->waited || !stayed(look, member_of(entity), entity))
 		look->queue->alone = entity->vruntime;

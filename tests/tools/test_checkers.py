@@ -26,6 +26,10 @@ PLANTS = {
     "selection": "checker conserve: AC3",
     "alloc": r"panic\+\w+\n  #\d+ (pool|frame)_alloc\+",
 }
+CLOCK = {
+    "clock-back": "clock went back on CPU",
+    "clock-stands": "checker clock: CPU .* behind what its one-shots have counted",
+}
 FAIRNESS = {
     "bad-choice": "checker fairness: CPU .* chose one that is not eligible",
     "starved": "checker fairness: thread .* is runnable for",
@@ -41,16 +45,16 @@ DEATHS = {
 }
 
 
-def run(plant, workload="tour"):
+def run(plant, workload="tour", *more):
     return subprocess.run([os.path.join(SIM, "capos-sim"), "--archive", os.path.join(SIM, f"boot-{workload}.cpio"),
-                           "--cpus", "2", "--seed", "3"], env={**os.environ, "CAPOS_SIM_PLANT": plant}, text=True,
+                           "--cpus", "2", "--seed", "3", *more], env={**os.environ, "CAPOS_SIM_PLANT": plant}, text=True,
                           errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def simulator():
     subprocess.run(["make", "-s", "-C", ROOT, "build/sim/debug/capos-sim", "build/sim/debug/boot-tour.cpio",
-                    "build/sim/debug/boot-death.cpio", "build/sim/debug/boot-fair-storm.cpio",
+                    "build/sim/debug/boot-death.cpio", "build/sim/debug/boot-clock-faults.cpio", "build/sim/debug/boot-fair-storm.cpio",
                     "build/sim/debug/boot-fair-shares.cpio"], check=True)
 
 
@@ -63,6 +67,13 @@ def test_found(plant):
     done = run(plant)
     assert done.returncode == 2
     assert re.search(PLANTS[plant], done.stdout)
+
+
+@pytest.mark.parametrize("plant", CLOCK)
+def test_found_of_the_clock(plant):
+    done = run(plant, "clock-faults", "--tsc", "dead")
+    assert done.returncode in (2, 6)
+    assert re.search(CLOCK[plant], done.stdout)
 
 
 @pytest.mark.parametrize("plant", FAIRNESS)

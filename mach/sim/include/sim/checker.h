@@ -45,6 +45,10 @@ bool sim_ipi_in_flight(const struct cpu *cpu);
 u64 sim_check_entries(void);
 /* Local time of the running CPU, ns; the run's seed; its level of faults. */
 u64 sim_check_now(void);
+/* All that the CPU's one-shot has counted, ns. */
+u64 sim_check_counted(const struct cpu *cpu);
+/* The counter of the clock is this kind of --tsc ("exact", "dead" …). */
+bool sim_check_counter_is(const char *kind);
 u64 sim_check_seed(void);
 int sim_check_faults(void);
 
