@@ -98,7 +98,15 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 
 #define CAPOS_ERRORS_process(E, R)                                                                                   \
 	E(process, kill, BAD_ARGUMENT, 0, BOTH, "an exit code of 2^32 or above")                                     \
-	CAPOS_ERRORS_WAIT_(E, process, wait)
+	CAPOS_ERRORS_WAIT_(E, process, wait)                                                                         \
+	CAPOS_ERRORS_TYPED_(E, process, bind_context, BOTH)                                                          \
+	R(process, bind_context, CAPOS_CONTEXT_STALE_GENERATION, 0, BOTH, "it was revoked")                          \
+	R(process, bind_context, CAPOS_CONTEXT_WAS_REVOKED, 0, BOTH, "it was revoked through this capability")       \
+	R(process, bind_context, CAPOS_CONTEXT_ALREADY_BOUND, 0, BOTH, "it has a thread")                            \
+	R(process, bind_context, CAPOS_CONTEXT_THREAD_HAS_ONE, 0, BOTH, "the thread has a context")                  \
+	R(process, bind_context, CAPOS_CONTEXT_PASSIVE_THREAD, 0, BOTH, "the thread runs on what its callers lend")  \
+	R(process, bind_context, CAPOS_CONTEXT_THREAD_ENDED, 0, BOTH,                                                \
+	  "the process has no such thread, or it has ended")
 
 #define CAPOS_ERRORS_process_spawner(E, R)                                                                           \
 	E(process_spawner, spawn, BAD_ARGUMENT, CAPOS_DETAIL_FIELD(program), BOTH, "the name is not terminated")     \
@@ -124,11 +132,13 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	R(process_spawner, spawn, CAPOS_SPAWN_ABI_MISMATCH, CAPOS_DETAIL_ANY, BOTH,                                  \
 	  "detail: the image's version, or 0")                                                                       \
 	R(process_spawner, spawn, CAPOS_SPAWN_BAD_GRANT, CAPOS_DETAIL_ANY, BOTH,                                     \
-	  "name, handle, rights; detail: index")                                                                     \
+	  "name, handle, rights; the first one: no context to bind; detail: index")                                  \
 	R(process_spawner, spawn, CAPOS_SPAWN_SESSION_ENDED, 0, BOTH, "the session was logged out")                  \
 	R(process_spawner, spawn, CAPOS_SPAWN_BAD_SET, 0, BOTH,                                                      \
 	  "the CPUs: not canonical: the count is not that of the bytes, or the last one is 0")                       \
 	R(process_spawner, spawn, CAPOS_SPAWN_NO_CPU, 0, BOTH, "no CPU of the set is online")                        \
+	R(process_spawner, spawn, CAPOS_SPAWN_BAD_CONTEXT, CAPOS_DETAIL_ANY, BOTH,                                   \
+	  "the thread cannot be bound; detail: as bind_thread says")                                                 \
 	CAPOS_ERRORS_MEMORY_(E, process_spawner, spawn, BOTH)                                                        \
 	E(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_SLOTS, BOTH, "slots of the caller, or of the child")   \
 	E(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_THREADS, BOTH,                                         \

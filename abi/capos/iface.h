@@ -61,11 +61,13 @@
 	M(cap_table, list, 7, 0, 1, 0, 2, 512)
 
 /* info -> struct capos_process_info. kill: exit code. wait: deadline -> cause (enum capos_exit_cause), code,
- * fault cause, fault address, fault ip. */
+ * fault cause, fault address, fault ip. bind_context: context handle (control right), id of a thread of the process; as
+ * scheduling_context.bind_thread, with the same results. */
 #define CAPOS_METHODS_process(M)                                                                                     \
 	M(process, info, 0, R_(READ), 0, 0, 1, 512)                                                                  \
 	M(process, kill, 1, R_(CONTROL), 1, 0, 0, 0)                                                                 \
-	M(process, wait, 2, R_(WAIT), 1, 0, 5, 0)
+	M(process, wait, 2, R_(WAIT), 1, 0, 5, 0)                                                                    \
+	M(process, bind_context, 3, R_(CONTROL), 2, 0, 0, 0)
 
 /* spawn: struct capos_spawn -> process handle, process id. programs: index -> 1 and name, or 0 at the end. */
 #define CAPOS_METHODS_process_spawner(M)                                                                             \

@@ -15,6 +15,8 @@ enum capos_spawn_result {
 	CAPOS_SPAWN_SESSION_ENDED = 5,
 	CAPOS_SPAWN_BAD_SET = 6, /* set of CPUs: not canonical, or not what the message ends with */
 	CAPOS_SPAWN_NO_CPU = 7,	 /* no CPU of the set is online */
+	CAPOS_SPAWN_BAD_CONTEXT =
+		8, /* the thread cannot be bound to it; detail: as bind_thread says, enum capos_context_result */
 };
 
 enum capos_park_result { CAPOS_PARK_MISMATCH = 1 };
@@ -72,6 +74,8 @@ _Static_assert(sizeof(struct capos_cpu_set) == CAPOS_MESSAGE_BYTES, "a set of CP
 #define CAPOS_SPAWN_ONE_CPU 1u /* all threads of the process stay on `cpu` */
 #define CAPOS_SPAWN_CPU_SET                                                                                          \
 	2u /* a struct capos_cpu_set for the first thread follows the grants; `cpu` is CAPOS_CPU_ANY */
+#define CAPOS_SPAWN_CONTEXT                                                                                          \
+	4u /* the first grant is of a scheduling context (control right): the first thread begins bound to it */
 
 struct capos_grant {
 	char name[CAPOS_NAME_BYTES];
@@ -90,7 +94,7 @@ struct capos_spawn {
 	uint32_t processes;		/* child quota */
 	uint32_t cpu;			/* CPU of the first thread, or CAPOS_CPU_ANY */
 	uint64_t session;		/* user session handle, or 0: the caller's */
-	uint32_t flags;			/* CAPOS_SPAWN_ONE_CPU or CAPOS_SPAWN_CPU_SET */
+	uint32_t flags;			/* CAPOS_SPAWN_ONE_CPU or CAPOS_SPAWN_CPU_SET; CAPOS_SPAWN_CONTEXT */
 	uint32_t grant_count;
 	char args[96]; /* command line, 0-terminated */
 	struct capos_grant grants[CAPOS_SPAWN_GRANTS];
@@ -152,6 +156,7 @@ enum capos_thread_state {
 	CAPOS_THREAD_BLOCKED,
 	CAPOS_THREAD_FAULTED, /* waits for its fault handler */
 	CAPOS_THREAD_DYING,
+	CAPOS_THREAD_THROTTLED, /* could run, but what it runs on has used up its budget (CAPOS_SNAPSHOT_CONTEXTS) */
 };
 
 struct capos_process_info {
@@ -300,6 +305,7 @@ struct capos_context_info {
 	uint32_t state;	    /* enum capos_context_state */
 	uint32_t donated;   /* 1: another thread than the bound one runs on it, along a call */
 	uint64_t thread_id; /* bound; 0: none */
+	uint64_t holder_id; /* that has it now: the bound one, or, along its calls, who serves them; 0: none */
 	uint64_t remaining_budget_ns;
 	uint64_t next_ns; /* when more comes, if nothing remains */
 	uint64_t used_ns; /* since it was made */
@@ -340,13 +346,15 @@ enum capos_context_result {
 	CAPOS_CONTEXT_SESSION_ENDED = 14,     /* the thread's session was logged out */
 };
 
-/* snapshot: what the records are, by rising id: of thread, process, session, account (0: without a session), CPU. */
+/* snapshot: what the records are, by rising id: of thread, process, session, account (0: without a session), CPU; of contexts those
+ * that are bound, by the id of the thread. */
 enum capos_snapshot_kind {
 	CAPOS_SNAPSHOT_THREADS = 1,
 	CAPOS_SNAPSHOT_PROCESSES = 2,
 	CAPOS_SNAPSHOT_SESSIONS = 3,
 	CAPOS_SNAPSHOT_ACCOUNTS = 4,
 	CAPOS_SNAPSHOT_CPUS = 5,
+	CAPOS_SNAPSHOT_CONTEXTS = 6,
 };
 #define CAPOS_SNAPSHOT_ALIGN 256u
 
@@ -399,6 +407,13 @@ struct capos_ledger_record {
 	uint64_t unused[5];
 };
 
+struct capos_context_record {
+	uint64_t time_ns;
+	uint64_t process_id; /* of the bound thread */
+	struct capos_context_info context;
+	uint64_t unused;
+};
+
 enum capos_cpu_state { CAPOS_CPU_OFFLINE = 0, CAPOS_CPU_IDLE, CAPOS_CPU_BUSY };
 
 /* time_ns = up_ns + busy_ns + idle_ns + irq_ns. The runtime of all threads is the sum of busy_ns - kernel_ns over the CPUs. */
@@ -424,7 +439,8 @@ struct capos_cpu_record {
 	uint64_t unused[3];
 };
 _Static_assert(sizeof(struct capos_thread_record) == 128 && sizeof(struct capos_process_record) == 128 &&
-		       sizeof(struct capos_ledger_record) == 128 && sizeof(struct capos_cpu_record) == 256,
+		       sizeof(struct capos_ledger_record) == 128 && sizeof(struct capos_cpu_record) == 256 &&
+		       sizeof(struct capos_context_record) == 128,
 	       "whole records fit a page, and the message area");
 
 struct capos_cpu_info {

@@ -348,6 +348,13 @@ void context_move(struct cpu *cpu, struct entity *from, struct entity *to)
 
 /* --- for who looks ------------------------------------------------------------------------------------------------------ */
 
+bool context_throttles(const struct thread *thread)
+{
+	const struct entity *entity = shared_load_relaxed(&thread->entity);
+
+	return entity != NULL && atomic_load_relaxed(&entity->owner) == OWNER_THROTTLED;
+}
+
 u32 context_state(const struct context *context)
 {
 	if (atomic_load_relaxed(&context->generation) != 1)
@@ -374,7 +381,8 @@ void context_fill_info(struct cpu *cpu, struct context *context, struct capos_co
 	out->context_id = context->object.id;
 	out->generation = atomic_load_relaxed(&context->generation);
 	out->state = context_state(context);
-	out->donated = holder != NULL && holder->object.id != context->thread_id;
+	out->holder_id = holder != NULL ? holder->object.id : 0;
+	out->donated = out->holder_id != 0 && out->holder_id != context->thread_id;
 	out->thread_id = context->thread_id;
 	out->remaining_budget_ns = refills_available_ns(&context->refills, now_ns);
 	out->next_ns = refills_next_ns(&context->refills);

@@ -135,27 +135,29 @@ u64 method_scheduling_context_create(struct call *call)
 }
 
 /* Under the thread's lock, so that it does not end meanwhile: who ends unbinds after that. */
-static u64 bind(struct call *call, struct thread *thread)
+u64 context_bind_through(struct cpu *cpu, const struct cap *cap, struct thread *thread)
 {
-	struct context *context = context_of(call);
-	u64 result = check_context(call, context);
+	struct context *context = container_of(cap->object, struct context, object);
+	u64 result = context_check(context, cap->grant);
 
 	if (result != STATUS(OK))
 		return result;
+	if (thread == NULL)
+		return IRESULT(CAPOS_CONTEXT_THREAD_ENDED);
 	if (thread->passive)
 		return IRESULT(CAPOS_CONTEXT_PASSIVE_THREAD);
 	spin_lock(&thread->object.lock);
 	if (thread->ended)
 		result = IRESULT(CAPOS_CONTEXT_THREAD_ENDED);
 	else
-		result = context_bind(call->cpu, context, thread);
+		result = context_bind(cpu, context, thread);
 	spin_unlock(&thread->object.lock);
 	return result;
 }
 
 u64 method_scheduling_context_bind_caller_thread(struct call *call)
 {
-	return bind(call, call->thread);
+	return context_bind_through(call->cpu, &call->cap, call->thread);
 }
 
 u64 method_scheduling_context_bind_thread(struct call *call)
@@ -166,7 +168,7 @@ u64 method_scheduling_context_bind_thread(struct call *call)
 
 	if (status != CAPOS_STATUS_OK)
 		return CAPOS_RESULT(status, 0, 1);
-	return bind(call, container_of(cap.object, struct thread, object));
+	return context_bind_through(call->cpu, &call->cap, container_of(cap.object, struct thread, object));
 }
 
 u64 method_scheduling_context_unbind(struct call *call)

@@ -11,6 +11,7 @@
  *  SN3  Sums of processes, sessions and accounts are ledgers: the threads that belong to them are folded first, a few in a step.
  */
 #include <kernel/affinity.h>
+#include <kernel/context.h>
 #include <kernel/ledger.h>
 #include <kernel/process.h>
 #include <kernel/state.h>
@@ -96,6 +97,8 @@ static __attribute__((noinline)) struct how how_of(struct thread *thread)
 		return (struct how){ CAPOS_THREAD_DYING, CAPOS_WAIT_NONE };
 	if (waiter_is_armed(&thread->wait))
 		return blocked_on[LOAD(thread->wait.wait)];
+	if (context_throttles(thread))
+		return (struct how){ CAPOS_THREAD_THROTTLED, CAPOS_WAIT_NONE };
 	return (struct how){ CAPOS_THREAD_READY, CAPOS_WAIT_NONE };
 }
 
@@ -210,6 +213,7 @@ static const u32 record_bytes[] = {
 	[CAPOS_SNAPSHOT_SESSIONS] = sizeof(struct capos_ledger_record),
 	[CAPOS_SNAPSHOT_ACCOUNTS] = sizeof(struct capos_ledger_record),
 	[CAPOS_SNAPSHOT_CPUS] = sizeof(struct capos_cpu_record),
+	[CAPOS_SNAPSHOT_CONTEXTS] = sizeof(struct capos_context_record),
 };
 
 /* Where the next record goes. Records are aligned to their size, so none lies on two pages. */
@@ -336,6 +340,38 @@ static enum piece cpus_piece(struct snapshot *snapshot, struct thread *caller)
 	return PIECE_MORE;
 }
 
+#define CONTEXTS_PER_PIECE 32u /* threads that are looked at for one */
+
+/* SN1 holds for these by the context's lock. */
+static enum piece contexts_piece(struct snapshot *snapshot, struct thread *caller)
+{
+	struct thread *at = registry_next_thread(snapshot->next_id);
+	struct capos_context_record *out;
+
+	if (!hold_memory(snapshot))
+		return PIECE_NO_MEMORY;
+	out = place_of(snapshot, caller);
+	for (u32 i = 0; at != NULL && i < CONTEXTS_PER_PIECE; i++, at = registry_after(at)) {
+		struct context *context = atomic_load_acquire(&LOAD(at->own)->context); /* as lock_context */
+
+		if (likely(context == NULL) ||
+		    (snapshot->scope != CAPOS_SCOPE_MACHINE && !is_shown(snapshot->scope, at, caller)))
+			continue;
+		context_fill_info(mach_this_cpu(), context, &out->context);
+		if (out->context.thread_id != at->object.id)
+			continue; /* it was unbound */
+		out->time_ns = mach_clock().ns;
+		out->process_id = at->process->object.id;
+		out->unused = 0;
+		snapshot->count++;
+		at = registry_after(at);
+		break;
+	}
+	release_memory(snapshot);
+	snapshot->next_id = at != NULL ? at->object.id : ~0ull;
+	return at != NULL ? PIECE_MORE : PIECE_END;
+}
+
 /* SN3, of one process: true when its threads are folded. */
 static bool fold(struct snapshot *snapshot, struct process *process)
 {
@@ -400,6 +436,7 @@ static bool is_more(const struct snapshot *snapshot)
 
 	switch ((enum capos_snapshot_kind)snapshot->kind) {
 	case CAPOS_SNAPSHOT_THREADS:
+	case CAPOS_SNAPSHOT_CONTEXTS:
 		return snapshot->scope != CAPOS_SCOPE_THREAD && registry_next_thread(snapshot->next_id) != NULL;
 	case CAPOS_SNAPSHOT_PROCESSES:
 		return snapshot->scope == CAPOS_SCOPE_MACHINE && registry_next_process(snapshot->next_id) != NULL;
@@ -427,6 +464,8 @@ static enum piece piece(struct snapshot *snapshot, struct thread *caller)
 		return ledgers_piece(snapshot, caller);
 	case CAPOS_SNAPSHOT_CPUS:
 		return cpus_piece(snapshot, caller);
+	case CAPOS_SNAPSHOT_CONTEXTS:
+		return contexts_piece(snapshot, caller);
 	}
 	return PIECE_END;
 }
@@ -512,9 +551,9 @@ u64 snapshot_begin(struct call *call, u32 scope)
 	struct snapshot snapshot = { .next_id = call->word[1], .scope = scope, .authority = call->cap.grant };
 	u64 kind = call->word[0], result;
 
-	if (kind < CAPOS_SNAPSHOT_THREADS || kind > CAPOS_SNAPSHOT_CPUS)
+	if (kind < CAPOS_SNAPSHOT_THREADS || kind > CAPOS_SNAPSHOT_CONTEXTS)
 		return STATUS_DETAIL(BAD_ARGUMENT, 0);
-	if (kind > CAPOS_SNAPSHOT_PROCESSES && scope != CAPOS_SCOPE_MACHINE)
+	if (kind > CAPOS_SNAPSHOT_PROCESSES && kind != CAPOS_SNAPSHOT_CONTEXTS && scope != CAPOS_SCOPE_MACHINE)
 		return IRESULT(CAPOS_POLICY_OUT_OF_SCOPE);
 	snapshot.kind = (u32)kind;
 	result = find_memory(call, &snapshot);

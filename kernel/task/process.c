@@ -12,6 +12,7 @@
  */
 #include "task_priv.h"
 
+#include <kernel/context.h>
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <string.h>
@@ -335,6 +336,21 @@ u64 method_process_kill(struct call *call)
 	if (process == call->thread->process)
 		thread_kill(call->cpu, call->thread, CAPOS_EXIT_KILLED, (u32)call->word[0]);
 	return STATUS(OK);
+}
+
+u64 method_process_bind_context(struct call *call)
+{
+	struct process *process = container_of(call->cap.object, struct process, object);
+	struct thread *thread = registry_next_thread(call->word[1]);
+	struct cap cap;
+	u16 status = cap_lookup_typed(call->thread->process, call->word[0], CAPOS_IFACE_scheduling_context,
+				      CAPOS_RIGHT_CONTROL, &cap);
+
+	if (status != CAPOS_STATUS_OK)
+		return CAPOS_RESULT(status, 0, 1);
+	if (thread != NULL && (thread->object.id != call->word[1] || thread->process != process))
+		thread = NULL;
+	return context_bind_through(call->cpu, &cap, thread);
 }
 
 /* --- the object ---------------------------------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
  */
 #include <kernel/spawn.h>
 
+#include <kernel/context.h>
 #include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <kernel/ipc.h>
@@ -477,13 +478,31 @@ static bool become_alive(struct process *process)
 	return alive;
 }
 
+/* The thread has not run, so nothing is charged yet. */
+static bool bind_context(struct cpu *cpu, struct spawn_request *request)
+{
+	const struct cap *cap = &request->caps[SPAWN_STANDARD_CAPS].cap;
+	u64 result;
+
+	if (likely(!request->binds))
+		return true;
+	if (grant_is_dead(cap->grant)) {
+		fail_spawn(request, CAPOS_SPAWN_BAD_GRANT, 0);
+		return false;
+	}
+	result = context_bind_through(cpu, cap, request->thread);
+	if (result != STATUS(OK))
+		fail_spawn(request, CAPOS_SPAWN_BAD_CONTEXT, CAPOS_RESULT_IRESULT(result));
+	return result == STATUS(OK);
+}
+
 static void step_start(struct cpu *cpu, struct spawn_request *request)
 {
 	struct process *process = request->process;
 	struct thread *thread = request->thread;
 	u64 process_id = process->object.id;
 
-	if (!hand_out(request))
+	if (!bind_context(cpu, request) || !hand_out(request))
 		return;
 	registry_add_process(process);
 	registry_add_thread(thread);
@@ -515,6 +534,7 @@ static void step_undo(struct cpu *cpu, struct spawn_request *request)
 		return;
 	}
 	if (request->thread != NULL) {
+		context_thread_gone(cpu, request->thread);
 		thread_abandon(request->thread);
 		request->thread = NULL;
 		return;

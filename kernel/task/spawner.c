@@ -121,6 +121,18 @@ static u64 check_set(const struct capos_cpu_set *set, u64 bytes)
 	return affinity_count(set, &last) > 0 ? STATUS(OK) : IRESULT(CAPOS_SPAWN_NO_CPU);
 }
 
+/* The first grant is of a context that the caller may bind, whatever the child may do with it. */
+static bool check_context(struct process *process, const struct spawn_request *request,
+			  const struct capos_spawn *spawn)
+{
+	struct cap cap;
+
+	return spawn->grant_count > 0 &&
+	       cap_lookup_typed(process, spawn->grants[0].handle, CAPOS_IFACE_scheduling_context, CAPOS_RIGHT_CONTROL,
+				&cap) == CAPOS_STATUS_OK &&
+	       cap.object == request->caps[SPAWN_STANDARD_CAPS].cap.object;
+}
+
 static u64 check_fields(const struct call *call, const struct capos_spawn *spawn)
 {
 	u64 bytes = offsetof(struct capos_spawn, grants) + (u64)spawn->grant_count * sizeof(struct capos_grant);
@@ -133,7 +145,7 @@ static u64 check_fields(const struct call *call, const struct capos_spawn *spawn
 		return BAD_FIELD(program);
 	if (!is_terminated(spawn->args, sizeof(spawn->args)))
 		return BAD_FIELD(args);
-	if ((spawn->flags & ~(CAPOS_SPAWN_ONE_CPU | CAPOS_SPAWN_CPU_SET)) != 0)
+	if ((spawn->flags & ~(CAPOS_SPAWN_ONE_CPU | CAPOS_SPAWN_CPU_SET | CAPOS_SPAWN_CONTEXT)) != 0)
 		return BAD_FIELD(flags);
 	if (!cpu_is_usable(spawn->cpu) ||
 	    ((spawn->flags & CAPOS_SPAWN_ONE_CPU) != 0 && spawn->cpu == CAPOS_CPU_ANY) ||
@@ -154,6 +166,9 @@ static u64 decode(struct call *call, const struct capos_spawn *spawn, struct spa
 	for (u32 i = 0; result == STATUS(OK) && i < spawn->grant_count; i++)
 		if (!take_grant(process, request, &spawn->grants[i]))
 			result = CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_SPAWN_BAD_GRANT, i);
+	request->binds = (spawn->flags & CAPOS_SPAWN_CONTEXT) != 0;
+	if (result == STATUS(OK) && request->binds && !check_context(process, request, spawn))
+		result = CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_SPAWN_BAD_GRANT, 0);
 	memcpy(request->args, spawn->args, sizeof(request->args));
 	request->parent = process;
 	request->limits[CAPOS_QUOTA_MEMORY] = spawn->memory_bytes;

@@ -208,7 +208,7 @@ static u32 thread_state(struct thread *thread)
 		return thread->wait.wait == CAPOS_WAIT_FAULT ? CAPOS_THREAD_FAULTED : CAPOS_THREAD_BLOCKED;
 	if (entity != NULL && atomic_load_relaxed(&entity->owner) == OWNER_CURRENT)
 		return CAPOS_THREAD_RUNNING;
-	return CAPOS_THREAD_READY;
+	return context_throttles(thread) ? CAPOS_THREAD_THROTTLED : CAPOS_THREAD_READY;
 }
 
 /* A snapshot of what others change meanwhile: for display. */

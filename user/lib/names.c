@@ -104,7 +104,7 @@ static const char *pick(const char *const *names, size_t count, uint64_t index)
 
 const char *thread_state_name(uint32_t state)
 {
-	const char *const names[] = { "?", "ready", "running", "blocked", "faulted", "dying" };
+	const char *const names[] = { "?", "ready", "running", "blocked", "faulted", "dying", "throttled" };
 
 	return PICK(names, state);
 }
@@ -143,8 +143,8 @@ const char *quota_name(uint32_t quota)
 
 const char *iresult_name(uint32_t iface, unsigned iresult)
 {
-	const char *const spawn[] = { NULL,	  "unknownProgram", "badImage", "abiMismatch",
-				      "badGrant", "sessionEnded",   "badSet",	"noCpu" };
+	const char *const spawn[] = { NULL,	      "unknownProgram", "badImage", "abiMismatch", "badGrant",
+				      "sessionEnded", "badSet",		"noCpu",    "badContext" };
 	const char *const map[] = { NULL, "overlap", "writeExec", "pinned", "notMapped" };
 	const char *const console[] = { NULL, "notOwner", "owned" };
 	const char *const session[] = { NULL, "sessionEnded", "unknownAccount" };
@@ -185,6 +185,7 @@ const char *iresult_name(uint32_t iface, unsigned iresult)
 		return PICK(park, iresult);
 	case CAPOS_IFACE_scheduling_policy:
 		return PICK(policy, iresult);
+	case CAPOS_IFACE_process: /* bind_context */
 	case CAPOS_IFACE_scheduling_context:
 		return PICK(context, iresult);
 	default:
@@ -208,6 +209,27 @@ const char *migration_name(uint32_t kind)
 #undef X
 
 	return PICK(names, kind);
+}
+
+const char *overrun_name(uint32_t overrun)
+{
+	const char *const names[] = { "throttle", "best-effort", "notify", "suspend" };
+
+	return PICK(names, overrun);
+}
+
+const char *replenishment_name(uint32_t kind)
+{
+	const char *const names[] = { "sporadic", "periodic", "cbs" };
+
+	return PICK(names, kind);
+}
+
+const char *context_state_name(uint32_t state)
+{
+	const char *const names[] = { "unbound", "bound", "throttled", "revoked", "suspended", "best-effort" };
+
+	return PICK(names, state);
 }
 
 void rights_text(uint32_t rights, char *text)

@@ -39,6 +39,14 @@ bool spawn_grant_own(struct capos_spawn *spawn, const char *name)
 	return spawn_grant(spawn, name, cap(name), 0);
 }
 
+bool spawn_bind(struct capos_spawn *spawn, capos_handle context)
+{
+	if (spawn->grant_count != 0 || !spawn_grant(spawn, "context", context, CAPOS_RIGHT_READ))
+		return false;
+	spawn->flags |= CAPOS_SPAWN_CONTEXT;
+	return true;
+}
+
 bool spawn_within(struct capos_spawn *spawn, const struct capos_cpu_set *cpus)
 {
 	size_t at = offsetof(struct capos_spawn, grants) + spawn->grant_count * sizeof(struct capos_grant);

@@ -106,7 +106,7 @@ static uint64_t fault_at_once(void *argument)
 	return (uint64_t)(uintptr_t)argument;
 }
 
-/* threads N KIND: more threads, then the first one stays, ends or faults with them. */
+/* threads N KIND: more threads (passive ones: they sleep), then the first one stays, ends or faults with them. */
 static int child_threads(int argc, char **argv)
 {
 	uint64_t count = argc > 2 ? number_of(argv[2]) : 2;
@@ -115,10 +115,11 @@ static int child_threads(int argc, char **argv)
 				   : strcmp(kind, "end") == 0	? end_at_once
 				   : strcmp(kind, "fault") == 0 ? fault_at_once
 								: sleep_forever;
+	uint32_t flags = strcmp(kind, "passive") == 0 ? CAPOS_THREAD_PASSIVE : 0;
 	struct thread thread;
 
 	for (uint64_t i = 0; i < count; i++)
-		if (!result_ok(insist_on(thread_start(&thread, function, NULL))))
+		if (!result_ok(insist_on(thread_start_on(&thread, function, NULL, CAPOS_CPU_ANY, flags))))
 			return CODE_BROKEN;
 	if (function == end_at_once)
 		return 33;

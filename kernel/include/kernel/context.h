@@ -17,6 +17,7 @@
 #define KERNEL_CONTEXT_H
 
 #include <capos/interface.h>
+#include <kernel/cap.h>
 #include <kernel/object.h>
 #include <kernel/refill.h>
 #include <kernel/timer.h>
@@ -62,6 +63,8 @@ void context_init(struct context *context, const struct capos_context_spec *spec
 MUST_CHECK u16 context_create(struct process *owner, const struct capos_context_spec *spec, struct object **out);
 /* Any CPU; the thread's lock is held, it has not ended. A result word of scheduling_context. */
 MUST_CHECK u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread);
+/* context_bind, for one of a context's capabilities (which is live) and a thread that may have ended (NULL: it has) or be passive. */
+MUST_CHECK u64 context_bind_through(struct cpu *cpu, const struct cap *cap, struct thread *thread);
 /* Any CPU. What was used stays used. False: it was not bound. */
 bool context_unbind(struct cpu *cpu, struct context *context);
 /* Unbinds it for good. False: that was done before. */
@@ -72,6 +75,8 @@ void context_thread_gone(struct cpu *cpu, struct thread *thread);
 void context_move(struct cpu *cpu, struct entity *from, struct entity *to);
 /* If it is throttled it is not any more: its thread dies, or is not bound any more. Any CPU. */
 void context_release(struct cpu *cpu, struct entity *entity);
+/* What it runs on has used up its budget, or is suspended. A look without a lock, at a thread that does not wait. */
+bool context_throttles(const struct thread *thread);
 /* Charged up to now. */
 void context_fill_info(struct cpu *cpu, struct context *context, struct capos_context_info *out);
 /* What the cell says, with `state`; its counts begin anew, unless the context has ended: CN3. */

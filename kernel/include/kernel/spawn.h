@@ -34,6 +34,7 @@ struct spawn_request {
 	bool one_cpu; /* of all its threads */
 	bool has_cpus;
 	struct capos_cpu_set cpus; /* has_cpus: of its first thread */
+	bool binds;		   /* its first thread to the context that is the first granted capability */
 	bool essential;
 	const struct archive_file *file; /* NULL: image */
 	struct cap image;		 /* memory object, with a reference on its grant */

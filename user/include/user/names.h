@@ -18,6 +18,10 @@ const char *fault_cause_name(uint64_t cause);
 const char *quota_name(uint32_t quota);
 const char *latency_class_name(uint32_t latency_class);
 const char *migration_name(uint32_t kind); /* enum capos_migration */
+/* Of scheduling contexts: enum capos_overrun, capos_replenishment, capos_context_state. */
+const char *overrun_name(uint32_t overrun);
+const char *replenishment_name(uint32_t kind);
+const char *context_state_name(uint32_t state);
 
 /* Name of an interface result of a kernel interface, or NULL. */
 const char *iresult_name(uint32_t iface, unsigned iresult);

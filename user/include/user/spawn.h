@@ -15,6 +15,10 @@ bool spawn_grant(struct capos_spawn *spawn, const char *name, capos_handle h, ui
 /* Adds the caller's own capability of that name, if it has one. */
 bool spawn_grant_own(struct capos_spawn *spawn, const char *name);
 
+/* Its first thread begins bound to this context, which the child can look at under the name `context`. Before any other
+ * grant. False: there is one. */
+bool spawn_bind(struct capos_spawn *spawn, capos_handle context);
+
 /* Its first thread may only run there. After the last grant. False: no place for it. */
 bool spawn_within(struct capos_spawn *spawn, const struct capos_cpu_set *cpus);
 

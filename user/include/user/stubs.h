@@ -137,6 +137,11 @@ static inline struct capos_result process_kill(capos_handle h, uint64_t code)
 	STUB_RETURN_(process, kill, 0, h, code);
 }
 
+static inline struct capos_result process_bind_context(capos_handle h, capos_handle context, uint64_t thread_id)
+{
+	STUB_RETURN_(process, bind_context, 0, h, context, thread_id);
+}
+
 static inline struct capos_result process_wait(capos_handle h, uint64_t deadline_ns, struct process_end *end)
 {
 	CAPOS_CALL_REGS(regs, process, wait, 0, h, deadline_ns);
@@ -690,6 +695,7 @@ static inline struct capos_result scheduling_policy_snapshot(capos_handle h, enu
 #define PROCESS_RECORDS_MAX (CAPOS_MESSAGE_BYTES / sizeof(struct capos_process_record))
 #define LEDGER_RECORDS_MAX (CAPOS_MESSAGE_BYTES / sizeof(struct capos_ledger_record))
 #define CPU_RECORDS_MAX (CAPOS_MESSAGE_BYTES / sizeof(struct capos_cpu_record))
+#define CONTEXT_RECORDS_MAX (CAPOS_MESSAGE_BYTES / sizeof(struct capos_context_record))
 
 static inline struct capos_result scheduling_policy_derive(capos_handle h, const struct capos_policy_bounds *bounds,
 							   capos_handle *out)

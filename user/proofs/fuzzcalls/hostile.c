@@ -30,6 +30,7 @@ struct row {
 #define WANTS_process_info ""
 #define WANTS_process_kill "s"
 #define WANTS_process_wait "d"
+#define WANTS_process_bind_context "hs"
 #define WANTS_process_spawner_spawn ""
 #define WANTS_process_spawner_programs "s"
 #define WANTS_thread_exit "s"

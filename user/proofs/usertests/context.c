@@ -196,6 +196,119 @@ static void waits(void)
 	destroy(quiet);
 }
 
+/* --- threads of other processes ----------------------------------------------------------------------------------------- */
+
+#define BIND_THERE_REFUSES(result, when, process_, id)                                                               \
+	REFUSES(process, bind_context, result, 0, when, .handle = process_, .word = { context, id })
+#define BIND_THERE_FAILS(status, when, process_, h)                                                                  \
+	FAILS(process, bind_context, status, 1, when, .handle = process_, .word = { h, thread_id })
+
+/* The first thread of a process that runs: the kernel tells it by the context's records. */
+static bool is_recorded(uint64_t process_id, capos_handle bound)
+{
+	struct capos_context_record records[CONTEXT_RECORDS_MAX] = { 0 };
+	struct capos_context_info info = info_of(bound);
+	uint64_t count = 0, next = 0;
+
+	must(scheduling_policy_snapshot(known.policy, CAPOS_SNAPSHOT_CONTEXTS, info.thread_id, 0, 0, records, &count,
+					&next));
+	return count == 1 && next == 0 && records[0].process_id == process_id &&
+	       records[0].context.context_id == info.context_id && records[0].context.thread_id == info.thread_id &&
+	       records[0].context.holder_id == info.thread_id && records[0].context.spec.budget_ns == 5 * MS &&
+	       records[0].time_ns <= now_ns();
+}
+
+/* A process whose second thread is a passive one. */
+static void passive_there(void)
+{
+	struct capos_thread_record records[THREAD_RECORDS_MAX] = { 0 };
+	struct capos_spawn spawn;
+	struct process_end end;
+	capos_handle process = 0;
+	uint64_t id = 0, passive = 0, count = 0, next;
+
+	child_init(&spawn, "threads 1 passive");
+	insist(spawn_start(&spawn, &process, &id));
+	while (passive == 0) {
+		(void)sleep_ns(MS);
+		next = id;
+		do {
+			must(scheduling_policy_snapshot(known.policy, CAPOS_SNAPSHOT_THREADS, next, 0, 0, records,
+							&count, &next));
+			for (uint64_t i = 0; i < count; i++)
+				if (records[i].process_id == id && (records[i].flags & CAPOS_THREAD_PASSIVE) != 0)
+					passive = records[i].id;
+		} while (next != 0);
+	}
+	BIND_THERE_REFUSES(CAPOS_CONTEXT_PASSIVE_THREAD, "of another process, without an entity", process, passive);
+	must(process_kill(process, 1));
+	must(process_wait(process, CAPOS_NEVER, &end));
+	drop(process);
+}
+
+static void processes(void)
+{
+	struct capos_spawn spawn;
+	struct process_end end = { 0 };
+	capos_handle process = 0, first = created(known.context, good_spec), looker, dead, stale = stale_handle();
+	capos_handle before = context;
+	uint64_t id = 0, thread_id;
+
+	context = created(known.context, good_spec);
+	spawn_init(&spawn, "child", "sleep");
+	tap_ok(spawn_bind(&spawn, first) && !spawn_bind(&spawn, first), "a process for a context, and for one only");
+	(void)spawn_grant_own(&spawn, "timer");
+	insist(spawn_start(&spawn, &process, &id));
+	thread_id = info_of(first).thread_id;
+	tap_ok(thread_id > id && info_of(first).used_ns <= 5 * MS && is_recorded(id, first),
+	       "its first thread is bound when it is born");
+#define REQUEST                                                                                                      \
+	.handle = known.process_spawner, .message = &spawn,                                                          \
+	.bytes = (uint32_t)(offsetof(struct capos_spawn, grants) + spawn.grant_count * sizeof(struct capos_grant))
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_CONTEXT, CAPOS_CONTEXT_ALREADY_BOUND,
+		"its context has a thread", REQUEST);
+	REFUSES(process, bind_context, CAPOS_CONTEXT_ALREADY_BOUND, 0, "it has it", .handle = process,
+		.word = { first, thread_id });
+	BIND_THERE_REFUSES(CAPOS_CONTEXT_THREAD_HAS_ONE, "who was born with one", process, thread_id);
+	BIND_THERE_REFUSES(CAPOS_CONTEXT_THREAD_ENDED, "a thread of another process", process, sleeper.id);
+	BIND_THERE_REFUSES(CAPOS_CONTEXT_THREAD_ENDED, "an id that no thread has", process, ~0ull);
+	BIND_THERE_REFUSES(CAPOS_CONTEXT_THREAD_ENDED, "0", process, 0);
+	must(scheduling_context_unbind(first));
+	expect_good(process_bind_context(process, context, thread_id), "another context has it now");
+	tap_ok(is_recorded(id, context), "and is on record");
+	BIND_THERE_FAILS(INVALID_HANDLE, "forged", process, FORGED_HANDLE);
+	BIND_THERE_FAILS(STALE_HANDLE, "released", process, stale);
+	BIND_THERE_FAILS(WRONG_INTERFACE, "a thread as context", process, sleeper.handle);
+	looker = with_rights(context, CAPOS_RIGHT_READ);
+	BIND_THERE_FAILS(MISSING_RIGHTS, "a context to look at", process, looker);
+	drop(looker);
+	dead = revoked_handle(context);
+	BIND_THERE_FAILS(REVOKED, "revoked", process, dead);
+	drop(dead);
+	must(process_kill(process, 1));
+	must(process_wait(process, CAPOS_NEVER, &end));
+	tap_ok(info_of(context).state == CAPOS_CONTEXT_UNBOUND, "a process that is killed gives its context back");
+	BIND_THERE_REFUSES(CAPOS_CONTEXT_THREAD_ENDED, "that was killed", process, thread_id);
+	drop(process);
+	passive_there();
+
+	must(scheduling_context_revoke(first));
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_CONTEXT, CAPOS_CONTEXT_WAS_REVOKED, "its context was revoked",
+		REQUEST);
+	destroy(first);
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_GRANT, 0, "no context", REQUEST);
+	spawn.grants[0].handle = known.timer;
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_GRANT, 0, "a timer as context", REQUEST);
+	looker = with_rights(context, CAPOS_RIGHT_READ | CAPOS_RIGHT_GRANT);
+	spawn.grants[0].handle = looker;
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_GRANT, 0, "a context to look at", REQUEST);
+	drop(looker);
+	spawn.grant_count = 0;
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_GRANT, 0, "without any grant", REQUEST);
+	destroy(context);
+	context = before;
+}
+
 /* --- the end ------------------------------------------------------------------------------------------------------------ */
 
 #define ENDED(result, when, h)                                                                                       \
@@ -211,6 +324,8 @@ static void waits(void)
 			.word = { CAPOS_NEVER });                                                                    \
 		REFUSES(scheduling_context, bind_thread, result, 0, when, .handle = h, .word = { sleeper.handle });  \
 		REFUSES(scheduling_context, unbind, result, 0, when, .handle = h);                                   \
+		REFUSES(process, bind_context, result, 0, when, .handle = sample[CAPOS_IFACE_process],               \
+			.word = { h, ~0ull });                                                                       \
 	} while (0)
 
 static void ends(void)
@@ -238,6 +353,7 @@ void test_context(void)
 	specs();
 	bindings();
 	waits();
+	processes();
 	ends();
 	must(thread_terminate(sleeper.handle));
 	must(thread_finish(&sleeper, CAPOS_NEVER, NULL));

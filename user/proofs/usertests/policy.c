@@ -343,7 +343,7 @@ static void refused_snapshots(void)
 #define SNAPSHOT_FAILS(status, detail, when, ...)                                                                    \
 	FAILS(scheduling_policy, snapshot, status, detail, when, .handle = known.policy, .word = { __VA_ARGS__ })
 	SNAPSHOT_FAILS(BAD_ARGUMENT, 0, "kind 0", 0);
-	SNAPSHOT_FAILS(BAD_ARGUMENT, 0, "an unknown kind", CAPOS_SNAPSHOT_CPUS + 1);
+	SNAPSHOT_FAILS(BAD_ARGUMENT, 0, "an unknown kind", CAPOS_SNAPSHOT_CONTEXTS + 1);
 	SNAPSHOT_FAILS(BAD_ARGUMENT, 0, "2^32 and a kind", 1ull << 32 | CAPOS_SNAPSHOT_CPUS);
 	SNAPSHOT_FAILS(BAD_ARGUMENT, 3, "an offset without memory", CAPOS_SNAPSHOT_THREADS, 0, 0, 256);
 	SNAPSHOT_FAILS(BAD_ARGUMENT, 3, "an offset that is not aligned", CAPOS_SNAPSHOT_THREADS, 0, memory, 128);

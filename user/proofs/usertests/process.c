@@ -120,7 +120,7 @@ static void requests(void)
 	memset(spawn.args, 'x', sizeof(spawn.args));
 	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(args), "arguments without an end", REQUEST(spawn, 1));
 	spawn = good;
-	spawn.flags = CAPOS_SPAWN_CPU_SET << 1;
+	spawn.flags = CAPOS_SPAWN_CONTEXT << 1;
 	FAILS(process_spawner, spawn, BAD_ARGUMENT, FIELD(flags), "a flag", REQUEST(spawn, 1));
 	spawn = good;
 	spawn.cpu = 1u << 20;
