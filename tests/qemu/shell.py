@@ -21,7 +21,7 @@ def test_login(guest):
 
 def test_help(guest):
     text = run(guest, "help")
-    for name in ("help", "run", "jobs", "kill", "wait", "ps", "top", "cpus", "mem", "caps", "log", "trace", "uptime",
+    for name in ("help", "run", "jobs", "kill", "wait", "ps", "top", "cpus", "mem", "caps", "log", "trace", "sc", "uptime",
                  "logout", "poweroff"):
         has(text, rf"(?m)^\s*{name}\s")
     has(run(guest, "help kill"), "PID")
@@ -154,6 +154,79 @@ def test_policy_and_why(guest):
     pid = re.search(r"\[(\d+)\] spin", run(guest, "jobs"))[1]
     has(run(guest, "top -n 1", timeout=30), r"batch +3072")
     run(guest, f"kill {pid}")
+
+
+def pid_of(text):
+    return re.search(r"\[(\d+)\]", text)[1]
+
+
+def test_budgets(guest):
+    has(run(guest, "sc info"), r"(?m)^context +1s/1s +sporadic +throttle +unbound")
+    run(guest, "sc create video 5ms 50ms")
+    has(run(guest, "sc info"), r"(?m)^video +5ms/50ms +sporadic +throttle +unbound +- +0\.000 +5ms +0")
+    pid = pid_of(run(guest, "run -s video spin 0 &"))
+    tid = tid_of(guest, "spin")
+    has(run(guest, "sc info video"), r"video: context \d+, 5ms/50ms, 10.0 % of a CPU, due after 50ms, sporadic, throttle",
+        rf"thread {tid}, (throttled until \d+\.\d+ s since boot, \d+ us from now|bound)")
+    text = run(guest, "top -n 3", timeout=30)
+    has(text, r"BUDGET %SPENT +LEFT", r"spin .* 5ms/50ms +\d+\.\d")
+    share = [int(n) for n in re.findall(r"spin +(\d+)\.\d ", text)]
+    assert share and share[-1] <= 30, f"a tenth of a CPU, and top shows {share} %"
+    # Nine in ten looks find it throttled.
+    for _ in range(20):
+        text = run(guest, f"why {tid}")
+        has(text, r"budget of its own, context \d+: 5ms/50ms, throttle, (used up until|\d+.s left)")
+        if "is throttled: what it runs on has used up its budget" in text:
+            break
+    has(text, r"is throttled", r"used up until \d+\.\d+ s since boot, \d+ us from now")
+    has(run(guest, "sc drain video"), r"depletions +[1-9]\d* since the last drain", r"the last one at .* thread " + tid)
+    has(run(guest, f"sc bind video {pid}"), r"sc: bind: alreadyBound")
+    run(guest, "sc unbind video")
+    has(run(guest, "sc unbind video"), r"unbind: notBound")
+    has(run(guest, "sc info video"), r"unbound")
+    run(guest, f"sc bind video {tid}")
+    has(run(guest, "sc info video"), rf"thread {tid}, ")
+    run(guest, "sc revoke video")        # while it runs
+    has(run(guest, "jobs"), rf"\[{pid}\] spin 0")
+    for line in ("sc info video", "sc unbind video", f"sc bind video {pid}", "sc revoke video", "sc drain video"):
+        has(run(guest, line), r": revoked")
+    has(run(guest, f"why {tid}"), r"(runs, on CPU|is runnable)")
+    run(guest, "sc create video 1ms 10ms kind cbs deadline 8ms overrun throttle")   # the name is free again
+    has(run(guest, "sc info video"), r"1ms/10ms, 10.0 % of a CPU, due after 8ms, cbs")
+    run(guest, f"kill {pid}")
+    has(run(guest, f"sc bind video {pid}"), r"is no job of this shell")
+
+
+def test_budget_of_a_job(guest):
+    pid = pid_of(run(guest, "run -b 2ms/20ms spin 0 &"))
+    has(run(guest, "sc info"), rf"(?m)^job{pid} +2ms/20ms")
+    run(guest, f"kill {pid}")
+    assert f"job{pid}" not in run(guest, "sc info"), "it goes with its job"
+    has(run(guest, "run -b 10ms/10ms child exit 7"), r"exit code 7")
+    assert not re.search(r"(?m)^job", run(guest, "sc info"))
+
+
+def test_bad_budgets(guest):
+    for line, words in (("sc", "usage: sc create"), ("sc frobnicate x", "usage: sc"), ("sc create a 5ms", "usage"),
+                        ("sc create a 5 50ms", "usage"), ("sc create a 5ms 50ms kind odd", "usage"),
+                        ("sc create a 5ms 50ms kind", "usage"), ("sc create a 5ms 99999999999999999999s", "usage"),
+                        ("sc create a 50ms 5ms", "badArgument: the budget is greater than the period"),
+                        ("sc create a 9us 1ms", "budgetTooSmall"), ("sc create a 1s 3601s", "period is more than an hour"),
+                        ("sc create a 5ms 50ms deadline 51ms", "deadline is 0, or behind the period"),
+                        ("sc create video 5ms 50ms", "'video' is taken"), ("sc create context 5ms 50ms", "taken"),
+                        ("sc create a-name-of-16-byt 5ms 50ms", "too long"), ("sc info nobody", "no context has the name"),
+                        ("sc revoke nobody", "no context has the name"), ("sc bind nobody 1", "no context"),
+                        ("sc bind video 1", "is no job"), ("sc bind video me", "usage"), ("sc bind video", "usage"),
+                        ("run -s nobody hello", "no context has the name"), ("run -b 5ms hello", "usage"),
+                        ("run -b 9us/1ms hello", "budgetTooSmall"), ("run -b 1ms/1ms -s video hello", "usage"),
+                        ("run -b 1ms/2ms nonsense", "unknownProgram")):
+        text = run(guest, line)
+        assert words in text, f"{line}: {text!r}"
+    pid = pid_of(run(guest, "run -s video spin 0 &"))
+    has(run(guest, "run -s video hello"), r"its context: alreadyBound")
+    run(guest, f"kill {pid}")
+    run(guest, "sc revoke video")
+    has(run(guest, "run -s video hello"), r"its context: revoked")
 
 
 def test_trace(guest):

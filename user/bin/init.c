@@ -3,6 +3,7 @@
  * The first program of the default manifest: shows who we are, asks for name and password, has the login service make
  * a session, runs the account's shell in it and ends the session when the shell has ended. Ends when the console does.
  */
+#include <svc/init.h>
 #include <svc/login.h>
 
 #include <user/capos.h>
@@ -89,10 +90,46 @@ static bool ask_who(capos_handle service, struct login *login)
 	return call_login(service, &request, login);
 }
 
+/* --- authority ---------------------------------------------------------------------------------------------------------- */
+
+static capos_handle port;
+
+/* Shells ask for it (svc/init.h); they alone have a capability to call through. */
+static uint64_t serve_shells(void *argument)
+{
+	struct message reply = { .words = 1 };
+	struct request request;
+	struct capos_result r = endpoint_recv(port, CAPOS_NEVER, 0, &request);
+
+	(void)argument;
+	if (known.policy) {
+		reply.word[0] |= INIT_POLICY;
+		reply.cap[reply.caps++] = known.policy;
+	}
+	if (known.context) {
+		reply.word[0] |= INIT_CONTEXT;
+		reply.cap[reply.caps++] = known.context;
+	}
+	while (result_ok(r))
+		r = endpoint_reply_recv(port, &reply, 0, &request);
+	return result_word(r);
+}
+
+static void begin_to_serve(void)
+{
+	static struct thread server;
+	struct capos_result r = factory_endpoint(known.factory, INIT_IFACE, &port);
+
+	if (result_ok(r))
+		r = thread_start(&server, serve_shells, NULL);
+	if (!result_ok(r))
+		print("init: shells get no authority over scheduling: %s\n", status_name(r.status));
+}
+
 static void run_shell(const struct login *login)
 {
-	const char *const names[] = { "console",     "log",   "entropy", "timer",	    "wall_clock",
-				      "system_info", "trace", "power",	 "process_spawner", "policy" };
+	const char *const names[] = { "console",     "log",   "entropy", "timer",	   "wall_clock",
+				      "system_info", "trace", "power",	 "process_spawner" };
 	struct capos_spawn spawn;
 	struct process_end end = { 0 };
 	capos_handle process = 0;
@@ -106,6 +143,7 @@ static void run_shell(const struct login *login)
 	spawn.session = login->session;
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		spawn_grant_own(&spawn, names[i]);
+	(void)spawn_grant(&spawn, "init", port, CAPOS_RIGHT_CALL);
 	if (!spawn_grant(&spawn, "session", login->session, 0))
 		print("init: the shell has no place for its session\n");
 	(void)console_give(known.console);
@@ -142,6 +180,7 @@ int main(int argc, char **argv)
 			print("%s%s", i > 1 ? " " : "", argv[i]);
 		print("\n\n");
 	}
+	begin_to_serve();
 	while (term_is_open()) {
 		struct login login = { 0 };
 

@@ -17,6 +17,7 @@
 struct job {
 	capos_handle process; /* 0: free */
 	uint64_t pid;
+	capos_handle budget; /* context that goes with it; 0: none */
 	char line[64];
 };
 
@@ -55,6 +56,8 @@ static bool finish(struct job *job, uint64_t deadline_ns, bool foreground, struc
 	else
 		shell_fail("wait", CAPOS_IFACE_process, r);
 	job->process = 0;
+	if (job->budget)
+		budgets_forget(job->budget);
 	return true;
 }
 
@@ -65,6 +68,13 @@ void jobs_report(void)
 	for (unsigned i = 0; i < JOBS_MAX; i++)
 		if (jobs[i].process)
 			finish(&jobs[i], 0, false, &end);
+}
+
+capos_handle jobs_process(uint64_t pid)
+{
+	struct job *job = pid ? find_job(pid) : NULL;
+
+	return job ? job->process : 0;
 }
 
 void jobs_kill_all(void)
@@ -109,8 +119,30 @@ static bool parse_cpus(char *text, uint32_t *cpu, struct capos_cpu_set *cpus)
 	return true;
 }
 
+/* What `run` says besides quotas. */
+struct options {
+	struct capos_cpu_set cpus;	  /* byte_count 0: none, or a CPU */
+	struct capos_context_spec budget; /* period_ns 0: none */
+	const char *context;		  /* name of one that is there; NULL: none */
+};
+
+static bool parse_option(struct capos_spawn *spawn, struct options *options, char letter, char *text, uint64_t *value)
+{
+	switch (letter) {
+	case 'c':
+		return parse_cpus(text, &spawn->cpu, &options->cpus);
+	case 'b':
+		return options->context == NULL && shell_budget(text, &options->budget);
+	case 's':
+		options->context = text;
+		return options->budget.period_ns == 0;
+	default:
+		return shell_number(text, value);
+	}
+}
+
 /* Options of `run`, before the program's name; returns the index of the name, 0: wrong. */
-static int parse_options(struct capos_spawn *spawn, struct capos_cpu_set *cpus, int argc, char **argv)
+static int parse_options(struct capos_spawn *spawn, struct options *options, int argc, char **argv)
 {
 	int i = 1;
 
@@ -118,8 +150,7 @@ static int parse_options(struct capos_spawn *spawn, struct capos_cpu_set *cpus, 
 		uint64_t value = 0;
 
 		if (argv[i][1] == 0 || argv[i][2] != 0 ||
-		    !(argv[i][1] == 'c' ? parse_cpus(argv[i + 1], &spawn->cpu, cpus)
-					: shell_number(argv[i + 1], &value)))
+		    !parse_option(spawn, options, argv[i][1], argv[i + 1], &value))
 			return 0;
 		switch (argv[i][1]) {
 		case 'm':
@@ -132,6 +163,8 @@ static int parse_options(struct capos_spawn *spawn, struct capos_cpu_set *cpus, 
 			spawn->processes = (uint32_t)value;
 			break;
 		case 'c':
+		case 'b':
+		case 's':
 			break;
 		default:
 			return 0;
@@ -166,9 +199,11 @@ static int run_foreground(struct job *job)
 	return end.cause == CAPOS_EXIT_NORMAL ? (int)end.code : 1;
 }
 
-static int start(struct capos_spawn *spawn, const char *line, bool background)
+/* A budget of its own bears the name jobPID. */
+static int start(struct capos_spawn *spawn, const char *line, bool background, capos_handle budget)
 {
 	struct job foreground = { 0 }, *job = &foreground;
+	char name[CAPOS_NAME_BYTES];
 
 	for (unsigned i = 0; background && i < JOBS_MAX && job == &foreground; i++)
 		if (!jobs[i].process)
@@ -182,8 +217,17 @@ static int start(struct capos_spawn *spawn, const char *line, bool background)
 
 	if (!result_ok(r)) {
 		job->process = 0;
-		return shell_fail(spawn->program, CAPOS_IFACE_process_spawner, r);
+		if (r.status == CAPOS_STATUS_OK && r.iresult == CAPOS_SPAWN_BAD_CONTEXT)
+			print("%s: its context: %s\n", spawn->program,
+			      iresult_name(CAPOS_IFACE_scheduling_context, r.detail));
+		else
+			shell_fail(spawn->program, CAPOS_IFACE_process_spawner, r);
+		return 1;
 	}
+	job->budget = budget;
+	fmt_buf(name, sizeof(name), "job%lu", (unsigned long)job->pid);
+	if (budget)
+		budgets_rename(budget, name);
 	copy_name(job->line, sizeof(job->line), line);
 	if (background) {
 		print("[%lu] %s\n", (unsigned long)job->pid, job->line);
@@ -192,10 +236,34 @@ static int start(struct capos_spawn *spawn, const char *line, bool background)
 	return run_foreground(job);
 }
 
+static bool jobs_have_budget(capos_handle budget)
+{
+	for (unsigned i = 0; i < JOBS_MAX; i++)
+		if (jobs[i].process && jobs[i].budget == budget)
+			return true;
+	return false;
+}
+
+/* The context that its first thread begins bound to. False: it can't be had (said). */
+static bool give_budget(struct capos_spawn *spawn, const struct options *options, capos_handle *budget)
+{
+	capos_handle context = 0;
+
+	*budget = 0;
+	if (options->context != NULL)
+		context = budgets_find(options->context);
+	else if (options->budget.period_ns != 0)
+		context = *budget = budgets_create("job", &options->budget);
+	else
+		return true;
+	return context != 0 && spawn_bind(spawn, context);
+}
+
 int jobs_run(int argc, char **argv, const char *line)
 {
-	struct capos_cpu_set cpus = { .byte_count = 0 };
+	struct options options = { .context = NULL };
 	struct capos_spawn spawn;
+	capos_handle budget;
 	bool background = false;
 	int name = 0;
 
@@ -212,7 +280,7 @@ int jobs_run(int argc, char **argv, const char *line)
 	spawn.slots = JOB_SLOTS;
 	spawn.threads = JOB_THREADS;
 	spawn.processes = JOB_PROCESSES;
-	if (strcmp(argv[0], "run") == 0 && !(name = parse_options(&spawn, &cpus, argc, argv)))
+	if (strcmp(argv[0], "run") == 0 && !(name = parse_options(&spawn, &options, argc, argv)))
 		return shell_usage("run");
 	if (strlen(argv[name]) >= CAPOS_NAME_BYTES) {
 		print("%s: no program has a name that long\n", argv[name]);
@@ -223,16 +291,22 @@ int jobs_run(int argc, char **argv, const char *line)
 		print("%s: arguments are longer than %lu bytes\n", argv[name], sizeof(spawn.args) - 1);
 		return 1;
 	}
-	grant_usual(&spawn);
-	if (cpus.byte_count != 0 && !spawn_within(&spawn, &cpus)) {
-		print("run: no room for a CPU that high in a set\n");
+	if (!give_budget(&spawn, &options, &budget))
 		return 1;
-	}
+	grant_usual(&spawn);
 
 	char text[64];
+	int code = 1;
 
 	join_args(text, sizeof(text), argc - name, argv + name);
-	return start(&spawn, text, background);
+	if (options.cpus.byte_count != 0 && !spawn_within(&spawn, &options.cpus))
+		print("run: no room for a CPU that high in a set\n");
+	else
+		code = start(&spawn, text, background, budget);
+	/* Nothing runs on it: it was not started, or has ended. */
+	if (budget && !jobs_have_budget(budget))
+		budgets_forget(budget);
+	return code;
 }
 
 int command_run(int argc, char **argv)

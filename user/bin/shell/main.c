@@ -5,6 +5,7 @@
  */
 #include "shell.h"
 
+#include <svc/init.h>
 #include <user/term.h>
 
 static struct history history;
@@ -63,8 +64,9 @@ static int command_poweroff(int argc, char **argv)
 
 const struct shell_command shell_commands[] = {
 	{ "help", "[COMMAND]", "this list", command_help },
-	{ "run", "[-m KIB] [-t THREADS] [-p CHILDREN] [-c CPU[,CPU...]] PROGRAM [ARGS] [&]", "start a program",
-	  command_run },
+	{ "run",
+	  "[-m KIB] [-t THREADS] [-p CHILDREN] [-c CPU[,CPU...]] [-b BUDGET/PERIOD | -s CONTEXT] PROGRAM [ARGS] [&]",
+	  "start a program", command_run },
 	{ "programs", "", "programs of the boot archive", command_programs },
 	{ "jobs", "", "background jobs", command_jobs },
 	{ "kill", "PID...", "end jobs", command_kill },
@@ -75,6 +77,11 @@ const struct shell_command shell_commands[] = {
 	{ "sched", "", "the scheduler's policy, counters, and this shell's authority over it", command_sched },
 	{ "policy", "TID weight N | class interactive|normal|batch | request MICROSECONDS", "a thread's parameters",
 	  command_policy },
+	{ "sc",
+	  "create NAME BUDGET PERIOD [deadline SPAN] [kind sporadic|periodic|cbs]"
+	  " [overrun throttle|best-effort|notify|suspend]\n"
+	  "       sc info [NAME] | bind NAME PID|TID | unbind NAME | revoke NAME | drain NAME",
+	  "budgets of CPU time (spans: 5ms, 200us)", command_sc },
 	{ "why", "TID", "what a thread waits for, or why it does not run", command_why },
 	{ "cpus", "", "processors, their place and their load", command_cpus },
 	{ "mem", "", "memory of machine and shell", command_mem },
@@ -178,6 +185,11 @@ static const char *candidate(void *context, const char *line, size_t start, unsi
 	(void)context;
 	for (size_t i = 0; i < start; i++)
 		first = first && line[i] == ' ';
+	if (!first && strncmp(line, "sc ", 3) == 0) {
+		const char *const words[] = { "create", "info", "bind", "unbind", "revoke", "drain" };
+
+		return index < sizeof(words) / sizeof(words[0]) ? words[index] : NULL;
+	}
 	if (!first && strncmp(line, "trace ", 6) == 0) {
 		const char *const words[] = { "on", "off", "show" };
 
@@ -225,6 +237,21 @@ static int execute(char *line)
 	return 127;
 }
 
+/* What init has for shells besides what it grants them. */
+static void ask_init(void)
+{
+	struct message message = { .words = 0 };
+	unsigned next = 0;
+
+	if (!cap("init") ||
+	    !result_ok(endpoint_call_message(cap("init"), INIT_IFACE, INIT_METHOD_AUTHORITY, &message, 2)))
+		return;
+	if ((message.word[0] & INIT_POLICY) != 0 && next < message.caps)
+		known.policy = message.cap[next++];
+	if ((message.word[0] & INIT_CONTEXT) != 0 && next < message.caps)
+		known.context = message.cap[next];
+}
+
 static void greet(const struct session_info *session)
 {
 	struct capos_machine_info machine = { 0 };
@@ -251,6 +278,7 @@ int main(int argc, char **argv)
 		shell_fail("console", CAPOS_IFACE_console, r);
 	if (known.session)
 		(void)user_session_info(known.session, &session);
+	ask_init();
 	read_programs();
 	greet(&session);
 	fmt_buf(prompt, sizeof(prompt), "%s@capos> ", session.name[0] ? session.name : "shell");

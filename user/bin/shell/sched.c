@@ -40,6 +40,20 @@ bool each_thread_record(thread_record_visitor visit, void *context)
 	return true;
 }
 
+bool each_context_record(context_record_visitor visit, void *context)
+{
+	struct capos_context_record records[CONTEXT_RECORDS_MAX];
+	uint64_t id = 0, count = 0;
+
+	do {
+		if (!read_records("snapshot of contexts", CAPOS_SNAPSHOT_CONTEXTS, id, records, &count, &id))
+			return false;
+		for (uint64_t i = 0; i < count; i++)
+			visit(&records[i], context);
+	} while (id != 0);
+	return true;
+}
+
 /* --- sched ------------------------------------------------------------------------------------------------------------------ */
 
 struct totals {
@@ -244,6 +258,31 @@ static void why_ready(const struct capos_thread_record *thread)
 	print("; before its last turns it waited %s s in all\n", span_text(thread->runnable_accumulated_ns, waited));
 }
 
+/* On what budgets it runs: its own, wherever that is, and one that a caller lent it. */
+static void why_budget(const struct capos_context_record *record, void *context)
+{
+	const struct capos_thread_record *thread = context;
+	const struct capos_context_info *info = &record->context;
+	bool own = info->thread_id == thread->id;
+	char budget[32], left[24];
+
+	if (!own && info->holder_id != thread->id)
+		return;
+	print("  budget of %s, context %lu: %s, %s, ", own ? "its own" : "its caller",
+	      (unsigned long)info->context_id, budget_text(&info->spec, budget), overrun_name(info->spec.overrun));
+	if (info->state == CAPOS_CONTEXT_THROTTLED) {
+		print("used up ");
+		budget_until(info);
+	} else {
+		print("%s left", short_span_text(info->remaining_budget_ns / 1000 * 1000, left));
+	}
+	if (!own)
+		print("; lent by thread %lu", (unsigned long)info->thread_id);
+	else if (info->donated)
+		print("; lent to thread %lu along a call", (unsigned long)info->holder_id);
+	print("\n");
+}
+
 int command_why(int argc, char **argv)
 {
 	struct capos_thread_record record;
@@ -261,6 +300,8 @@ int command_why(int argc, char **argv)
 		why_ready(thread);
 	else if (thread->state == CAPOS_THREAD_DYING)
 		print("is being ended\n");
+	else if (thread->state == CAPOS_THREAD_THROTTLED)
+		print("is throttled: what it runs on has used up its budget\n");
 	else
 		print("%s\n", wait_reason(thread->wait));
 	print("  class %s, weight %u, request %lu us", latency_class_name(thread->latency_class), thread->weight,
@@ -271,5 +312,5 @@ int command_why(int argc, char **argv)
 	      (unsigned long)(thread->runtime_ns / NS_PER_MS), (unsigned long)thread->context_switches,
 	      (unsigned long)thread->preemptions, (unsigned long)thread->voluntary_blocks,
 	      (unsigned long)thread->yields);
-	return 0;
+	return !each_context_record(why_budget, &record);
 }

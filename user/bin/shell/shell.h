@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The shell's rooms: main (prompt, commands), jobs, show (tables), top, sched, trace. */
+/* The shell's rooms: main (prompt, commands), jobs, show (tables), top, sched, budgets, trace. */
 #ifndef SHELL_H
 #define SHELL_H
 
@@ -40,6 +40,7 @@ const char *size_text(uint64_t bytes, char text[32]);
 int jobs_run(int argc, char **argv, const char *line);
 void jobs_report(void); /* says which background jobs ended */
 void jobs_kill_all(void);
+capos_handle jobs_process(uint64_t pid); /* 0: no job of this shell */
 int command_run(int argc, char **argv);
 int command_jobs(int argc, char **argv);
 int command_kill(int argc, char **argv);
@@ -59,6 +60,24 @@ int command_programs(int argc, char **argv);
 int command_top(int argc, char **argv);
 int command_trace(int argc, char **argv);
 
+/* budgets.c */
+#define SHELL_GIVEN_CONTEXT "context" /* name of the one that the shell was given */
+int command_sc(int argc, char **argv);
+/* "5ms", "200us"; whole, with a unit. */
+bool shell_span(const char *text, uint64_t *ns);
+/* "5ms/50ms"; the deadline is the period. */
+bool shell_budget(char *text, struct capos_context_spec *spec);
+/* The other way; texts of 24 and 32 bytes. */
+const char *short_span_text(uint64_t ns, char text[24]);
+const char *budget_text(const struct capos_context_spec *spec, char text[32]);
+/* Prints until when it is throttled; or its state. */
+void budget_until(const struct capos_context_info *info);
+/* 0: could not (said). */
+capos_handle budgets_create(const char *name, const struct capos_context_spec *spec);
+capos_handle budgets_find(const char *name);
+void budgets_rename(capos_handle handle, const char *name);
+void budgets_forget(capos_handle handle);
+
 /* sched.c */
 int command_sched(int argc, char **argv);
 int command_policy(int argc, char **argv);
@@ -66,6 +85,8 @@ int command_why(int argc, char **argv);
 /* Calls visit() with every record; false: could not (said). The shell has known.policy. */
 typedef void (*thread_record_visitor)(const struct capos_thread_record *record, void *context);
 bool each_thread_record(thread_record_visitor visit, void *context);
+typedef void (*context_record_visitor)(const struct capos_context_record *record, void *context);
+bool each_context_record(context_record_visitor visit, void *context);
 
 /* Calls visit() with every process or thread; false: could not (said). */
 typedef void (*process_visitor)(const struct capos_process_info *info, void *context);

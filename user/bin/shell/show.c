@@ -131,6 +131,10 @@ static const char *startup_name(capos_handle handle)
 	for (uint32_t i = 0; i < record->cap_count && i < CAPOS_STARTUP_CAPS; i++)
 		if (record->caps[i].handle == handle)
 			return record->caps[i].name;
+	if (handle == known.policy)
+		return "policy";
+	if (handle == known.context)
+		return SHELL_GIVEN_CONTEXT;
 	return "";
 }
 

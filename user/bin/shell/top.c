@@ -2,7 +2,8 @@
 /*
  * top: two samples a second apart, and what happened between them. CPU load is (busy + irq) / (busy + irq + idle) of
  * the interval; a thread's share is its run time in the interval over the interval's length, %WAIT the time that it was runnable
- * but waited, up to its last turn.
+ * but waited, up to its last turn. Threads with a budget: how much of it they used in the interval, what is left, and how it
+ * stands; the columns are there when a thread has one.
  */
 #include "shell.h"
 
@@ -23,6 +24,9 @@ struct thread_sample {
 	uint64_t switches, migrations;
 	uint32_t state, wait, cpu, weight;
 	uint32_t latency_class; /* CAPOS_LATENCY_CLASS_COUNT: not told */
+	bool has_budget;
+	struct capos_context_info budget;
+	uint64_t spent; /* in 1/1000 of what the budget is in the interval */
 };
 
 struct sample {
@@ -31,6 +35,7 @@ struct sample {
 	unsigned cpu_count;
 	struct thread_sample threads[THREADS_MAX];
 	unsigned thread_count;
+	bool has_budgets;
 };
 
 static struct sample samples[2];
@@ -100,9 +105,23 @@ static void take_record(const struct capos_thread_record *record, void *context)
 	};
 }
 
+static void take_budget(const struct capos_context_record *record, void *context)
+{
+	struct sample *sample = context;
+
+	for (unsigned i = 0; i < sample->thread_count; i++) {
+		if (sample->threads[i].id != record->context.thread_id)
+			continue;
+		sample->threads[i].has_budget = sample->has_budgets = true;
+		sample->threads[i].budget = record->context;
+	}
+}
+
 static bool take_threads(struct sample *sample)
 {
-	return known.policy ? each_thread_record(take_record, sample) : each_thread(take_thread, sample);
+	sample->has_budgets = false;
+	return known.policy ? each_thread_record(take_record, sample) && each_context_record(take_budget, sample)
+			    : each_thread(take_thread, sample);
 }
 
 static void take_process(const struct capos_process_info *info, void *context)
@@ -142,6 +161,20 @@ static const char *process_name(uint64_t pid)
 	return "?";
 }
 
+/* Of its budget, between two samples. In whole microseconds, so that an hour's budget fits. */
+static uint64_t spent_of(const struct thread_sample *now, const struct thread_sample *before, uint64_t interval)
+{
+	const struct capos_context_spec *spec = &now->budget.spec;
+	uint64_t used = now->budget.used_ns, due_us;
+
+	if (!now->has_budget)
+		return 0;
+	if (before->has_budget && before->budget.context_id == now->budget.context_id)
+		used -= before->budget.used_ns;
+	due_us = spec->budget_ns / 1000 * (interval / 1000) / (spec->period_ns / 1000);
+	return due_us ? used / 1000 * 1000 / due_us : 0;
+}
+
 /* Shares of the newer sample's threads, then the busiest first. */
 static void sort_threads(struct sample *now, const struct sample *before)
 {
@@ -153,6 +186,7 @@ static void sort_threads(struct sample *now, const struct sample *before)
 		for (unsigned k = 0; k < before->thread_count; k++) {
 			if (before->threads[k].id != now->threads[i].id)
 				continue;
+			now->threads[i].spent = spent_of(&now->threads[i], &before->threads[k], interval);
 			ran = before->threads[k].runtime_ns;
 			waited = before->threads[k].runnable_ns;
 		}
@@ -198,6 +232,21 @@ static void show_cpus(const struct sample *now, const struct sample *before)
 		add("... and %u more\x1b[K\n", now->cpu_count - ROWS_CPUS);
 }
 
+static void show_budget(const struct thread_sample *thread)
+{
+	const struct capos_context_info *info = &thread->budget;
+	char budget[32], left[24];
+
+	if (!thread->has_budget)
+		return;
+	add(" %10s %3lu.%lu %8s ", budget_text(&info->spec, budget), (unsigned long)(thread->spent / 10),
+	    (unsigned long)(thread->spent % 10), short_span_text(info->remaining_budget_ns / 1000 * 1000, left));
+	if (info->donated)
+		add("lent to %lu ", (unsigned long)info->holder_id);
+	if (info->state != CAPOS_CONTEXT_BOUND)
+		add("%s", context_state_name(info->state));
+}
+
 static void show_thread_row(const struct thread_sample *thread)
 {
 	const char *class =
@@ -207,11 +256,13 @@ static void show_thread_row(const struct thread_sample *thread)
 		thread->state == CAPOS_THREAD_BLOCKED ? wait_name(thread->wait) : thread_state_name(thread->state);
 	char time[32];
 
-	add("%5lu %5lu %-10.10s %3lu.%lu %-12.12s %3u %-6.6s %6u %3lu.%lu %6lu %4lu %8s\x1b[K\n",
-	    (unsigned long)thread->id, (unsigned long)thread->pid, process_name(thread->pid),
-	    (unsigned long)(thread->share / 10), (unsigned long)(thread->share % 10), state, thread->cpu, class,
-	    thread->weight, (unsigned long)(thread->waiting / 10), (unsigned long)(thread->waiting % 10),
+	add("%5lu %5lu %-10.10s %3lu.%lu %-12.12s %3u %-6.6s %6u %3lu.%lu %6lu %4lu %8s", (unsigned long)thread->id,
+	    (unsigned long)thread->pid, process_name(thread->pid), (unsigned long)(thread->share / 10),
+	    (unsigned long)(thread->share % 10), state, thread->cpu, class, thread->weight,
+	    (unsigned long)(thread->waiting / 10), (unsigned long)(thread->waiting % 10),
 	    (unsigned long)thread->switches, (unsigned long)thread->migrations, span_text(thread->runtime_ns, time));
+	show_budget(thread);
+	add("\x1b[K\n");
 }
 
 static void show(struct sample *now, const struct sample *before)
@@ -226,7 +277,8 @@ static void show(struct sample *now, const struct sample *before)
 	    clock_text(now->ns, up), now->cpu_count, now->thread_count,
 	    size_text(memory.total_bytes - memory.free_bytes, used), size_text(memory.total_bytes, total));
 	show_cpus(now, before);
-	add("\x1b[K\n  TID   PID PROGRAM     %%CPU STATE        CPU CLASS  WEIGHT %%WAIT SWITCH MOVE CPU TIME\x1b[K\n");
+	add("\x1b[K\n  TID   PID PROGRAM     %%CPU STATE        CPU CLASS  WEIGHT %%WAIT SWITCH MOVE CPU TIME%s\x1b[K\n",
+	    now->has_budgets ? "     BUDGET %SPENT     LEFT" : "");
 	for (unsigned i = 0; i < now->thread_count && i < ROWS_THREADS; i++)
 		show_thread_row(&now->threads[i]);
 	add("\x1b[J");

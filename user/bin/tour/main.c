@@ -32,6 +32,7 @@ int main(int argc, char **argv)
 	tour_machine();
 	tour_cpus();
 	tour_clock();
+	tour_budgets();
 	tour_calls();
 	tour_ring();
 	tour_endpoint();

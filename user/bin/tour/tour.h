@@ -13,6 +13,9 @@ void tour_machine(void);
 void tour_cpus(void);
 void tour_clock(void);
 
+/* budgets.c */
+void tour_budgets(void);
+
 /* calls.c */
 void tour_calls(void);
 void tour_ring(void);
