@@ -7,7 +7,8 @@
  *   CBS        (constant bandwidth server, hard) filled up to B when its deadline D has passed; D moves on by T
  *
  * RF1  sporadic: the amounts of all refills add up to B, always. Nothing is minted, nothing is lost.
- * RF2  sporadic: no nanosecond of service may be used sooner than a period after its last use; where refills are merged it is later. A debt
+ * RF2  sporadic: no nanosecond of service may be used sooner than a period after its last use; where refills are merged it is later
+ *      (there is no ninth one, and small change and short breaks are not worth an end of the budget). A debt
  *      is taken from the refills that come next, and comes back a period after their time. So in no window of T more than B is used,
  *      and the overrun at its begin.
  * RF3  periodic: at most B, and an overrun, in an aligned period; so twice that in any window of T.
@@ -73,16 +74,19 @@ static void merge_small(struct refills *refills)
 	}
 }
 
+/* amount_ns, just used, comes back at at_ns. */
 static void append(struct refills *refills, u64 at_ns, u64 amount_ns)
 {
 	if (refills->count > 0) {
 		struct refill *last = nth(refills, refills->count - 1u);
+		u64 end_ns = last->at_ns + last->amount_ns;
+		bool in_use = last->at_ns + refills->period_ns <= at_ns + amount_ns;
 
-		if (at_ns <= last->at_ns + last->amount_ns) {
+		if (at_ns <= end_ns) {
 			last->amount_ns += amount_ns;
 			return;
 		}
-		if (refills->count == REFILLS_MAX) {
+		if (refills->count == REFILLS_MAX || (at_ns < end_ns + refills->least_ns && !in_use)) {
 			/* The new one stays when it is, the last one comes right before it. */
 			last->at_ns = at_ns - last->amount_ns;
 			last->amount_ns += amount_ns;

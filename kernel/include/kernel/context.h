@@ -31,8 +31,9 @@ struct thread;
 
 /* The one-shot is armed so much before the end of a budget: the way from its interrupt to the charge. */
 #define CONTEXT_LEAD_NS 1000ull
-/* Nobody is dispatched for less: small change waits for the next refill. More than the lead, so that who waits waits for later. */
-#define CONTEXT_LEAST_NS (CONTEXT_LEAD_NS + 1)
+/* Nobody is dispatched for less: small change waits for the next refill, shorter breaks are closed. An end of the budget and its return
+ * cost about as much. More than the lead, so that who waits waits for later. */
+#define CONTEXT_LEAST_NS (2 * CONTEXT_LEAD_NS)
 
 struct context {
 	struct object object;

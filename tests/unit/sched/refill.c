@@ -49,7 +49,7 @@ static void serve(struct refills *refills, uint64_t at, uint64_t amount)
  */
 static uint64_t history(struct refills *refills, uint64_t overrun)
 {
-	uint64_t now = draw(1000), wait = refills->period_ns / (1 + draw(8));
+	uint64_t now = draw(1000), wait = 1 + refills->period_ns / (1 + draw(8));
 
 	served_count = 0;
 	while (served_count < SERVED_MAX) {
@@ -248,6 +248,35 @@ static void ninth_piece(void **state)
 	assert_int_equal(refills_available_ns(&refills, 1019000), 10000);
 }
 
+/* What interrupts take from the middle of a burst does not break the next one, which is later by that. A longer break stays. */
+static void short_breaks(void **state)
+{
+	struct refills refills;
+	uint64_t now = 0;
+
+	(void)state;
+	refills_init(&refills, REFILL_SPORADIC, 10000, 1000000, 100, 0);
+	for (int i = 0; i < 20; i++) {
+		assert_true(refills_begin(&refills, now) > 0);
+		refills_use(&refills, now, 500);
+		now += 599;
+	}
+	refills_verify(&refills);
+	assert_int_equal(refills_begin(&refills, now), 0);
+	assert_int_equal(refills_next_ns(&refills), 1000000 + 19 * 99);
+	assert_int_equal(refills_begin(&refills, 1000000 + 19 * 99), 10000);
+
+	refills_init(&refills, REFILL_SPORADIC, 10000, 1000000, 100, 0);
+	refills_use(&refills, 0, 5000);
+	refills_use(&refills, 5100, 5000);
+	assert_int_equal(refills_begin(&refills, 1000000), 5000);
+
+	/* The head, in use, is not put off. */
+	refills_init(&refills, REFILL_SPORADIC, 10000, 10050, 100, 0);
+	refills_use(&refills, 0, 4000);
+	assert_int_equal(refills_begin(&refills, 4000), 6000);
+}
+
 /* Change smaller than the least piece waits for the next refill; nothing of that is late. */
 static void small_change(void **state)
 {
@@ -286,7 +315,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sporadic),	    cmocka_unit_test(periodic),	    cmocka_unit_test(cbs),
 		cmocka_unit_test(spinner_gets_all), cmocka_unit_test(debt),	    cmocka_unit_test(stood_still),
-		cmocka_unit_test(ninth_piece),	    cmocka_unit_test(small_change), cmocka_unit_test(far_instants),
+		cmocka_unit_test(ninth_piece),	    cmocka_unit_test(short_breaks), cmocka_unit_test(small_change),
+		cmocka_unit_test(far_instants),
 	};
 
 	seed = 88172645463325252ull;
