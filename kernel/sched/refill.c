@@ -217,13 +217,20 @@ u64 refills_next_ns(const struct refills *refills)
 
 u64 refills_available_ns(const struct refills *refills, u64 now_ns)
 {
-	struct refills then = *refills;
 	u64 sum_ns = 0;
 
-	if (refills->kind != REFILL_SPORADIC)
+	if (refills->kind != REFILL_SPORADIC) {
+		struct refills then = *refills;
+
 		return refills_begin(&then, now_ns);
-	for (u32 i = 0; i < then.count && nth(&then, i)->at_ns <= now_ns; i++)
-		sum_ns += nth(&then, i)->amount_ns;
+	}
+	for (u32 i = 0; i < refills->count; i++) {
+		const struct refill *refill = &refills->refill[(refills->first + i) % REFILLS_MAX];
+
+		if (refill->at_ns > now_ns)
+			break;
+		sum_ns += refill->amount_ns;
+	}
 	return sum_ns;
 }
 
