@@ -141,6 +141,6 @@ def test_any_window_of_a_period(last, holds):
 @pytest.mark.parametrize("ours, theirs, kept", [((5100,), (6000,), True), ((5101,), (6000,), False), ((4000, 4000, 4900, 5100), (1, 2, 3, 7000), True),
                                                 ((4000, 4000, 4900, 5201), (1, 2, 3, 7000), False)])
 def test_overshoot_beside_linux(ours, theirs, kept):
-    rows = list(budget.wall_rows([{name: [(0, us * 1000, 0) for us in spans] for name, spans in (("capOS", ours), ("Linux", theirs))}]))
+    rows = list(budget.wall_rows([{name: [(0, us * 2000, us * 1000) for us in spans] for name, spans in (("capOS", ours), ("Linux", theirs))}]))
     assert budget.verdict_wall(rows) is kept
     assert budget.verdict_wall(rows[:1]) is None

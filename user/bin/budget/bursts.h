@@ -22,7 +22,8 @@ static inline uint64_t bursts_now(void)
 	return __builtin_ia32_rdtsc();
 }
 
-/* Whole bursts, in ticks of the TSC: a break of `end` and more ends one, a shorter one of more than `interrupt` is in the span alone. */
+/* Whole bursts, in ticks of the TSC: a break of `end` and more ends one, a shorter one of more than `interrupt` is in the span alone. (In the
+ * host's time breaks may lie in a burst, where the host ran others; a budget remembers them, and what comes back a period later has them too.) */
 void bursts_take(struct burst *burst, unsigned count, uint64_t interrupt, uint64_t end);
 
 /* Takes bursts of who has `budget_ns` per `period_ns` from now on, and prints them in ns of the system's clock. exact: a tick is an instruction. */

@@ -60,7 +60,8 @@ static void binds(void)
 	for (unsigned i = 0; i < BIND_SAMPLES; i++) {
 		context = costs_context(900 * MS, 1000 * MS);
 		must(scheduling_context_bind_thread(context, other.handle));
-		for (unsigned j = 0; j < REST_CALLS; j++) /* what is left of the one before is given back outside the sample */
+		for (unsigned j = 0; j < REST_CALLS;
+		     j++) /* what is left of the one before is given back outside the sample */
 			must(scheduling_context_info(context, &info));
 		COST_SAMPLE(context_revoke, (void)scheduling_context_revoke(context));
 		costs_context_end(context);
