@@ -146,15 +146,15 @@ static void woken_without(void **state)
 
 	(void)state;
 	binds(context, thread);
-	now_ns += 5 * MS - 1500;
+	now_ns += 5 * MS - 2500;
 	(void)interrupted(0, 0);
 	blocks(thread, CAPOS_WAIT_RECV, INSTANT_NEVER);
 	cpus[0]->armed_waiter = NULL;
 	assert_null(exits(0));
 	now_ns += 1 * MS;
 	assert_true(wakes(0, thread));
-	assert_ptr_equal(exits(0), thread); /* 1.5 us */
-	runs_until(now_ns + 2000);
+	assert_ptr_equal(exits(0), thread); /* 2.5 us */
+	runs_until(now_ns + 3000);
 	assert_null(cpus[0]->current);
 	other = running_on(0);
 	runs_until(now_ns + 100 * MS);
