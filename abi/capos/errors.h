@@ -447,7 +447,9 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	R(scheduling_context, unbind, CAPOS_CONTEXT_NOT_BOUND, 0, BOTH, "it has no thread")                          \
 	CAPOS_ERRORS_CONTEXT_(R, wait_notification)                                                                  \
 	R(scheduling_context, wait_notification, CAPOS_CONTEXT_TOO_MANY_WATCHERS, 0, BOTH, "8 wait already")         \
-	CAPOS_ERRORS_WAIT_(E, scheduling_context, wait_notification)
+	CAPOS_ERRORS_WAIT_(E, scheduling_context, wait_notification)                                                 \
+	CAPOS_ERRORS_CONTEXT_(R, resume)                                                                             \
+	R(scheduling_context, resume, CAPOS_CONTEXT_NOT_SUSPENDED, 0, BOTH, "it does not wait for that")
 
 /* Every list, `op` first. */
 #define CAPOS_ERRORS(E, R)                                                                                           \

@@ -231,7 +231,8 @@
 	M(scheduling_context, drain_notifications, 4, R_(READ), 0, 0, 1, 128)                                        \
 	M(scheduling_context, bind_thread, 5, R_(CONTROL), 1, 0, 0, 0)                                               \
 	M(scheduling_context, unbind, 6, R_(CONTROL), 0, 0, 0, 0)                                                    \
-	M(scheduling_context, wait_notification, 7, R_(READ), 2, 0, 1, 0)
+	M(scheduling_context, wait_notification, 7, R_(READ), 2, 0, 1, 0)                                            \
+	M(scheduling_context, resume, 8, R_(CONTROL), 0, 0, 0, 0)
 
 enum capos_iface {
 #define X(name, id) CAPOS_IFACE_##name = (id),

@@ -277,8 +277,16 @@ enum capos_replenishment {
 		2, /* constant bandwidth server: all of it at its deadline, which moves on by a period */
 	CAPOS_REPLENISH_COUNT,
 };
-/* What happens at the end of the budget. */
-enum capos_overrun { CAPOS_OVERRUN_THROTTLE = 0 /* it waits for more */, CAPOS_OVERRUN_COUNT };
+/* What happens at the end of the budget. Each time it is counted in the notifications. */
+enum capos_overrun {
+	CAPOS_OVERRUN_THROTTLE = 0, /* the thread waits for the next refill */
+	/* Until the next refill it goes on with weight 1 in class batch, uncharged; then with its own parameters, also when they were
+	 * changed meanwhile. */
+	CAPOS_OVERRUN_BEST_EFFORT = 1,
+	CAPOS_OVERRUN_NOTIFY = 2,  /* it goes on; the whole budget begins anew, and a debt is forgotten */
+	CAPOS_OVERRUN_SUSPEND = 3, /* it waits until `resume`, then until there is a budget */
+	CAPOS_OVERRUN_COUNT,
+};
 
 #define CAPOS_CONTEXT_BUDGET_MIN_NS 10000ull
 #define CAPOS_CONTEXT_PERIOD_MAX_NS 3600000000000ull
@@ -297,6 +305,8 @@ enum capos_context_state {
 	CAPOS_CONTEXT_BOUND = 1,
 	CAPOS_CONTEXT_THROTTLED = 2, /* bound, and waits for its budget */
 	CAPOS_CONTEXT_REVOKED = 3,
+	CAPOS_CONTEXT_SUSPENDED = 4,   /* bound, and waits for `resume` */
+	CAPOS_CONTEXT_BEST_EFFORT = 5, /* bound, and goes on without a budget until the next refill */
 };
 
 struct capos_context_info {
@@ -342,6 +352,7 @@ enum capos_context_result {
 	CAPOS_CONTEXT_WIDER = 7, /* a greater part of a CPU than the context that it is created through */
 	CAPOS_CONTEXT_BUDGET_TOO_SMALL = 8,
 	CAPOS_CONTEXT_PASSIVE_THREAD = 9,     /* it runs on what its callers lend */
+	CAPOS_CONTEXT_NOT_SUSPENDED = 12,
 	CAPOS_CONTEXT_TOO_MANY_WATCHERS = 13, /* CAPOS_CONTEXT_WATCHERS_MAX wait for its notifications */
 	CAPOS_CONTEXT_SESSION_ENDED = 14,     /* the thread's session was logged out */
 };

@@ -32,8 +32,13 @@ static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, s
 	u64 now_ns = cpu->account_ns;
 	struct thread *thread = entity->thread;
 	struct cpu_account *account = thread != NULL ? &thread->account : &entity->activity->account;
+	struct context *context = atomic_load_relaxed(&entity->context);
+	bool goes_on = true;
 	u32 owner;
 
+	cpu->budget_end_ns = INSTANT_NEVER.ns;
+	if (unlikely(context != NULL))
+		goes_on = context_begin(cpu, entity);
 	atomic_store_relaxed(&entity->cpu, cpu);
 	/* Full barrier: orders this before the looks at `attention` in sched_exit, and at affinity and parameters below; pairs with
 	 * thread_kill, sched_set_affinity and sched_set_params. */
@@ -49,10 +54,8 @@ static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, s
 	cpu->switches++;
 	MEASURE_COUNT(cpu, thread_placement_selected, 1);
 	MEASURE_COUNT(cpu, thread_placement_first_selected, account->switches == 1);
-	cpu->resched = !place_allows(cpu, entity) || params_differ(entity);
-	cpu->budget_end_ns = INSTANT_NEVER.ns;
-	if (has_context(entity))
-		context_begin(cpu, entity);
+	cpu->resched = !place_allows(cpu, entity) || params_differ(entity) || !goes_on ||
+		       unlikely(!atomic_equals_relaxed(&entity->context, context)); /* bound in between */
 	if (cpu->tick_ns == INSTANT_NEVER.ns)
 		cpu->tick_ns = now_ns + TICK_NS;
 	if (likely(thread != NULL)) {
@@ -76,11 +79,14 @@ static inline struct entity *take_best(struct cpu *cpu) REQUIRES(cpu->runq.lock)
 	return entity;
 }
 
-/* What was taken from the queue and may not run here (its affinity changed) is sent where it may, what has no budget waits for it: true. */
-bool send_away(struct cpu *cpu, struct entity *entity);
+/* What was taken from the queue and may not run here (its affinity changed) is sent where it may: true. */
+void send_away(struct cpu *cpu, struct entity *entity);
 static inline bool sent_away(struct cpu *cpu, struct entity *entity)
 {
-	return unlikely(!place_allows(cpu, entity) || has_context(entity)) && send_away(cpu, entity);
+	if (likely(place_allows(cpu, entity)))
+		return false;
+	send_away(cpu, entity);
+	return true;
 }
 
 /* The current thread, whose registers are saved, gives way to the queue's best; where that is not to run here, to nobody:

@@ -50,7 +50,7 @@ struct sched_params params_unpack(u64 word)
 	return (struct sched_params){
 		.weight = (u32)word & ((1u << CAPOS_WEIGHT_BITS) - 1),
 		.latency_class = (u32)(word >> CAPOS_WEIGHT_BITS) & ((1u << CAPOS_CLASS_BITS) - 1),
-		.request_ns = word >> (CAPOS_WEIGHT_BITS + CAPOS_CLASS_BITS),
+		.request_ns = (word & ~PARAMS_BEST_EFFORT) >> (CAPOS_WEIGHT_BITS + CAPOS_CLASS_BITS),
 	};
 }
 
@@ -68,6 +68,8 @@ void params_adopt(struct entity *entity)
 	u64 word = atomic_load_relaxed(&entity->wanted);
 	struct sched_params params = params_unpack(word);
 
+	if (unlikely(word & PARAMS_BEST_EFFORT))
+		params = (struct sched_params){ 1, CAPOS_LATENCY_BATCH, class_request_ns[CAPOS_LATENCY_BATCH] };
 	entity->adopted = word;
 	entity->weight = params.weight;
 	entity->latency_class = (u8)params.latency_class;
@@ -81,30 +83,44 @@ struct sched_params sched_get_params(const struct thread *thread)
 	return params_unpack(atomic_load_relaxed(&shared_load_relaxed(&thread->own)->wanted));
 }
 
-void sched_set_params(struct cpu *cpu, struct thread *thread, const struct sched_params *params)
+void params_tell(struct cpu *cpu, struct entity *entity)
 {
-	u64 word = params_pack(params);
-	struct entity *own;
-	struct cpu *where;
+	struct cpu *where = atomic_load_relaxed(&entity->cpu);
 	bool queued;
 
-	KASSERT(sched_params_are_valid(params));
-	/* As in sched_set_affinity: either who lets it join, or makes it current, sees what is wanted, or that is seen here; either who
-	 * replaces `own` copies it, or the new one is seen here. */
-	do {
-		own = shared_load_relaxed(&thread->own);
-		atomic_store_relaxed(&own->wanted, word);
-		atomic_fence();
-		where = atomic_load_relaxed(&own->cpu);
-	} while (own != shared_load_relaxed(&thread->own));
 	if (where == NULL)
 		return;
 	MEASURE_SITE(cpu, scheduler_lock_site_metadata);
 	spin_lock(&where->runq.lock);
-	queued = fair_tree_has(&where->runq.tree, own);
-	if (queued && params_differ(own))
-		runq_adopt_queued(&where->runq, own);
+	queued = fair_tree_has(&where->runq.tree, entity);
+	if (queued && params_differ(entity))
+		runq_adopt_queued(&where->runq, entity);
 	spin_unlock(&where->runq.lock);
 	if (!queued)
 		sched_request(cpu, where, REQUEST_RESCHEDULE);
+}
+
+/* But for PARAMS_BEST_EFFORT, which is the context's. */
+static void want(struct entity *entity, u64 word)
+{
+	u64 was = atomic_load_relaxed(&entity->wanted);
+
+	while (!atomic_cas(&entity->wanted, was, word | (was & PARAMS_BEST_EFFORT)))
+		was = atomic_load_relaxed(&entity->wanted);
+}
+
+void sched_set_params(struct cpu *cpu, struct thread *thread, const struct sched_params *params)
+{
+	u64 word = params_pack(params);
+	struct entity *own;
+
+	KASSERT(sched_params_are_valid(params));
+	/* As in sched_set_affinity: either who lets it join, or makes it current, sees what is wanted, or that is seen in params_tell;
+	 * either who replaces `own` copies it, or the new one is seen here. */
+	do {
+		own = shared_load_relaxed(&thread->own);
+		want(own, word);
+		atomic_fence();
+	} while (own != shared_load_relaxed(&thread->own));
+	params_tell(cpu, own);
 }

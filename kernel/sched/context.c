@@ -24,22 +24,22 @@ void context_init(struct context *context, const struct capos_context_spec *spec
 }
 
 /* The context of an entity, locked; NULL: it has none, or not any more. */
-static struct context *lock_context(struct entity *entity) NO_TSA
+static inline struct context *lock_context(const struct cpu *cpu, struct entity *entity) NO_TSA
 {
 	struct context *context = atomic_load_acquire(&entity->context); /* pairs with the release in context_bind */
 
 	if (context == NULL)
 		return NULL;
-	spin_lock(&context->lock);
+	spin_lock_on(cpu, &context->lock);
 	if (likely(context->entity == entity))
 		return context;
-	spin_unlock(&context->lock);
+	spin_unlock_on(cpu, &context->lock);
 	return NULL;
 }
 
-static void unlock_context(struct context *context) NO_TSA
+static inline void unlock_context(const struct cpu *cpu, struct context *context) NO_TSA
 {
-	spin_unlock(&context->lock);
+	spin_unlock_on(cpu, &context->lock);
 }
 
 /* --- charge ------------------------------------------------------------------------------------------------------------ */
@@ -50,20 +50,22 @@ static void use(struct context *context, u64 at_ns, u64 used_ns)
 	if (unlikely(at_ns <= context->charged_ns))
 		return;
 	used_ns = MIN(used_ns, at_ns - context->charged_ns);
+	context->charged_ns = at_ns;
+	if (unlikely(context->best_effort))
+		return;
 	refills_use(&context->refills, at_ns - used_ns, used_ns);
 	context->used_ns += used_ns;
-	context->charged_ns = at_ns;
 }
 
 void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns, bool blocks)
 {
-	struct context *context = lock_context(entity);
+	struct context *context = lock_context(cpu, entity);
 
 	if (context == NULL)
 		return;
 	use(context, cpu->account_ns, used_ns);
 	context_job_charged(cpu, context, blocks);
-	unlock_context(context);
+	unlock_context(cpu, context);
 }
 
 /* Exact for what runs here: interrupts are not charged. Without the lock: others bind and unbind meanwhile, before or after this. */
@@ -83,139 +85,127 @@ static void charge_running(struct cpu *cpu, struct context *context)
 		use(context, mach_clock().ns, ~0ull);
 }
 
-/* --- dispatch ---------------------------------------------------------------------------------------------------------- */
+/* --- the end of a budget ------------------------------------------------------------------------------------------------ */
 
 static bool is_dying(const struct entity *entity)
 {
-	return entity->thread != NULL && (atomic_load_relaxed(&entity->thread->attention) & ATTENTION_KILL) != 0;
+	const struct thread *thread = shared_load_relaxed(&entity->thread);
+
+	return thread != NULL && (atomic_load_relaxed(&thread->attention) & ATTENTION_KILL) != 0;
 }
 
-/* What it may use from now on, if it is about to run, or runs; 0 with the instant from which on there is more. due_ns: it runs now, its
- * deadline; or NULL. */
-static u64 budget_left(struct cpu *cpu, struct entity *entity, u64 *next_ns, u64 *due_ns)
+/* The current entity has a budget: when it is to be looked at. */
+static inline bool begins_locked(struct cpu *cpu, struct context *context)
 {
-	struct context *context = lock_context(entity);
 	u64 left_ns;
 
-	if (context == NULL)
-		return ~0ull;
 	/* SX5. Whoever looked from another CPU may have read the clock later. */
 	context->charged_ns = MAX(context->charged_ns, cpu->account_ns);
 	left_ns = refills_begin(&context->refills, context->charged_ns);
-	left_ns = left_ns > CONTEXT_LEAD_NS ? left_ns : 0;
-	*next_ns = refills_next_ns(&context->refills);
-	if (due_ns != NULL && left_ns != 0)
-		*due_ns = context_job_runs(cpu, context);
-	unlock_context(context);
-	return left_ns;
-}
-
-/* The way of the timer: on the CPU where it was throttled. */
-static void replenish(struct cpu *cpu, struct timer *timer)
-{
-	struct context *context = container_of(timer, struct context, timer);
-	struct entity *entity;
-
-	spin_lock(&context->lock);
-	entity = context->entity;
-	spin_unlock(&context->lock);
-	if (entity != NULL)
-		context_release(cpu, entity);
-}
-
-/*
- * It is not current and in no queue (owner `from`). The timer is armed before the owner says so: interrupts are off, and nobody else
- * takes it as throttled before.
- */
-static void throttle(struct cpu *cpu, struct entity *entity, enum dispatch_owner from, u64 next_ns)
-{
-	struct context *context = lock_context(entity);
-	u32 was;
-
-	if (context != NULL) {
-		context->throttles++;
-		if (from == OWNER_CURRENT || context->in_job)
-			context_note_depletion(cpu, context, next_ns);
-		timer_start(cpu, &context->timer, (struct instant){ next_ns }, replenish);
-		unlock_context(context);
-	}
-	/* Full barrier, before the looks at what would have released it: SX4, and who unbinds. */
-	was = atomic_xchg(&entity->owner, (u32)OWNER_THROTTLED);
-	KASSERT(was == from);
-	if (is_dying(entity) || atomic_load_relaxed(&entity->context) == NULL)
-		context_release(cpu, entity);
-}
-
-bool context_holds_back(struct cpu *cpu, struct entity *entity)
-{
-	u64 next_ns;
-
-	if (!has_context(entity) || budget_left(cpu, entity, &next_ns, NULL) != 0 || is_dying(entity))
+	if (unlikely(left_ns <= CONTEXT_LEAD_NS))
 		return false;
-	spin_lock(&cpu->runq.lock);
-	runq_leave_locked(&cpu->runq, entity);
-	spin_unlock(&cpu->runq.lock);
-	account_of(entity)->runnable_ns += cpu->account_ns - entity->enqueued_ns;
-	entity->enqueued_ns = cpu->account_ns;
-	throttle(cpu, entity, OWNER_HANDOFF, next_ns);
+	context->began = true;
+	cpu->budget_end_ns = MIN(context_job_runs(cpu, context), cpu->account_ns + left_ns - CONTEXT_LEAD_NS);
 	return true;
 }
 
-bool context_may_begin_slowly(struct cpu *cpu, struct entity *entity)
+bool context_begin(struct cpu *cpu, struct entity *entity)
 {
-	u64 next_ns;
+	struct context *context = lock_context(cpu, entity);
+	bool goes_on;
 
-	return budget_left(cpu, entity, &next_ns, NULL) != 0 || is_dying(entity);
+	if (context == NULL)
+		return true;
+	context->charged_ns = MAX(context->charged_ns, cpu->account_ns); /* SX5 */
+	goes_on = is_dying(entity) || context->best_effort || begins_locked(cpu, context);
+	unlock_context(cpu, context);
+	return goes_on;
 }
 
-void context_begin(struct cpu *cpu, struct entity *entity)
-{
-	u64 next_ns, due_ns = INSTANT_NEVER.ns, left_ns = budget_left(cpu, entity, &next_ns, &due_ns);
+/* The way of the timer: on the CPU where the budget ended. */
+static void replenish(struct cpu *cpu, struct timer *timer);
 
-	if (left_ns == ~0ull || is_dying(entity)) {
-		cpu->budget_end_ns = INSTANT_NEVER.ns;
-		return;
+static void await_refill(struct cpu *cpu, struct context *context)
+{
+	timer_start(cpu, &context->timer, (struct instant){ refills_next_ns(&context->refills) }, replenish);
+}
+
+/* SX3. The current entity waits, until the next refill or until somebody says so. */
+static void throttle_locked(struct cpu *cpu, struct context *context, struct entity *entity, bool suspend)
+{
+	mach_thread_leave(cpu->current);
+	account_of(entity)->preemptions++;
+	runq_leave(&cpu->runq, entity, cpu->account_ns);
+	cpu->current = NULL;
+	cpu->current_entity = NULL;
+	context->throttles++;
+	context->suspended = suspend;
+	if (!suspend)
+		await_refill(cpu, context);
+	owner_change(entity, OWNER_CURRENT, OWNER_THROTTLED);
+}
+
+/* What the policy says for the end of the budget. True: it waits. */
+static bool overrun_locked(struct cpu *cpu, struct context *context, struct entity *entity)
+{
+	bool ends = context->began; /* else it ended before, and it was woken too early */
+
+	context->began = false;
+	if (ends)
+		context_note_depletion(cpu, context, refills_next_ns(&context->refills));
+	switch ((enum capos_overrun)context->spec.overrun) {
+	case CAPOS_OVERRUN_NOTIFY:
+		refills_init(&context->refills, (enum refill_kind)context->spec.replenishment,
+			     context->spec.budget_ns, context->spec.period_ns, CONTEXT_LEAST_NS, cpu->account_ns);
+		(void)begins_locked(cpu, context);
+		return false;
+	case CAPOS_OVERRUN_BEST_EFFORT:
+		context->best_effort = true;
+		(void)atomic_fetch_or(&entity->wanted, PARAMS_BEST_EFFORT); /* adopted by who chooses */
+		await_refill(cpu, context);
+		return false;
+	default:
+		throttle_locked(cpu, context, entity, ends && context->spec.overrun == (u32)CAPOS_OVERRUN_SUSPEND);
+		return true;
 	}
-	cpu->budget_end_ns = MIN(due_ns, cpu->account_ns + left_ns - MIN(left_ns, CONTEXT_LEAD_NS));
-	if (unlikely(left_ns == 0))
-		cpu->resched = true;
 }
 
 bool context_ends_current(struct cpu *cpu)
 {
 	struct entity *entity = cpu->current_entity;
-	u64 next_ns;
+	struct context *context = lock_context(cpu, entity);
+	bool waits = false;
 
-	context_begin(cpu, entity);
-	if (cpu->account_ns < cpu->budget_end_ns || budget_left(cpu, entity, &next_ns, NULL) != 0)
-		return false;
 	cpu->budget_end_ns = INSTANT_NEVER.ns;
-	if (cpu->current != NULL)
-		mach_thread_leave(cpu->current);
-	account_of(entity)->preemptions++;
-	runq_leave(&cpu->runq, entity, cpu->account_ns);
-	cpu->current = NULL;
-	cpu->current_entity = NULL;
-	throttle(cpu, entity, OWNER_CURRENT, next_ns);
-	return true;
+	if (context == NULL)
+		return false;
+	/* SX4 */
+	if (!is_dying(entity) && !context->best_effort && !begins_locked(cpu, context))
+		waits = overrun_locked(cpu, context, entity);
+	unlock_context(cpu, context);
+	return waits;
 }
 
-/* --- from outside ------------------------------------------------------------------------------------------------------ */
+/* --- the end of that ---------------------------------------------------------------------------------------------------- */
 
-void context_release(struct cpu *cpu, struct entity *entity)
+enum freed { FREED_RUNS, FREED_WAITS, FREED_BEST_EFFORT };
+
+/* It does not wait for its budget any more, and has its own parameters. What it was: for go_on, without the lock. */
+static enum freed free_locked(struct context *context, struct entity *entity) REQUIRES(context->lock)
 {
-	struct context *context;
-
-	if (atomic_load_relaxed(&entity->owner) != OWNER_THROTTLED ||
-	    !atomic_cas(&entity->owner, (u32)OWNER_THROTTLED, (u32)OWNER_NONE))
-		return;
-	/* The timer is this entity's still: it is not throttled again before it is woken here. */
-	context = lock_context(entity);
-	if (context != NULL) {
-		(void)timer_cancel(&context->timer);
-		unlock_context(context);
+	(void)timer_cancel(&context->timer);
+	context->suspended = false;
+	if (atomic_load_relaxed(&entity->owner) == OWNER_THROTTLED) {
+		owner_change(entity, OWNER_THROTTLED, OWNER_NONE);
+		return FREED_WAITS;
 	}
-	sched_wake(cpu, entity);
+	if (context->best_effort) {
+		context->best_effort = false;
+		context->charged_ns = MAX(context->charged_ns, mach_clock().ns);
+		(void)atomic_fetch_and(&entity->wanted, ~PARAMS_BEST_EFFORT);
+		return FREED_BEST_EFFORT;
+	}
+	return FREED_RUNS;
 }
 
 /* Whoever runs it, or is about to, looks at its budget. */
@@ -226,6 +216,65 @@ static void look_anew(struct cpu *cpu, struct entity *entity)
 	if (where != NULL && atomic_load_relaxed(&entity->owner) == OWNER_CURRENT)
 		sched_request(cpu, where, REQUEST_RESCHEDULE);
 }
+
+static void go_on(struct cpu *cpu, struct entity *entity, enum freed was)
+{
+	if (was == FREED_WAITS) {
+		sched_wake(cpu, entity);
+		return;
+	}
+	atomic_fence(); /* before the look at who runs it: pairs with the exchange in set_current */
+	if (was == FREED_BEST_EFFORT)
+		(void)params_tell(cpu, entity);
+	look_anew(cpu, entity);
+}
+
+static void replenish(struct cpu *cpu, struct timer *timer)
+{
+	struct context *context = container_of(timer, struct context, timer);
+	enum freed was = FREED_RUNS;
+	struct entity *entity;
+
+	spin_lock_on(cpu, &context->lock);
+	entity = context->entity;
+	/* It may have been bound anew between this shot and this look, and be waiting for the next one. */
+	if (likely(entity != NULL && !context->suspended && atomic_load_relaxed(&timer->cpu) == NULL))
+		was = free_locked(context, entity);
+	spin_unlock_on(cpu, &context->lock);
+	if (likely(was != FREED_RUNS))
+		go_on(cpu, entity, was);
+}
+
+void context_release(struct cpu *cpu, struct entity *entity)
+{
+	struct context *context = lock_context(cpu, entity);
+	enum freed was = FREED_RUNS;
+
+	if (context == NULL)
+		return;
+	if (is_dying(entity)) /* else it is another thread's by now */
+		was = free_locked(context, entity);
+	unlock_context(cpu, context);
+	go_on(cpu, entity, was);
+}
+
+bool context_resume(struct cpu *cpu, struct context *context)
+{
+	struct entity *entity;
+	bool suspended;
+
+	spin_lock_on(cpu, &context->lock);
+	entity = context->entity;
+	suspended = context->suspended;
+	if (suspended)
+		(void)free_locked(context, entity);
+	spin_unlock_on(cpu, &context->lock);
+	if (suspended)
+		go_on(cpu, entity, FREED_WAITS);
+	return suspended;
+}
+
+/* --- from outside ------------------------------------------------------------------------------------------------------ */
 
 u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread)
 {
@@ -257,59 +306,54 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 	return result;
 }
 
-static bool unbind_locked(struct cpu *cpu, struct context *context, struct entity **entity) REQUIRES(context->lock)
+/* Unbound: NULL. Else whoever has it is told by go_on that it goes on without. */
+static struct entity *unbind_locked(struct cpu *cpu, struct context *context, enum freed *was) REQUIRES(context->lock)
 {
-	*entity = context->entity;
-	if (*entity == NULL)
-		return false;
+	struct entity *entity = context->entity;
+
+	if (entity == NULL)
+		return NULL;
 	charge_running(cpu, context);
+	*was = free_locked(context, entity);
 	shared_store_relaxed(&context->entity, NULL);
 	context->thread_id = 0;
-	atomic_store_relaxed(&(*entity)->context, NULL);
-	(void)timer_cancel(&context->timer);
-	return true;
-}
-
-/* Whoever has it goes on without. */
-static void let_go(struct cpu *cpu, struct entity *entity)
-{
-	atomic_fence(); /* before the look at the owner: pairs with the exchange in throttle */
-	context_release(cpu, entity);
-	look_anew(cpu, entity);
+	atomic_store_relaxed(&entity->context, NULL);
+	return entity;
 }
 
 bool context_unbind(struct cpu *cpu, struct context *context)
 {
 	struct entity *entity;
-	bool was_bound;
+	enum freed was = FREED_RUNS;
 
 	charge_here(cpu, context);
-	spin_lock(&context->lock);
-	was_bound = unbind_locked(cpu, context, &entity);
-	spin_unlock(&context->lock);
-	if (was_bound)
-		let_go(cpu, entity);
-	return was_bound;
+	spin_lock_on(cpu, &context->lock);
+	entity = unbind_locked(cpu, context, &was);
+	spin_unlock_on(cpu, &context->lock);
+	if (entity != NULL)
+		go_on(cpu, entity, was);
+	return entity != NULL;
 }
 
 bool context_end(struct cpu *cpu, struct context *context, struct grant *through)
 {
-	struct entity *entity;
-	bool was_bound = false, first;
+	struct entity *entity = NULL;
+	enum freed was = FREED_RUNS;
+	bool first;
 
 	charge_here(cpu, context);
-	spin_lock(&context->lock);
+	spin_lock_on(cpu, &context->lock);
 	first = atomic_load_relaxed(&context->generation) == 1;
 	if (first) {
 		context->revoked_through = through;
 		context->cell.explicit_revoke = through != NULL;
 		atomic_store_release(&context->generation, 2ull); /* pairs with the acquire in context_check */
-		was_bound = unbind_locked(cpu, context, &entity);
+		entity = unbind_locked(cpu, context, &was);
 		context_mark(cpu, context);
 	}
-	spin_unlock(&context->lock);
-	if (was_bound)
-		let_go(cpu, entity);
+	spin_unlock_on(cpu, &context->lock);
+	if (entity != NULL)
+		go_on(cpu, entity, was);
 	return first;
 }
 
@@ -317,33 +361,35 @@ void context_thread_gone(struct cpu *cpu, struct thread *thread) NO_TSA
 {
 	struct entity *entity = thread->own;
 	struct context *context = atomic_load_acquire(&entity->context); /* pairs with the release in context_bind */
+	enum freed was = FREED_RUNS;
 
 	if (likely(context == NULL))
 		return;
 	charge_here(cpu, context);
-	context = lock_context(entity);
+	context = lock_context(cpu, entity);
 	if (context == NULL)
 		return;
-	(void)!unbind_locked(cpu, context, &entity);
-	unlock_context(context);
-	let_go(cpu, entity);
+	(void)unbind_locked(cpu, context, &was);
+	unlock_context(cpu, context);
+	go_on(cpu, entity, was);
 }
 
 void context_move(struct cpu *cpu, struct entity *from, struct entity *to)
 {
-	struct context *context = lock_context(from);
+	struct context *context = lock_context(cpu, from);
+	enum freed was = FREED_RUNS;
 
 	if (context == NULL)
 		return;
 	KASSERT(atomic_load_relaxed(&to->context) == NULL);
 	charge_running(cpu, context);
+	was = free_locked(context, from);
 	shared_store_relaxed(&context->entity, to);
 	context_no_job(context, 0);
 	atomic_store_relaxed(&from->context, NULL);
 	atomic_store_release(&to->context, context); /* pairs with the acquire in lock_context */
-	(void)timer_cancel(&context->timer);
-	unlock_context(context);
-	let_go(cpu, from);
+	unlock_context(cpu, context);
+	go_on(cpu, from, was);
 }
 
 /* --- for who looks ------------------------------------------------------------------------------------------------------ */
@@ -361,6 +407,10 @@ u32 context_state(const struct context *context)
 		return CAPOS_CONTEXT_REVOKED;
 	if (context->entity == NULL)
 		return CAPOS_CONTEXT_UNBOUND;
+	if (context->suspended)
+		return CAPOS_CONTEXT_SUSPENDED;
+	if (context->best_effort)
+		return CAPOS_CONTEXT_BEST_EFFORT;
 	return atomic_load_relaxed(&context->entity->owner) == OWNER_THROTTLED ? CAPOS_CONTEXT_THROTTLED
 									       : CAPOS_CONTEXT_BOUND;
 }

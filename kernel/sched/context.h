@@ -6,11 +6,10 @@
 #include <kernel/context.h>
 #include <kernel/cpu.h>
 
-bool context_holds_back(struct cpu *cpu, struct entity *entity);
-bool context_may_begin_slowly(struct cpu *cpu, struct entity *entity);
-/* `entity` becomes current at account_ns: cpu->budget_end_ns, the end of its budget or of its job's deadline. */
-void context_begin(struct cpu *cpu, struct entity *entity);
-/* The CPU chooses anew, current is charged: its budget is over, and it is throttled; or when that will be is known anew. */
+/* `entity` is about to become current, at account_ns: cpu->budget_end_ns, which says NEVER, is the end of its budget or its job's
+ * deadline. False: it has no budget, and the CPU is to choose anew when it is current. */
+MUST_CHECK bool context_begin(struct cpu *cpu, struct entity *entity);
+/* The CPU chooses anew, current is charged. True: its budget is over, it waits, nobody is current. Else cpu->budget_end_ns is known anew. */
 bool context_ends_current(struct cpu *cpu);
 
 /* context_notify.c; all under context->lock, the context is bound. */
@@ -38,12 +37,6 @@ static inline bool has_context(const struct entity *entity)
 static inline bool context_matters(const struct cpu *cpu)
 {
 	return unlikely(has_context(cpu->current_entity) || cpu->budget_end_ns != INSTANT_NEVER.ns);
-}
-
-/* A hand-off to it would find a budget. */
-static inline bool context_may_begin(struct cpu *cpu, struct entity *entity)
-{
-	return !has_context(entity) || context_may_begin_slowly(cpu, entity);
 }
 
 #endif

@@ -181,6 +181,16 @@ u64 method_scheduling_context_unbind(struct call *call)
 	return context_unbind(call->cpu, context) ? STATUS(OK) : IRESULT(CAPOS_CONTEXT_NOT_BOUND);
 }
 
+u64 method_scheduling_context_resume(struct call *call)
+{
+	struct context *context = context_of(call);
+	u64 result = check_context(call, context);
+
+	if (result != STATUS(OK))
+		return result;
+	return context_resume(call->cpu, context) ? STATUS(OK) : IRESULT(CAPOS_CONTEXT_NOT_SUSPENDED);
+}
+
 u64 method_scheduling_context_revoke(struct call *call)
 {
 	struct context *context = context_of(call);

@@ -46,8 +46,7 @@ bool sched_handoff(struct cpu *cpu, struct thread *thread)
 {
 	struct entity *entity = thread->entity;
 
-	if (entity == NULL || cpu->current != NULL || cpu->handoff != NULL || !place_allows(cpu, entity) ||
-	    !context_may_begin(cpu, entity))
+	if (entity == NULL || cpu->current != NULL || cpu->handoff != NULL || !place_allows(cpu, entity))
 		return false;
 	lag_forget(entity, cpu->account_ns);
 	if (!runq_join_next(&cpu->runq, entity, atomic_load_relaxed(&entity->cpu) != cpu))
@@ -114,7 +113,6 @@ static __attribute__((noinline)) bool switch_among(struct cpu *cpu, struct threa
 		next = take_best(cpu);
 	}
 	spin_unlock_on(cpu, &cpu->runq.lock);
-	(void)!context_may_begin(cpu, next); /* SX5; set_current looks what is left of it */
 	set_current(cpu, next, in_turn);
 	if (!in_turn)
 		dispatch_arm(cpu);
@@ -128,8 +126,7 @@ bool sched_switch_to(struct cpu *cpu, struct thread *to)
 
 	KASSERT(cpu->current != NULL && cpu->current_entity->thread == cpu->current);
 	account_current_as(cpu, cpu->current_entity, mach_clock(), true);
-	if (entity == NULL || cpu->handoff != NULL || cpu->resched || !place_allows(cpu, entity) ||
-	    !context_may_begin(cpu, entity))
+	if (entity == NULL || cpu->handoff != NULL || cpu->resched || !place_allows(cpu, entity))
 		return switch_not(cpu, to);
 	moved = atomic_load_relaxed(&entity->cpu) != cpu;
 	lag_forget(entity, cpu->account_ns);
@@ -146,17 +143,14 @@ bool sched_switch_to(struct cpu *cpu, struct thread *to)
 	return true;
 }
 
-bool send_away(struct cpu *cpu, struct entity *entity)
+void send_away(struct cpu *cpu, struct entity *entity)
 {
-	if (place_allows(cpu, entity))
-		return context_holds_back(cpu, entity);
 	MEASURE_SITE(cpu, scheduler_lock_site_metadata);
 	spin_lock(&cpu->runq.lock);
 	runq_leave_locked(&cpu->runq, entity);
 	spin_unlock(&cpu->runq.lock);
 	entity->goes_on = true;
 	place_elsewhere(cpu, entity);
-	return true;
 }
 
 static inline struct entity *pick(struct cpu *cpu)
@@ -443,6 +437,24 @@ __attribute__((noinline)) struct thread *sched_exit_charged(struct cpu *cpu)
 	no_alloc_begin(cpu);
 	cpu->resched = false;
 	if (likely(preempt(cpu, &next) && next != NULL && !sent_away(cpu, next)))
+		set_current(cpu, next, false);
+	dispatch_arm(cpu);
+	no_alloc_end(cpu);
+	return exit_chosen(cpu);
+}
+
+/* The same when its budget may be over. */
+__attribute__((noinline)) struct thread *sched_exit_budget(struct cpu *cpu)
+{
+	struct entity *next = NULL;
+
+	no_alloc_begin(cpu);
+	cpu->resched = false;
+	if (likely(context_ends_current(cpu)))
+		next = pick(cpu);
+	else if (preempt(cpu, &next) && next != NULL && sent_away(cpu, next))
+		next = NULL;
+	if (next != NULL)
 		set_current(cpu, next, false);
 	dispatch_arm(cpu);
 	no_alloc_end(cpu);

@@ -142,6 +142,12 @@ static inline bool slice_is_over(struct cpu *cpu, struct instant now)
 	       !atomic_equals_relaxed(&cpu->runq.count, 0u) && nothing_else(cpu, now);
 }
 
+/* The timer's interrupt came for the end of the budget alone. */
+static inline bool budget_is_over(struct cpu *cpu, struct instant now)
+{
+	return now.ns >= cpu->budget_end_ns && now.ns < cpu->tick_ns && nothing_else(cpu, now);
+}
+
 /* The timer's interrupt came for the tick alone, and there is nothing that the tick would change or the thread has to do. */
 static inline bool tick_is_quiet(struct cpu *cpu, struct instant now)
 {
@@ -187,10 +193,15 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 		cpu->armed_ns = INSTANT_NEVER.ns; /* it has expired */
 		return sched_exit_charged(cpu);
 	}
+	if (bits == IRQ_TIMER && budget_is_over(cpu, now)) {
+		TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
+		cpu->armed_ns = INSTANT_NEVER.ns;
+		return sched_exit_budget(cpu);
+	}
 	if (unlikely(sched_irq(cpu, bits, now)))
 		account_irq(cpu, mach_clock());
-	if (cpu->resched && cpu->current_entity != NULL && !context_matters(cpu))
-		return sched_exit_charged(cpu);
+	if (cpu->resched && cpu->current_entity != NULL)
+		return context_matters(cpu) ? sched_exit_budget(cpu) : sched_exit_charged(cpu);
 	return sched_exit(cpu);
 }
 

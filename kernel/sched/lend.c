@@ -165,7 +165,7 @@ static void take_spare(struct cpu *cpu, struct thread *thread)
 {
 	struct entity *old = thread->own, *spare = thread->spare;
 	u64 affinity = shared_load_relaxed(&old->affinity);
-	u64 wanted = atomic_load_relaxed(&old->wanted);
+	u64 wanted = atomic_load_relaxed(&old->wanted) & ~PARAMS_BEST_EFFORT; /* its context comes without */
 
 	place_spare(cpu, spare, old);
 	atomic_store_relaxed(&spare->wanted, wanted);
@@ -178,8 +178,8 @@ static void take_spare(struct cpu *cpu, struct thread *thread)
 	atomic_fence();
 	if (shared_load_relaxed(&old->affinity) != affinity)
 		shared_store_relaxed(&spare->affinity, shared_load_relaxed(&old->affinity));
-	if (atomic_load_relaxed(&old->wanted) != wanted)
-		atomic_store_relaxed(&spare->wanted, atomic_load_relaxed(&old->wanted));
+	if ((atomic_load_relaxed(&old->wanted) & ~PARAMS_BEST_EFFORT) != wanted)
+		atomic_store_relaxed(&spare->wanted, atomic_load_relaxed(&old->wanted) & ~PARAMS_BEST_EFFORT);
 	/* Who has it now may run anywhere, and does not hold on to the thread's words (AF2). */
 	shared_store_relaxed(&old->affinity, AFFINITY_ANY);
 }

@@ -16,12 +16,17 @@
 
 /* --- classes.c --------------------------------------------------------------------------------------------------------- */
 
+/* In a word of parameters: weight 1 of class batch instead, as long as this is set (SX6). No valid request has that bit. */
+#define PARAMS_BEST_EFFORT (1ull << 63)
 u64 params_pack(const struct sched_params *params);
 struct sched_params params_unpack(u64 word);
 /* The defaults, in effect. */
 void params_init(struct entity *entity);
 /* What is wanted is in effect: weight, class, size of requests. Virtual times are the caller's to scale. */
 void params_adopt(struct entity *entity);
+/* What is wanted of it was changed, and a full barrier passed: if it is queued it adopts that now, if it runs the CPU is asked; else it
+ * does when it next joins. Any CPU, no lock of RANK_RUNQ or above held. */
+void params_tell(struct cpu *cpu, struct entity *entity);
 static inline bool params_differ(const struct entity *entity)
 {
 	return atomic_load_relaxed(&entity->wanted) != entity->adopted;

@@ -95,6 +95,8 @@ static inline u64 entity_received(const struct entity *entity)
 /* dispatch.c */
 /* The end of an interrupt in user mode after which the current thread, which is charged, may have to give way. */
 MUST_CHECK struct thread *sched_exit_charged(struct cpu *cpu);
+/* The same when it has a context, or had one. */
+MUST_CHECK struct thread *sched_exit_budget(struct cpu *cpu);
 /* Arm the one-shot for this CPU's next event if that is earlier than what is armed. */
 static inline void dispatch_arm(struct cpu *cpu)
 {

@@ -45,7 +45,8 @@ static inline void fill_rest(const struct thread *thread, const struct entity *o
 	out->process_id = thread->process->object.id;
 	out->virtual_runtime = LOAD(own->vruntime);
 	out->virtual_deadline = LOAD(own->deadline);
-	out->parameters = atomic_load_acquire(&own->wanted); /* pairs with nothing: as LOAD */
+	/* Pairs with nothing: as LOAD. */
+	out->parameters = atomic_load_acquire(&own->wanted) & ~PARAMS_BEST_EFFORT;
 	out->flags = thread->passive ? CAPOS_THREAD_PASSIVE : 0;
 	out->pinned_cpu = CAPOS_CPU_ANY;
 	if (unlikely(!shared_equals_relaxed(&own->affinity, AFFINITY_ANY)))

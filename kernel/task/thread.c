@@ -181,7 +181,7 @@ void thread_kill(struct cpu *cpu, struct thread *thread, u32 cause, u32 code)
 	where = entity ? atomic_load_relaxed(&entity->cpu) : NULL;
 	if (where != NULL && where != cpu && atomic_load_relaxed(&entity->owner) == OWNER_CURRENT)
 		sched_request(cpu, where, REQUEST_RESCHEDULE);
-	else if (entity != NULL)
+	if (entity != NULL)
 		context_release(cpu, entity);
 }
 

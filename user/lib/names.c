@@ -166,6 +166,7 @@ const char *iresult_name(uint32_t iface, unsigned iresult)
 		"budgetTooSmall",
 		"passiveThread",
 		[CAPOS_CONTEXT_TOO_MANY_WATCHERS] = "tooManyWatchers",
+		[CAPOS_CONTEXT_NOT_SUSPENDED] = "notSuspended",
 	};
 
 	switch (iface) {

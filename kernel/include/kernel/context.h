@@ -7,11 +7,13 @@
  *  SX1  context->entity and entity->context name each other, or the context is being unbound: changed under context->lock by who
  *       binds, unbinds or moves it; entity->context is read without, and is then valid memory until the end of this kernel entry.
  *  SX2  The refills are charged by the CPU that runs the entity, under context->lock. Sum of refills = budget (RF1) whoever has it.
- *  SX3  A throttled entity (OWNER_THROTTLED) is in no queue, and the context's timer is armed. Who ends that claims the owner word by
- *       a compare-and-swap from THROTTLED to NONE, then cancels the timer, then wakes it: exactly one does.
- *  SX4  A thread that dies is not throttled.
+ *  SX3  OWNER_THROTTLED is entered and left under context->lock, by an entity that is bound. A throttled entity is in no queue, and
+ *       the context's timer runs (or its shot is on the way), or `suspended` says that somebody has to call `resume`. Who ends that
+ *       makes the owner word NONE, cancels the timer, and wakes it without the lock: exactly one does.
+ *  SX4  A thread that dies is not held up: it is not throttled, and has its own parameters. Who marks it takes the lock after that.
  *  SX5  Whoever takes the context from an entity charges what that ran until then, on whatever CPU: while the entity is current, all the
  *       time since charged_ns is its own (and the interrupts' since then). So charged_ns is brought up before it becomes current.
+ *  SX6  PARAMS_BEST_EFFORT of entity->wanted is set exactly while `best_effort` is, and the timer runs: it is not charged.
  */
 #ifndef KERNEL_CONTEXT_H
 #define KERNEL_CONTEXT_H
@@ -46,6 +48,9 @@ struct context {
 	u64 charged_ns;			/* (l:lock) what it ran before is charged, or was before the bind (SX5) */
 	struct refills refills;		/* (l:lock) */
 	u64 used_ns, throttles;		/* (l:lock) */
+	bool began;			/* (l:lock) it became current with a budget since that ended last */
+	bool suspended;			/* (l:lock) SX3 */
+	bool best_effort;		/* (l:lock) SX6 */
 	struct timer timer;		/* SX3 */
 	/* context_notify.c */
 	struct capos_context_notifications cell; /* (l:lock) state is filled in by the reader */
@@ -74,10 +79,12 @@ bool context_end(struct cpu *cpu, struct context *context, struct grant *through
 void context_thread_gone(struct cpu *cpu, struct thread *thread);
 /* The call of a thread whose own entity is lent ended: its spare takes the context. Who borrows goes on without. */
 void context_move(struct cpu *cpu, struct entity *from, struct entity *to);
-/* If it is throttled it is not any more: its thread dies, or is not bound any more. Any CPU. */
+/* Its thread dies, and is not held up any more. Any CPU. */
 void context_release(struct cpu *cpu, struct entity *entity);
 /* What it runs on has used up its budget, or is suspended. A look without a lock, at a thread that does not wait. */
 bool context_throttles(const struct thread *thread);
+/* False: it is not suspended. */
+bool context_resume(struct cpu *cpu, struct context *context);
 /* Charged up to now. */
 void context_fill_info(struct cpu *cpu, struct context *context, struct capos_context_info *out);
 /* What the cell says, with `state`; its counts begin anew, unless the context has ended: CN3. */

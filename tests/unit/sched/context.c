@@ -336,13 +336,196 @@ static void one_a_thread(void **state)
 	gives_up(server);
 }
 
+/* Best effort: beside others it has next to nothing until the refill, uncharged, and then its own parameters, changed or not. */
+static void best_effort(void **state)
+{
+	struct thread *thread = running_on(0), *other = running_on(0);
+	struct context *context = context_with(5 * MS, 50 * MS, CAPOS_OVERRUN_BEST_EFFORT);
+	const struct sched_params heavy = { .weight = 2048, .latency_class = CAPOS_LATENCY_INTERACTIVE };
+	struct capos_context_info info;
+	u64 before;
+
+	(void)state;
+	on(0);
+	binds(context, thread);
+	runs_until(now_ns + 20 * MS);
+	context_fill_info(sim_cpu_record, context, &info);
+	assert_int_equal(info.state, CAPOS_CONTEXT_BEST_EFFORT);
+	assert_int_equal(thread->own->weight, 1);
+	assert_int_equal(thread->own->latency_class, CAPOS_LATENCY_BATCH);
+	assert_int_equal(sched_get_params(thread).weight, CAPOS_WEIGHT_DEFAULT);
+	before = runtime(thread);
+	sched_set_params(on(0), thread, &heavy);
+	runs_until(now_ns + 20 * MS);
+	assert_int_equal(thread->own->weight, 1);
+	assert_true(runtime(thread) - before < 1 * MS);
+	assert_int_equal(sched_get_params(thread).weight, 2048);
+	runs_until(now_ns + 20 * MS);
+	assert_int_equal(context->cell.depletion.count, 2);
+	/* Alone it goes on all the time. */
+	sched_detach_current(on(0));
+	(void)exits(0);
+	if (cpus[0]->current == other) {
+		sched_detach_current(on(0));
+		(void)exits(0);
+	}
+	assert_true(runtime(other) > 40 * MS);
+}
+
+/* Its budget is there again: it has its own parameters on whatever CPU it is, and what it ran meanwhile is not charged. */
+static void best_effort_alone(void **state)
+{
+	struct thread *thread = running_on(0);
+	struct context *context = context_with(5 * MS, 50 * MS, CAPOS_OVERRUN_BEST_EFFORT);
+	u64 begin, before;
+
+	(void)state;
+	binds(context, thread);
+	begin = now_ns;
+	before = runtime(thread);
+	runs_until(begin + 10 * 50 * MS - 1 * MS);
+	assert_int_equal(runtime(thread) - before, 10 * 50 * MS - 1 * MS);
+	assert_int_equal(context->cell.depletion.count, 10);
+	assert_in_range(context->used_ns, 50 * MS - 10 * 2000, 50 * MS);
+	assert_int_equal(context->throttles, 0);
+	assert_int_equal(thread->own->weight, 1);
+	context_unbind(on(0), context);
+	(void)exits(0);
+	assert_int_equal(thread->own->weight, CAPOS_WEIGHT_DEFAULT);
+	assert_null(atomic_load_relaxed(&context->timer.cpu));
+	assert_false(context->best_effort);
+}
+
+/* Who dies has its own parameters for that. */
+static void best_effort_killed(void **state)
+{
+	struct thread *thread = running_on(0);
+	struct context *context = context_with(5 * MS, 50 * MS, CAPOS_OVERRUN_BEST_EFFORT);
+
+	(void)state;
+	binds(context, thread);
+	runs_until(now_ns + 6 * MS);
+	assert_int_equal(thread->own->weight, 1);
+	context_release(on(1), thread->own); /* it does not die: nothing */
+	assert_true(context->best_effort);
+	atomic_fetch_or(&thread->attention, ATTENTION_KILL);
+	context_release(on(1), thread->own);
+	assert_false(context->best_effort);
+	assert_null(interrupted(0, IRQ_IPI));
+	assert_int_equal(deaths, 1);
+	assert_int_equal(thread->own->weight, CAPOS_WEIGHT_DEFAULT);
+}
+
+/* Notify only: each budget's end is counted, and nothing else happens. */
+static void notify_only(void **state)
+{
+	struct thread *thread = running_on(0);
+	struct context *context = context_with(5 * MS, 50 * MS, CAPOS_OVERRUN_NOTIFY);
+	u64 begin, before;
+
+	(void)state;
+	binds(context, thread);
+	begin = now_ns;
+	before = runtime(thread);
+	runs_until(begin + 100 * MS);
+	assert_int_equal(runtime(thread) - before, 100 * MS);
+	assert_int_equal(context->cell.depletion.count, 20);
+	assert_int_equal(context->used_ns, 100 * MS);
+	assert_int_equal(context->throttles, 0);
+	/* Not carried: a machine that stood still, then a whole budget. */
+	now_ns += 1000 * MS;
+	(void)interrupted(0, IRQ_TIMER);
+	assert_int_equal(context->cell.depletion.count, 21);
+	assert_int_equal(refills_available_ns(&context->refills, now_ns), 5 * MS);
+}
+
+/* Suspended: no time and no timer ends that. After resume it goes on as soon as there is a budget. */
+static void suspended(void **state)
+{
+	struct thread *thread = running_on(0);
+	struct context *context = context_with(5 * MS, 50 * MS, CAPOS_OVERRUN_SUSPEND);
+	struct capos_context_info info;
+	u64 begin;
+
+	(void)state;
+	assert_false(context_resume(on(0), context));
+	binds(context, thread);
+	begin = now_ns;
+	assert_false(context_resume(on(0), context));
+	runs_until(begin + 6 * MS);
+	assert_int_equal(owner_of(thread->own), OWNER_THROTTLED);
+	assert_null(atomic_load_relaxed(&context->timer.cpu));
+	context_fill_info(sim_cpu_record, context, &info);
+	assert_int_equal(info.state, CAPOS_CONTEXT_SUSPENDED);
+	/* Too early: it waits for the refill, as by throttle. */
+	assert_true(context_resume(on(0), context));
+	assert_null(exits(0));
+	assert_int_equal(owner_of(thread->own), OWNER_THROTTLED);
+	assert_non_null(atomic_load_relaxed(&context->timer.cpu));
+	assert_false(context_resume(on(0), context));
+	assert_int_equal(context->cell.depletion.count, 1);
+	runs_until(begin + 53 * MS);
+	assert_ptr_equal(cpus[0]->current, thread);
+	runs_until(begin + 500 * MS);
+	assert_int_equal(owner_of(thread->own), OWNER_THROTTLED);
+	assert_int_equal(context->cell.depletion.count, 2);
+	/* Late: at once. */
+	assert_true(context_resume(on(1), context));
+	assert_ptr_equal(interrupted(0, IRQ_IPI), thread);
+	runs_until(now_ns + 10 * MS);
+	assert_int_equal(owner_of(thread->own), OWNER_THROTTLED);
+	assert_in_range(runtime(thread), 15 * MS - 6000, 15 * MS);
+	/* Unbound, it goes on; bound again it is not suspended. */
+	context_unbind(on(0), context);
+	assert_ptr_equal(exits(0), thread);
+	assert_false(context->suspended);
+	assert_false(context_resume(on(0), context));
+}
+
+/* Suspended, and killed, or its context revoked. */
+static void suspended_ends(void **state)
+{
+	struct context *first = context_with(5 * MS, 50 * MS, CAPOS_OVERRUN_SUSPEND),
+		       *second = context_with(5 * MS, 50 * MS, CAPOS_OVERRUN_SUSPEND);
+	struct thread *killed = throttled(first), *revoked = throttled(second);
+
+	(void)state;
+	assert_true(context_end(on(1), second, NULL));
+	assert_ptr_equal(interrupted(0, IRQ_IPI), revoked);
+	assert_false(context_resume(on(1), second));
+	atomic_fetch_or(&killed->attention, ATTENTION_KILL);
+	context_release(on(1), killed->own);
+	(void)interrupted(0, IRQ_IPI);
+	runs_until(now_ns + 50 * MS);
+	assert_int_equal(deaths, 1);
+}
+
+/* Unbound and bound again by another CPU between the end of the budget and the timer's shot: the shot is not the new binding's. */
+static void rebound(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *thread = throttled(context);
+
+	(void)state;
+	context_unbind(on(1), context);
+	assert_int_equal(context_bind(on(1), context, thread), CAPOS_STATUS_OK);
+	(void)interrupted(0, IRQ_IPI);
+	assert_int_equal(owner_of(thread->own), OWNER_THROTTLED);
+	assert_non_null(atomic_load_relaxed(&context->timer.cpu));
+	assert_int_equal(context->throttles, 2);
+	assert_int_equal(context->cell.depletion.count, 1);
+	runs_until(now_ns + 60 * MS);
+	assert_in_range(runtime(thread), 10 * MS - 4000, 10 * MS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(spinner_alone), TEST(spinner_beside),  TEST(no_more_than_fair), TEST(bound_late),
 		TEST(killed),	     TEST(unbound),	    TEST(bound_from_afar),   TEST(woken_without),
 		TEST(lent),	     TEST(taken_from_afar), TEST(helped_with_more),  TEST(looked_at_from_afar),
-		TEST(one_a_thread),
+		TEST(one_a_thread),  TEST(best_effort),	    TEST(best_effort_alone), TEST(best_effort_killed),
+		TEST(notify_only),   TEST(suspended),	    TEST(suspended_ends),    TEST(rebound),
 	};
 
 	fakes_used();

@@ -7,12 +7,12 @@
 
 #include <kernel/context.h>
 
-static struct context *context_new(u64 budget_ns, u64 period_ns)
+static struct context *context_with(u64 budget_ns, u64 period_ns, enum capos_overrun overrun)
 {
 	struct context *context = calloc(1, sizeof(*context));
-	const struct capos_context_spec spec = { .budget_ns = budget_ns,
-						 .period_ns = period_ns,
-						 .deadline_ns = period_ns };
+	const struct capos_context_spec spec = {
+		.budget_ns = budget_ns, .period_ns = period_ns, .deadline_ns = period_ns, .overrun = overrun
+	};
 
 	garbage[garbage_count++] = context;
 	context->object.id = ++next_id;
@@ -20,6 +20,11 @@ static struct context *context_new(u64 budget_ns, u64 period_ns)
 	atomic_store_relaxed(&context->object.state, OBJECT_ALIVE);
 	context_init(context, &spec);
 	return context;
+}
+
+static __attribute__((unused)) struct context *context_new(u64 budget_ns, u64 period_ns)
+{
+	return context_with(budget_ns, period_ns, CAPOS_OVERRUN_THROTTLE);
 }
 
 static struct thread *running_on(u32 id)

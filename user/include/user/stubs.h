@@ -756,6 +756,11 @@ static inline struct capos_result scheduling_context_unbind(capos_handle h)
 	STUB_RETURN_(scheduling_context, unbind, 0, h, 0);
 }
 
+static inline struct capos_result scheduling_context_resume(capos_handle h)
+{
+	STUB_RETURN_(scheduling_context, resume, 0, h, 0);
+}
+
 static inline struct capos_result scheduling_context_revoke(capos_handle h)
 {
 	STUB_RETURN_(scheduling_context, revoke, 0, h, 0);

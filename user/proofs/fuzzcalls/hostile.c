@@ -101,6 +101,7 @@ struct row {
 #define WANTS_scheduling_context_bind_thread "t"
 #define WANTS_scheduling_context_unbind ""
 #define WANTS_scheduling_context_wait_notification "dn"
+#define WANTS_scheduling_context_resume ""
 
 #define M(i_, m_, id_, rights_, words_in_, bytes_in_, words_out_, bytes_out_)                                        \
 	{ CAPOS_IFACE_##i_, (id_), (bytes_in_), (words_in_), WANTS_##i_##_##m_ },

@@ -138,10 +138,13 @@ static void bindings(void)
 	BIND_REFUSES(CAPOS_CONTEXT_THREAD_ENDED, "that has exited", ended.handle);
 	must(thread_finish(&ended, CAPOS_NEVER, NULL));
 	REFUSES(scheduling_context, unbind, CAPOS_CONTEXT_NOT_BOUND, 0, "that never was", .handle = context);
+	REFUSES(scheduling_context, resume, CAPOS_CONTEXT_NOT_SUSPENDED, 0, "without a thread", .handle = context);
 
 	expect_good(scheduling_context_bind_thread(context, sleeper.handle), "a thread is bound");
 	tap_ok(info_of(context).thread_id == sleeper.id && info_of(context).state == CAPOS_CONTEXT_BOUND,
 	       "and is named");
+	REFUSES(scheduling_context, resume, CAPOS_CONTEXT_NOT_SUSPENDED, 0,
+		"of a thread that waits for something else", .handle = context);
 	BIND_REFUSES(CAPOS_CONTEXT_ALREADY_BOUND, "the same once more", sleeper.handle);
 	REFUSES(scheduling_context, bind_caller_thread, CAPOS_CONTEXT_ALREADY_BOUND, 0, "another", .handle = context);
 	REFUSES(scheduling_context, bind_thread, CAPOS_CONTEXT_THREAD_HAS_ONE, 0, "that has a context",
@@ -326,6 +329,7 @@ static void processes(void)
 		REFUSES(scheduling_context, unbind, result, 0, when, .handle = h);                                   \
 		REFUSES(process, bind_context, result, 0, when, .handle = sample[CAPOS_IFACE_process],               \
 			.word = { h, ~0ull });                                                                       \
+		REFUSES(scheduling_context, resume, result, 0, when, .handle = h);                                   \
 	} while (0)
 
 static void ends(void)
