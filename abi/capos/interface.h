@@ -351,7 +351,7 @@ enum capos_context_result {
 	CAPOS_CONTEXT_THREAD_ENDED = 6,
 	CAPOS_CONTEXT_WIDER = 7, /* a greater part of a CPU than the context that it is created through */
 	CAPOS_CONTEXT_BUDGET_TOO_SMALL = 8,
-	CAPOS_CONTEXT_PASSIVE_THREAD = 9,     /* it runs on what its callers lend */
+	CAPOS_CONTEXT_PASSIVE_THREAD = 9, /* it runs on what its callers lend */
 	CAPOS_CONTEXT_NOT_SUSPENDED = 12,
 	CAPOS_CONTEXT_TOO_MANY_WATCHERS = 13, /* CAPOS_CONTEXT_WATCHERS_MAX wait for its notifications */
 	CAPOS_CONTEXT_SESSION_ENDED = 14,     /* the thread's session was logged out */

@@ -245,7 +245,7 @@ static void replenish(struct cpu *cpu, struct timer *timer)
 		go_on(cpu, entity, was);
 }
 
-void context_release(struct cpu *cpu, struct entity *entity)
+void context_release(struct cpu *cpu, struct entity *entity) NO_TSA
 {
 	struct context *context = lock_context(cpu, entity);
 	enum freed was = FREED_RUNS;
@@ -374,7 +374,7 @@ void context_thread_gone(struct cpu *cpu, struct thread *thread) NO_TSA
 	go_on(cpu, entity, was);
 }
 
-void context_move(struct cpu *cpu, struct entity *from, struct entity *to)
+void context_move(struct cpu *cpu, struct entity *from, struct entity *to) NO_TSA
 {
 	struct context *context = lock_context(cpu, from);
 	enum freed was = FREED_RUNS;
