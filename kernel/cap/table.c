@@ -155,15 +155,7 @@ u16 cap_lookup(struct process *process, u64 handle, struct cap *out)
 
 u16 cap_lookup_typed(struct process *process, u64 handle, u16 type, u32 rights, struct cap *out)
 {
-	u16 status = cap_lookup_inline(process, handle, out);
-
-	if (status != CAPOS_STATUS_OK)
-		return status;
-	if (type != 0 && out->object->type != type)
-		return CAPOS_STATUS_WRONG_INTERFACE;
-	if ((out->rights & rights) != rights)
-		return CAPOS_STATUS_MISSING_RIGHTS;
-	return CAPOS_STATUS_OK;
+	return cap_typed_inline(process, handle, type, rights, out);
 }
 
 u16 cap_insert(struct process *process, const struct cap *cap, u64 *handle)

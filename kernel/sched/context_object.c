@@ -9,6 +9,7 @@
 #include <kernel/context.h>
 
 #include <kernel/call.h>
+#include <kernel/fastpath.h>
 #include <kernel/thread.h>
 #include <string.h>
 
@@ -146,12 +147,12 @@ u64 context_bind_through(struct cpu *cpu, const struct cap *cap, struct thread *
 		return IRESULT(CAPOS_CONTEXT_THREAD_ENDED);
 	if (thread->passive)
 		return IRESULT(CAPOS_CONTEXT_PASSIVE_THREAD);
-	spin_lock(&thread->object.lock);
+	spin_lock_on(cpu, &thread->object.lock);
 	if (thread->ended)
 		result = IRESULT(CAPOS_CONTEXT_THREAD_ENDED);
 	else
 		result = context_bind(cpu, context, thread);
-	spin_unlock(&thread->object.lock);
+	spin_unlock_on(cpu, &thread->object.lock);
 	return result;
 }
 
@@ -164,7 +165,7 @@ u64 method_scheduling_context_bind_thread(struct call *call)
 {
 	struct cap cap;
 	u16 status =
-		cap_lookup_typed(call->thread->process, call->word[0], CAPOS_IFACE_thread, CAPOS_RIGHT_CONTROL, &cap);
+		cap_typed_inline(call->thread->process, call->word[0], CAPOS_IFACE_thread, CAPOS_RIGHT_CONTROL, &cap);
 
 	if (status != CAPOS_STATUS_OK)
 		return CAPOS_RESULT(status, 0, 1);

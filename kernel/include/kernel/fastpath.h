@@ -91,6 +91,21 @@ static inline __attribute__((always_inline)) u16 cap_lookup_inline(struct proces
 	return CAPOS_STATUS_OK;
 }
 
+/* cap_lookup_typed. */
+static inline __attribute__((always_inline)) u16 cap_typed_inline(struct process *process, u64 handle, u16 type,
+								  u32 rights, struct cap *out)
+{
+	u16 status = cap_lookup_inline(process, handle, out);
+
+	if (status != CAPOS_STATUS_OK)
+		return status;
+	if (type != 0 && out->object->type != type)
+		return CAPOS_STATUS_WRONG_INTERFACE;
+	if ((out->rights & rights) != rights)
+		return CAPOS_STATUS_MISSING_RIGHTS;
+	return CAPOS_STATUS_OK;
+}
+
 /*
  * The same for a handle that is likely to fit: a slot of the first page that holds what is needed; one of another page only with
  * `first_page`, a constant, false. The object is not asked whether it lives, rights are not told, and the badge (NULL) need not be.
