@@ -197,6 +197,22 @@ def test_budgets(guest):
     has(run(guest, f"sc bind video {pid}"), r"is no job of this shell")
 
 
+def test_suspended_job(guest):
+    run(guest, "sc create halted 2ms 20ms overrun suspend")
+    has(run(guest, "sc resume halted"), r"sc: resume: notSuspended")
+    pid = pid_of(run(guest, "run -s halted spin 0 &"))
+    for _ in range(20):
+        if "suspended" in run(guest, "sc info halted"):
+            break
+    tid = tid_of(guest, "spin")
+    has(run(guest, f"why {tid}"), r"budget of its own, .* suspend, suspended")
+    has(run(guest, "sc info"), r"(?m)^halted .* suspend +suspended")
+    run(guest, "sc resume halted")
+    has(run(guest, "sc info halted"), r"thread \d+, \w+", r"used \d+\.\d+ s")
+    run(guest, f"kill {pid}")
+    run(guest, "sc revoke halted")
+
+
 def test_budget_of_a_job(guest):
     pid = pid_of(run(guest, "run -b 2ms/20ms spin 0 &"))
     has(run(guest, "sc info"), rf"(?m)^job{pid} +2ms/20ms")

@@ -6,7 +6,6 @@
 #include "shell.h"
 
 #define CONTEXTS_MAX 16u
-#define OVERRUNS 4u /* names that are tried; the kernel knows which of them there are */
 #define NS_PER_US 1000ull
 #define NS_PER_MS 1000000ull
 #define NS_PER_SECOND 1000000000ull
@@ -222,7 +221,7 @@ static bool take_option(const char *option, const char *value, struct capos_cont
 	if (strcmp(option, "deadline") == 0)
 		return shell_span(value, &spec->deadline_ns);
 	if (strcmp(option, "overrun") == 0)
-		return number_of(value, overrun_name, OVERRUNS, &spec->overrun);
+		return number_of(value, overrun_name, CAPOS_OVERRUN_COUNT, &spec->overrun);
 	return strcmp(option, "kind") == 0 &&
 	       number_of(value, replenishment_name, CAPOS_REPLENISH_COUNT, &spec->replenishment);
 }
@@ -297,7 +296,7 @@ static int show_one(const char *name, capos_handle handle)
 		if (info.donated)
 			print(", lent to thread %lu", (unsigned long)info.holder_id);
 	}
-	print("\n  left %s, used %s s, ended %lu times\n",
+	print("\n  left %s, used %s s, the budget ended %lu times\n",
 	      short_span_text(info.remaining_budget_ns / NS_PER_US * NS_PER_US, left), span_text(info.used_ns, used),
 	      (unsigned long)info.throttles);
 	return 0;
@@ -376,7 +375,8 @@ static int drain(const struct named_context *context)
 	struct capos_context_notifications cell;
 	struct capos_result r = scheduling_context_drain_notifications(context->handle, &cell);
 
-	if (!result_ok(r))
+	/* Of one that was revoked it says what there was until then. */
+	if (!result_ok(r) && (r.status != CAPOS_STATUS_OK || r.iresult != CAPOS_CONTEXT_WAS_REVOKED))
 		return shell_fail("sc: drain", CAPOS_IFACE_scheduling_context, r);
 	print("%s: %s\n", context->name, context_state_name(cell.state));
 	show_slot("depletions", &cell.depletion);
@@ -386,7 +386,7 @@ static int drain(const struct named_context *context)
 
 static bool is_verb(const char *word)
 {
-	const char *const verbs[] = { "create", "info", "bind", "unbind", "revoke", "drain" };
+	const char *const verbs[] = { "create", "info", "bind", "unbind", "resume", "revoke", "drain" };
 
 	for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (strcmp(verbs[i], word) == 0)
@@ -398,6 +398,7 @@ int command_sc(int argc, char **argv)
 {
 	struct named_context *context;
 	struct capos_result r;
+	char what[16];
 
 	if (argc < 2 || !is_verb(argv[1]))
 		return shell_usage("sc");
@@ -415,7 +416,12 @@ int command_sc(int argc, char **argv)
 		return bind(context->handle, argv[3]);
 	if (strcmp(argv[1], "drain") == 0)
 		return drain(context);
-	r = strcmp(argv[1], "unbind") == 0 ? scheduling_context_unbind(context->handle)
-					   : scheduling_context_revoke(context->handle);
-	return result_ok(r) ? 0 : shell_fail(argv[1], CAPOS_IFACE_scheduling_context, r);
+	if (strcmp(argv[1], "unbind") == 0)
+		r = scheduling_context_unbind(context->handle);
+	else if (strcmp(argv[1], "resume") == 0)
+		r = scheduling_context_resume(context->handle);
+	else
+		r = scheduling_context_revoke(context->handle);
+	fmt_buf(what, sizeof(what), "sc: %s", argv[1]);
+	return result_ok(r) ? 0 : shell_fail(what, CAPOS_IFACE_scheduling_context, r);
 }

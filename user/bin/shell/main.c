@@ -80,7 +80,7 @@ const struct shell_command shell_commands[] = {
 	{ "sc",
 	  "create NAME BUDGET PERIOD [deadline SPAN] [kind sporadic|periodic|cbs]"
 	  " [overrun throttle|best-effort|notify|suspend]\n"
-	  "       sc info [NAME] | bind NAME PID|TID | unbind NAME | revoke NAME | drain NAME",
+	  "       sc info [NAME] | bind NAME PID|TID | unbind NAME | resume NAME | revoke NAME | drain NAME",
 	  "budgets of CPU time (spans: 5ms, 200us)", command_sc },
 	{ "why", "TID", "what a thread waits for, or why it does not run", command_why },
 	{ "cpus", "", "processors, their place and their load", command_cpus },
@@ -186,7 +186,7 @@ static const char *candidate(void *context, const char *line, size_t start, unsi
 	for (size_t i = 0; i < start; i++)
 		first = first && line[i] == ' ';
 	if (!first && strncmp(line, "sc ", 3) == 0) {
-		const char *const words[] = { "create", "info", "bind", "unbind", "revoke", "drain" };
+		const char *const words[] = { "create", "info", "bind", "unbind", "resume", "revoke", "drain" };
 
 		return index < sizeof(words) / sizeof(words[0]) ? words[index] : NULL;
 	}

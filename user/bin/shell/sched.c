@@ -273,6 +273,8 @@ static void why_budget(const struct capos_context_record *record, void *context)
 	if (info->state == CAPOS_CONTEXT_THROTTLED) {
 		print("used up ");
 		budget_until(info);
+	} else if (info->state != CAPOS_CONTEXT_BOUND) {
+		budget_until(info);
 	} else {
 		print("%s left", short_span_text(info->remaining_budget_ns / 1000 * 1000, left));
 	}

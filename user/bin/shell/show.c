@@ -106,7 +106,7 @@ static void show_thread(const struct capos_thread_info *info, void *context)
 		return;
 	if (info->pinned_cpu != CAPOS_CPU_ANY)
 		fmt_buf(pin, sizeof(pin), "%u", info->pinned_cpu);
-	print("%5lu %5lu %-7s %-12s %3u %3s %9s %8s %7lu %6lu %4lu\n", (unsigned long)info->id,
+	print("%5lu %5lu %-9s %-12s %3u %3s %9s %8s %7lu %6lu %4lu\n", (unsigned long)info->id,
 	      (unsigned long)info->process_id, thread_state_name(info->state), wait_name(info->wait), info->last_cpu,
 	      pin, span_text(info->runtime_ns, time), span_text(info->runnable_ns, waiting),
 	      (unsigned long)info->context_switches, (unsigned long)info->preemptions,
@@ -119,7 +119,7 @@ int command_threads(int argc, char **argv)
 
 	if (argc > 2 || (argc == 2 && !shell_number(argv[1], &pid)))
 		return shell_usage("threads");
-	print("  TID   PID STATE   WAITS FOR    CPU PIN  CPU TIME  WAITING SWITCHD PREEMP MOVE\n");
+	print("  TID   PID STATE     WAITS FOR    CPU PIN  CPU TIME  WAITING SWITCHD PREEMP MOVE\n");
 	return !each_thread(show_thread, &pid);
 }
 

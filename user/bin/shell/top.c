@@ -243,7 +243,7 @@ static void show_budget(const struct thread_sample *thread)
 	    (unsigned long)(thread->spent % 10), short_span_text(info->remaining_budget_ns / 1000 * 1000, left));
 	if (info->donated)
 		add("lent to %lu ", (unsigned long)info->holder_id);
-	if (info->state != CAPOS_CONTEXT_BOUND)
+	if (info->state != CAPOS_CONTEXT_BOUND && thread->state != CAPOS_THREAD_THROTTLED)
 		add("%s", context_state_name(info->state));
 }
 
