@@ -64,7 +64,8 @@ static struct cpu *partner_of(const struct cpu *cpu)
 	return cpu_get(range.first + (cpu->id - range.first + 1 + step % (size - 1)) % size);
 }
 
-bool balance_is_due_among(struct cpu *cpu)
+/* Not inline: a machine with one CPU does not pay for the registers. */
+__attribute__((noinline)) bool balance_is_due_among(struct cpu *cpu)
 {
 	struct cpu *partner = partner_of(cpu);
 

@@ -177,32 +177,52 @@ static inline void quiet_tick(struct cpu *cpu, struct instant now)
 	mach_timer_arm_span((u32)(next_ns - now.ns));
 }
 
-struct thread *kernel_irq(struct cpu *cpu, u32 bits)
+/* Current is charged up to now. */
+static __attribute__((noinline)) struct thread *irq_general(struct cpu *cpu, u32 bits, struct instant now)
+{
+	if (unlikely(sched_irq(cpu, bits, now)))
+		account_irq(cpu, mach_clock());
+	if (cpu->resched && cpu->current_entity != NULL)
+		return context_matters(cpu) ? sched_exit_budget(cpu) : sched_exit_charged(cpu);
+	return sched_exit(cpu);
+}
+
+/* What is not the timer's alone. */
+static __attribute__((noinline)) struct thread *irq_other(struct cpu *cpu, u32 bits)
 {
 	struct instant now = mach_clock_quick();
 
 	reclaim_kernel_enter_inline(cpu);
 	account_current(cpu, cpu->current_entity, now);
 	MEASURE_DO(measure_timer(cpu, bits, true));
-	if (likely(bits == IRQ_TIMER && tick_is_quiet(cpu, now))) {
+	return irq_general(cpu, bits, now);
+}
+
+struct thread *kernel_irq(struct cpu *cpu, u32 bits)
+{
+	struct instant now;
+
+	if (unlikely(bits != IRQ_TIMER))
+		return irq_other(cpu, bits);
+	now = mach_clock_quick();
+	reclaim_kernel_enter_inline(cpu);
+	account_current(cpu, cpu->current_entity, now);
+	MEASURE_DO(measure_timer(cpu, IRQ_TIMER, true));
+	if (likely(tick_is_quiet(cpu, now))) {
 		quiet_tick(cpu, now);
 		return leave_kernel(cpu, cpu->current);
 	}
-	if (likely(bits == IRQ_TIMER && slice_is_over(cpu, now))) {
+	if (likely(slice_is_over(cpu, now))) {
 		TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
 		cpu->armed_ns = INSTANT_NEVER.ns; /* it has expired */
 		return sched_exit_charged(cpu);
 	}
-	if (bits == IRQ_TIMER && budget_is_over(cpu, now)) {
+	if (budget_is_over(cpu, now)) {
 		TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
 		cpu->armed_ns = INSTANT_NEVER.ns;
 		return sched_exit_budget(cpu);
 	}
-	if (unlikely(sched_irq(cpu, bits, now)))
-		account_irq(cpu, mach_clock());
-	if (cpu->resched && cpu->current_entity != NULL)
-		return context_matters(cpu) ? sched_exit_budget(cpu) : sched_exit_charged(cpu);
-	return sched_exit(cpu);
+	return irq_general(cpu, IRQ_TIMER, now);
 }
 
 struct thread *kernel_cpu_boot(struct cpu *cpu)
