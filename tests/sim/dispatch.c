@@ -7,7 +7,7 @@
  *   current   on the CPU that its entity names
  *   queued    once, in the queue or inbox of the CPU that its entity names, with an IPI on its way if that CPU halts
  *   blocked   its waiter is armed; its entity is its own, borrowed, lent away, or, of a passive thread, none
- *   throttled its waiter is not armed; its entity has a context, the timer of which runs, and is in no queue
+ *   throttled its waiter is not armed; its entity has a context, the timer of which runs, or which is suspended, and is in no queue
  *
  * and each entity of a queue, inbox or current slot is that of the thread (or activity) that it names.
  */
@@ -107,8 +107,8 @@ static void check_throttled(const struct entity *entity, bool armed, unsigned lo
 		FAIL("thread %llu is throttled and waits", id);
 	if (context == NULL || context->entity != entity)
 		FAIL("thread %llu is throttled without a budget", id);
-	if (context->timer.cpu.value_ == NULL)
-		FAIL("thread %llu is throttled for ever", id);
+	if ((context->timer.cpu.value_ != NULL) == context->suspended)
+		FAIL("thread %llu is throttled for ever, or suspended with a timer", id);
 }
 
 static void check_thread(struct thread *thread)
