@@ -105,6 +105,7 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	R(process, bind_context, CAPOS_CONTEXT_ALREADY_BOUND, 0, BOTH, "it has a thread")                            \
 	R(process, bind_context, CAPOS_CONTEXT_THREAD_HAS_ONE, 0, BOTH, "the thread has a context")                  \
 	R(process, bind_context, CAPOS_CONTEXT_PASSIVE_THREAD, 0, BOTH, "the thread runs on what its callers lend")  \
+	R(process, bind_context, CAPOS_CONTEXT_SESSION_ENDED, 0, BOTH, "the process's session was logged out")       \
 	R(process, bind_context, CAPOS_CONTEXT_THREAD_ENDED, 0, BOTH,                                                \
 	  "the process has no such thread, or it has ended")
 
@@ -418,7 +419,8 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	CAPOS_ERRORS_CONTEXT_(R, m)                                                                                  \
 	R(scheduling_context, m, CAPOS_CONTEXT_ALREADY_BOUND, 0, BOTH, "it has a thread")                            \
 	R(scheduling_context, m, CAPOS_CONTEXT_THREAD_HAS_ONE, 0, BOTH, "the thread has a context")                  \
-	R(scheduling_context, m, CAPOS_CONTEXT_PASSIVE_THREAD, 0, BOTH, "the thread runs on what its callers lend")
+	R(scheduling_context, m, CAPOS_CONTEXT_PASSIVE_THREAD, 0, BOTH, "the thread runs on what its callers lend")  \
+	R(scheduling_context, m, CAPOS_CONTEXT_SESSION_ENDED, 0, BOTH, "the thread's session was logged out")
 
 #define CAPOS_DETAIL_SPEC(name) ((unsigned)offsetof(struct capos_context_spec, name)) /* create: likewise */
 #define CAPOS_ERRORS_scheduling_context(E, R)                                                                        \

@@ -198,7 +198,8 @@
 	M(session_manager, create, 0, R_(CREATE), 1, 15, 2, 0)                                                       \
 	M(session_manager, accounts, 1, R_(READ), 1, 0, 1, 512)
 
-/* info -> session id, account id, alive; message: name. logout: ends it. */
+/* info -> session id, account id, alive; message: name. logout: ends it: nothing is spawned in it any more, and the scheduling contexts
+ * that its threads are bound to are revoked, through no capability; not those that go along a call at the moment. */
 #define CAPOS_METHODS_user_session(M)                                                                                \
 	M(user_session, info, 0, R_(READ), 0, 0, 3, 16)                                                              \
 	M(user_session, logout, 1, R_(CONTROL), 0, 0, 0, 0)

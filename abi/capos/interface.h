@@ -328,7 +328,7 @@ struct capos_context_slot {
 	uint64_t count;		      /* of these since the last drain */
 	uint64_t at_ns;		      /* the last one: the end of the budget; the deadline that passed ... */
 	uint64_t holder_id;	      /* ... the thread that ran on the context, or was to ... */
-	uint64_t remaining_budget_ns; /* ... what was left ... */
+	uint64_t remaining_budget_ns; /* ... what was left when it was told ... */
 	uint64_t next_ns;	      /* ... and when more comes */
 	uint32_t donated;	      /* 1: the holder was not the bound thread */
 	uint32_t unused;	      /* 0 */

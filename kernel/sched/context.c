@@ -3,6 +3,7 @@
 #include "context.h"
 
 #include <kernel/call.h>
+#include <kernel/process.h>
 #include <string.h>
 
 #include "sched_priv.h"
@@ -276,6 +277,11 @@ bool context_resume(struct cpu *cpu, struct context *context)
 
 /* --- from outside ------------------------------------------------------------------------------------------------------ */
 
+static bool is_logged_out(const struct session *session)
+{
+	return session != NULL && atomic_load_relaxed(&session->alive) == 0;
+}
+
 u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread)
 {
 	struct entity *entity;
@@ -296,12 +302,19 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 		context->charged_ns = mach_clock().ns;
 		context_no_job(context, context->charged_ns);
 		atomic_store_release(&entity->context, context); /* pairs with the acquire in lock_context */
+		/* Before the looks at the session and at who runs it: pairs with the exchanges in logout and in set_current. */
+		atomic_fence();
+		if (unlikely(is_logged_out(thread->process->session))) {
+			shared_store_relaxed(&context->entity, NULL);
+			context->thread_id = 0;
+			atomic_store_relaxed(&entity->context, NULL);
+			result = IRESULT(CAPOS_CONTEXT_SESSION_ENDED);
+		}
 	}
 	spin_unlock_on(cpu, &context->lock);
 	spin_unlock_on(cpu, &thread->ring_lock);
 	if (result != STATUS(OK))
 		return result;
-	atomic_fence(); /* before the look at who runs it: pairs with the exchange in set_current */
 	look_anew(cpu, entity);
 	return result;
 }
@@ -335,6 +348,20 @@ bool context_unbind(struct cpu *cpu, struct context *context)
 	return entity != NULL;
 }
 
+/* False: that was done before. */
+static bool end_locked(struct cpu *cpu, struct context *context, struct grant *through, struct entity **entity,
+		       enum freed *was) REQUIRES(context->lock)
+{
+	if (atomic_load_relaxed(&context->generation) != 1)
+		return false;
+	context->revoked_through = through;
+	context->cell.explicit_revoke = through != NULL;
+	atomic_store_release(&context->generation, 2ull); /* pairs with the acquire in context_check */
+	*entity = unbind_locked(cpu, context, was);
+	context_mark(cpu, context);
+	return true;
+}
+
 bool context_end(struct cpu *cpu, struct context *context, struct grant *through)
 {
 	struct entity *entity = NULL;
@@ -343,19 +370,70 @@ bool context_end(struct cpu *cpu, struct context *context, struct grant *through
 
 	charge_here(cpu, context);
 	spin_lock_on(cpu, &context->lock);
-	first = atomic_load_relaxed(&context->generation) == 1;
-	if (first) {
-		context->revoked_through = through;
-		context->cell.explicit_revoke = through != NULL;
-		atomic_store_release(&context->generation, 2ull); /* pairs with the acquire in context_check */
-		entity = unbind_locked(cpu, context, &was);
-		context_mark(cpu, context);
-	}
+	first = end_locked(cpu, context, through, &entity, &was);
 	spin_unlock_on(cpu, &context->lock);
 	if (entity != NULL)
 		go_on(cpu, entity, was);
 	return first;
 }
+
+/* --- logout ------------------------------------------------------------------------------------------------------------- */
+
+/* The thread is bound to it itself. */
+static enum context_logout mark_stale(struct cpu *cpu, struct thread *thread) NO_TSA
+{
+	enum context_logout result = CONTEXT_NOT_BOUND;
+	enum freed was = FREED_RUNS;
+	struct entity *own, *entity = NULL;
+	struct context *context;
+
+	spin_lock_on(cpu, &thread->ring_lock); /* `own` stays (LE6) */
+	own = shared_load_relaxed(&thread->own);
+	context = lock_context(cpu, own);
+	if (context != NULL) {
+		if (atomic_load_relaxed(&own->loan) & LOAN_LENT)
+			result = CONTEXT_IN_FLIGHT;
+		else if (end_locked(cpu, context, NULL, &entity, &was))
+			result = CONTEXT_MARKED_STALE;
+		unlock_context(cpu, context);
+	}
+	spin_unlock_on(cpu, &thread->ring_lock);
+	if (entity != NULL)
+		go_on(cpu, entity, was);
+	return result;
+}
+
+/* It runs on the context of a thread of another session, or of none. */
+static bool runs_on_foreign(struct cpu *cpu, struct thread *thread, const struct session *session)
+{
+	struct entity *borrowed = shared_load_relaxed(&thread->entity);
+	struct context *context = NULL;
+	const struct thread *donor;
+	u64 donor_id;
+
+	if (borrowed != NULL && borrowed != shared_load_relaxed(&thread->own))
+		context = lock_context(cpu, borrowed);
+	if (context == NULL)
+		return false;
+	donor_id = context->thread_id;
+	unlock_context(cpu, context);
+	donor = registry_next_thread(donor_id);
+	return donor == NULL || donor->object.id != donor_id || donor->process->session != session;
+}
+
+enum context_logout context_logout(struct cpu *cpu, const struct session *session, struct thread *thread)
+{
+	enum context_logout result;
+
+	if (cpu->current_entity == shared_load_relaxed(&thread->own)) /* as charge_here */
+		account_current(cpu, cpu->current_entity, mach_clock());
+	result = mark_stale(cpu, thread);
+	if (result == CONTEXT_NOT_BOUND && runs_on_foreign(cpu, thread, session))
+		result = CONTEXT_IN_FLIGHT;
+	return result;
+}
+
+/* --- the ends of threads and calls ---------------------------------------------------------------------------------------- */
 
 void context_thread_gone(struct cpu *cpu, struct thread *thread) NO_TSA
 {

@@ -44,7 +44,7 @@ static void write_slot(struct cpu *cpu, struct context *context, struct capos_co
 	slot->at_ns = at_ns;
 	slot->holder_id = holder->object.id;
 	slot->donated = slot->holder_id != context->thread_id;
-	slot->remaining_budget_ns = refills_available_ns(&context->refills, at_ns);
+	slot->remaining_budget_ns = refills_available_ns(&context->refills, cpu->account_ns);
 	slot->next_ns = next_ns;
 	context_mark(cpu, context);
 }
@@ -98,10 +98,12 @@ void context_note_depletion(struct cpu *cpu, struct context *context, u64 next_n
 
 /* --- waiting ------------------------------------------------------------------------------------------------------------ */
 
-u64 context_check(const struct context *context, const struct grant *grant)
+u64 context_check(struct context *context, const struct grant *grant)
 {
 	if (likely(atomic_load_acquire(&context->generation) == 1)) /* pairs with the release in context_end */
 		return STATUS(OK);
+	if (!object_is_alive(&context->object))
+		return STATUS(REVOKED); /* meanwhile */
 	return context->revoked_through == grant ? IRESULT(CAPOS_CONTEXT_WAS_REVOKED)
 						 : IRESULT(CAPOS_CONTEXT_STALE_GENERATION);
 }

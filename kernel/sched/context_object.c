@@ -89,7 +89,7 @@ static bool is_wider(const struct capos_context_spec *child, const struct capos_
 	       (unsigned __int128)parent->budget_ns * child->period_ns;
 }
 
-static u64 check_context(const struct call *call, const struct context *context)
+static u64 check_context(const struct call *call, struct context *context)
 {
 	return context_check(context, call->cap.grant);
 }

@@ -111,7 +111,8 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 		if (requests & REQUEST_CLOCK)
 			clock_requested(cpu, (struct instant){ cpu->armed_ns });
 	}
-	if (unlikely(!wake_inbox_is_empty(cpu))) {
+	/* Whoever sent it may have pushed what a thief, who holds the lock, is moving from the inbox to the queue at this moment. */
+	if ((bits & IRQ_IPI) != 0 || unlikely(!wake_inbox_is_empty(cpu))) {
 		worked = true;
 		MEASURE_SITE(cpu, scheduler_lock_site_inbox_drain);
 		spin_lock(&cpu->runq.lock);

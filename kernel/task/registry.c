@@ -8,6 +8,7 @@
  */
 #include "task_priv.h"
 
+#include <kernel/context.h>
 #include <kernel/state.h>
 #include <string.h>
 
@@ -60,6 +61,7 @@ void registry_remove_process(struct process *process)
 
 void registry_add_thread(struct thread *thread)
 {
+	const struct session *session = thread->process->session;
 	struct task_state *task = &kernel_state.task;
 	struct thread *before;
 
@@ -70,6 +72,10 @@ void registry_add_thread(struct thread *thread)
 	if (before != NULL)
 		atomic_store_release(&before->registry_next, thread); /* pairs with registry_after */
 	spin_unlock(&task->registry_lock);
+	/* Bound already, and who logs out may have looked before it was here: SX6. */
+	atomic_fence();
+	if (session != NULL && atomic_load_relaxed(&session->alive) == 0)
+		(void)!context_logout(mach_this_cpu(), session, thread);
 }
 
 void registry_remove_thread(struct thread *thread)

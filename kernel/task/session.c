@@ -6,10 +6,14 @@
  */
 #include "task_priv.h"
 
+#include <kernel/context.h>
+#include <kernel/cpu.h>
 #include <kernel/debug.h>
 #include <kernel/manifest.h>
 #include <kernel/state.h>
 #include <string.h>
+
+#define LOGOUT_THREADS 32u /* in a step */
 
 bool session_try_get(struct session *session)
 {
@@ -31,10 +35,49 @@ void session_put(struct session *session)
 	}
 }
 
+/* --- the end of a session: liveness first, then one binding at a time, with no lock held over two of them ------------------- */
+
+/* True: this is who ends it, by steps. Full barrier, before the looks at bindings: SX5; pairs with the load in spawn too. */
+static bool logout_begin(struct session *session)
+{
+	return atomic_xchg(&session->alive, 0u) != 0;
+}
+
+/* A few threads. True: those were the last. */
+static bool logout_step(struct cpu *cpu, struct session *session)
+{
+	struct thread *thread = registry_next_thread(session->logout_next_id);
+
+	for (unsigned i = 0; i < LOGOUT_THREADS && thread != NULL; i++, thread = registry_after(thread)) {
+		session->logout_next_id = thread->object.id + 1;
+		if (thread->process->session != session)
+			continue;
+		switch (context_logout(cpu, session, thread)) {
+		case CONTEXT_MARKED_STALE:
+			session->stale_marked++;
+			break;
+		case CONTEXT_IN_FLIGHT:
+			session->donation_inflight_skipped++;
+			break;
+		case CONTEXT_NOT_BOUND:
+			break;
+		}
+	}
+	if (thread != NULL)
+		return false;
+	klog(LOG_INFO, "sched: session logout session=%llu stale_marked=%u donation_inflight_skipped=%u",
+	     (unsigned long long)session->session_id, session->stale_marked, session->donation_inflight_skipped);
+	return true;
+}
+
 static bool session_kill_step(struct object *object)
 {
-	atomic_store_release(&container_of(object, struct session, object)->alive,
-			     0u); /* pairs with the load in spawn */
+	struct session *session = container_of(object, struct session, object);
+
+	session->logs_out = logout_begin(session) || session->logs_out;
+	if (session->logs_out && !logout_step(mach_this_cpu(), session))
+		return false;
+	session->logs_out = false;
 	return true;
 }
 
@@ -88,7 +131,8 @@ u64 method_session_manager_create(struct call *call)
 	registry_add_session(session);
 	status = cap_insert_root(process, &session->object, CAPOS_RIGHTS_ALL, &handle);
 	if (status != CAPOS_STATUS_OK) {
-		/* Nobody has a capability: a few steps. */
+		/* Nobody has a capability, and nobody runs in it: a few steps. */
+		atomic_store_relaxed(&session->alive, 0u);
 		if (object_begin_destroy(&session->object))
 			while (!object_end_step(&session->object))
 				;
@@ -152,11 +196,30 @@ u64 method_user_session_info(struct call *call)
 	return STATUS(OK);
 }
 
+/* To its end, though its caller be killed. */
+static enum operation_progress logout_operation(struct cpu *cpu, struct thread *thread, struct operation *operation)
+{
+	struct session *session = (struct session *)operation->args[0];
+
+	(void)thread;
+	if (!logout_step(cpu, session))
+		return OPERATION_AGAIN;
+	session_put(session);
+	return OPERATION_DONE;
+}
+
 u64 method_user_session_logout(struct call *call)
 {
 	struct session *session = container_of(call->cap.object, struct session, object);
 
-	return atomic_xchg(&session->alive, 0u) != 0 ? STATUS(OK) : IRESULT(CAPOS_SESSION_ENDED);
+	if (!session_try_get(session))
+		return STATUS(REVOKED);
+	if (!logout_begin(session)) {
+		session_put(session);
+		return IRESULT(CAPOS_SESSION_ENDED);
+	}
+	call->thread->operation.args[0] = (u64)session;
+	return call_start_operation(call, logout_operation);
 }
 
 const struct object_type type_session_manager = OBJECT_TYPE(session_manager, .free = NULL);

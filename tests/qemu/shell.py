@@ -22,7 +22,7 @@ def test_login(guest):
 def test_help(guest):
     text = run(guest, "help")
     for name in ("help", "run", "jobs", "kill", "wait", "ps", "top", "cpus", "mem", "caps", "log", "trace", "sc", "uptime",
-                 "logout", "poweroff"):
+                 "exit", "logout", "poweroff"):
         has(text, rf"(?m)^\s*{name}\s")
     has(run(guest, "help kill"), "PID")
     has(run(guest, "help nothing"), "no command")
@@ -292,6 +292,25 @@ def test_logout_ends_jobs(guest):
     log_in(guest)
     guest.expect(PROMPT)
     assert not re.search(r"\bspin\b", run(guest, "ps")), "the job outlived its session"
+
+
+def session_ends(guest, leave):
+    """What the kernel's log says when the shell has been left in that way: the session's threads had no contexts."""
+    session = re.search(r"session (\d+)", run(guest, "session"))[1]
+    leave()
+    guest.expect(rf"session {session} ended")
+    log_in(guest)
+    guest.expect(PROMPT)
+    lines = re.findall(rf"session logout session={session} (.*)", run(guest, "log 100"))
+    assert [line.strip() for line in lines] == ["stale_marked=0 donation_inflight_skipped=0"], lines
+
+
+def test_exit_logs_out(guest):
+    session_ends(guest, lambda: guest.sendline("exit"))
+
+
+def test_closed_terminal_logs_out(guest):
+    session_ends(guest, lambda: guest.control("d"))
 
 
 def test_poweroff_with_a_code(guest):

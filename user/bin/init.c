@@ -187,8 +187,8 @@ int main(int argc, char **argv)
 		if (!ask_who(service, &login))
 			continue;
 		run_shell(&login);
-		r = user_session_logout(login.session);
-		if (!result_ok(r))
+		r = user_session_logout(login.session); /* the shell did, if it came to its end */
+		if (!result_ok(r) && r.iresult != CAPOS_SESSION_ENDED)
 			print("init: logout: %s\n", status_name(r.status));
 		(void)cap_table_destroy(known.caps, login.session); /* the login service paid for it */
 		(void)cap_table_release(known.caps, login.session);

@@ -167,6 +167,7 @@ const char *iresult_name(uint32_t iface, unsigned iresult)
 		"passiveThread",
 		[CAPOS_CONTEXT_TOO_MANY_WATCHERS] = "tooManyWatchers",
 		[CAPOS_CONTEXT_NOT_SUSPENDED] = "notSuspended",
+		[CAPOS_CONTEXT_SESSION_ENDED] = "sessionEnded",
 	};
 
 	switch (iface) {

@@ -14,6 +14,8 @@
  *  SX5  Whoever takes the context from an entity charges what that ran until then, on whatever CPU: while the entity is current, all the
  *       time since charged_ns is its own (and the interrupts' since then). So charged_ns is brought up before it becomes current.
  *  SX6  PARAMS_BEST_EFFORT of entity->wanted is set exactly while `best_effort` is, and the timer runs: it is not charged.
+ *  SX7  Nobody is bound in a session that was logged out. Who binds stores the binding, then, behind a full barrier, looks at the
+ *       session's `alive`, and takes it back; who logs out clears `alive`, then, behind one, looks at the bindings (context_logout).
  */
 #ifndef KERNEL_CONTEXT_H
 #define KERNEL_CONTEXT_H
@@ -29,6 +31,7 @@
 struct cpu;
 struct entity;
 struct process;
+struct session;
 struct thread;
 
 /* The one-shot is armed so much before the end of a budget: the way from its interrupt to the charge. */
@@ -75,6 +78,11 @@ MUST_CHECK u64 context_bind_through(struct cpu *cpu, const struct cap *cap, stru
 bool context_unbind(struct cpu *cpu, struct context *context);
 /* Unbinds it for good. False: that was done before. */
 bool context_end(struct cpu *cpu, struct context *context, struct grant *through);
+enum context_logout { CONTEXT_NOT_BOUND, CONTEXT_MARKED_STALE, CONTEXT_IN_FLIGHT };
+/* The session was logged out: what becomes of the context that this thread is bound to, if it is of the session, or runs on: it has
+ * ended, as by context_end; or it goes along a call at this moment, which is left alone. Each is found through one thread of the
+ * session. Any CPU, no lock. */
+MUST_CHECK enum context_logout context_logout(struct cpu *cpu, const struct session *session, struct thread *thread);
 /* The thread has ended. */
 void context_thread_gone(struct cpu *cpu, struct thread *thread);
 /* The call of a thread whose own entity is lent ended: its spare takes the context. Who borrows goes on without. */
@@ -92,7 +100,7 @@ void context_drain(struct context *context, struct capos_context_notifications *
 /* A result word of scheduling_context, or CALL_BLOCKED: until the cell is at another sequence than the one that the call names. */
 MUST_CHECK u64 context_watch(struct context *context, struct call *call);
 /* What a call through `grant` finds: OK, or how the context ended. */
-MUST_CHECK u64 context_check(const struct context *context, const struct grant *grant);
+MUST_CHECK u64 context_check(struct context *context, const struct grant *grant);
 /* REQUEST_TELL: wakes those who watch a context that this CPU marked. No lock is held. */
 void context_tell(struct cpu *cpu);
 /* The object ends: a batch of those who watch. True: nobody does, and no CPU is going to look. */

@@ -13,8 +13,12 @@ struct session {
 	u64 account_id;	   /* (c) */
 	u32 account_index; /* (c) ledger_of_account */
 	char name[CAPOS_NAME_BYTES];
-	ATOMIC(u32) alive;		 /* (a) the liveness cell */
-	ATOMIC(u32) references;		 /* (a) object, until freed; processes that run in it */
+	ATOMIC(u32) alive;	/* (a) the liveness cell */
+	ATOMIC(u32) references; /* (a) object, until freed; processes that run in it */
+	/* (o: who found it alive, and ended it) contexts of its threads: the rest is from this thread on */
+	u64 logout_next_id;
+	u32 stale_marked, donation_inflight_skipped;
+	bool logs_out;
 	struct ledger ledger;		 /* (a) */
 	RB_ENTRY(session) registry_node; /* (l:registry) */
 };

@@ -231,6 +231,14 @@ static struct thread *thread_new(bool passive)
 	return thread;
 }
 
+struct thread *registry_next_thread(u64 id)
+{
+	for (unsigned i = 0; i < thread_count; i++) /* by rising id */
+		if (threads[i]->object.id >= id)
+			return threads[i];
+	return NULL;
+}
+
 /* From here on we are on CPU `id`. */
 static struct cpu *on(u32 id)
 {

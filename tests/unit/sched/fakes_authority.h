@@ -29,7 +29,6 @@ NEVER(void, ledger_read, (const struct ledger *ledger U, struct ledger_sums *out
 NEVER(bool, session_next_record, (u64 id U, struct capos_ledger_record *out U))
 NEVER(bool, account_next_record, (u64 id U, struct capos_ledger_record *out U))
 NEVER(struct process *, registry_next_process, (u64 id U))
-NEVER(struct thread *, registry_next_thread, (u64 id U))
 #undef NEVER
 #undef U
 

@@ -52,7 +52,7 @@ static void runs_until(u64 end)
 	(void)interrupted(0, 0);
 }
 
-static u64 runtime(const struct thread *thread)
+static inline u64 runtime(const struct thread *thread)
 {
 	return thread->account.runtime_ns;
 }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <kernel/context.h>
 #include <kernel/process.h>
 #include <kernel/state.h>
 #include <stdlib.h>
@@ -18,9 +19,16 @@
 
 struct kernel kernel_state;
 struct cpu *sim_cpu_record;
+static struct process process;
 static struct thread thread[THREADS + 1]; /* by id */
 static bool is_in[THREADS + 1];
 
+enum context_logout context_logout(struct cpu *cpu, const struct session *session, struct thread *at)
+{
+	(void)cpu, (void)session, (void)at;
+	fail(); /* nobody is in a session */
+	return CONTEXT_NOT_BOUND;
+}
 void ledger_fill_record(const struct ledger *ledger, struct capos_ledger_record *out)
 {
 	(void)ledger, (void)out;
@@ -50,6 +58,7 @@ static void check_all(void)
 static void add(u32 id)
 {
 	thread[id].object.id = id;
+	thread[id].process = &process;
 	registry_add_thread(&thread[id]);
 	is_in[id] = true;
 }

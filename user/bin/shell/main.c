@@ -95,7 +95,8 @@ const struct shell_command shell_commands[] = {
 	{ "echo", "WORDS", "print words", command_echo },
 	{ "history", "", "lines typed before", command_history },
 	{ "clear", "", "clear the screen", command_clear },
-	{ "logout", "", "end the session", command_logout },
+	{ "exit", "", "end the session", command_logout },
+	{ "logout", "", "the same", command_logout },
 	{ "poweroff", "[CODE]", "switch the machine off", command_poweroff },
 };
 const unsigned shell_command_count = sizeof(shell_commands) / sizeof(shell_commands[0]);
@@ -295,7 +296,10 @@ int main(int argc, char **argv)
 		if (event == LINEEDIT_LINE)
 			execute(edit.text);
 	}
+	/* Asked for, or the terminal is closed: the session ends before this process does. */
 	jobs_kill_all();
+	if (known.session)
+		(void)user_session_logout(known.session);
 	(void)console_give(known.console);
 	return 0;
 }

@@ -24,5 +24,6 @@ void test_donate(void);
 void test_deaths(void);
 /* A process of test_deaths. */
 int chain_link(void);
+void test_notify(void);
 
 #endif

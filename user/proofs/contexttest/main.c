@@ -14,6 +14,7 @@ static const struct {
 	{ "budget", test_budget },
 	{ "donate", test_donate },
 	{ "deaths", test_deaths },
+	{ "notify", test_notify },
 };
 
 capos_handle context_made(struct capos_context_spec spec)
