@@ -98,7 +98,9 @@ enum capos_op {
 	X(RESULT_TOO_LARGE, 22, "resultTooLarge") /* ring: result does not fit a completion entry */                 \
 	X(NOT_SUPPORTED, 23, "notSupported")	  /* this machine does not have it */                                \
 	X(RING_STALE, 24, "ringStale")		  /* the ring has another consumer (owner generation moved on) */    \
-	X(TOO_DEEP, 25, "tooDeep")		  /* a chain of CAPOS_DONATION_DEPTH_MAX calls on one CPU time */
+	X(TOO_DEEP, 25, "tooDeep")		  /* a chain of CAPOS_DONATION_DEPTH_MAX calls on one CPU time */    \
+	X(CPU_MASK_MISMATCH, 26,                                                                                     \
+	  "cpuMaskMismatch") /* the server may run on no CPU of the mask of the caller's context */
 
 enum capos_status {
 #define X(name, value, text) CAPOS_STATUS_##name = (value),

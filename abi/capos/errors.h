@@ -21,6 +21,7 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 #define CAPOS_DETAIL_CALL_WORD 8u /* badArgument: the call word itself */
 #define CAPOS_DETAIL_HANDLE 1u	  /* the handle named in a word or in the message area, not the one called through */
 #define CAPOS_DETAIL_BOUND(name) ((unsigned)offsetof(struct capos_policy_bounds, name)) /* derive: likewise */
+#define CAPOS_DETAIL_MASK 1u /* wider: the mask, not the part of a CPU */
 #define CAPOS_DETAIL_FIELD(name) ((unsigned)offsetof(struct capos_spawn, name)) /* spawn: the field of its message */
 
 /* --- what every kernel method can answer: G(status, detail, ways, when) ------------------------------------------------ */
@@ -106,6 +107,8 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	R(process, bind_context, CAPOS_CONTEXT_THREAD_HAS_ONE, 0, BOTH, "the thread has a context")                  \
 	R(process, bind_context, CAPOS_CONTEXT_PASSIVE_THREAD, 0, BOTH, "the thread runs on what its callers lend")  \
 	R(process, bind_context, CAPOS_CONTEXT_SESSION_ENDED, 0, BOTH, "the process's session was logged out")       \
+	R(process, bind_context, CAPOS_CONTEXT_CPU_MASK_MISMATCH, 0, BOTH,                                           \
+	  "the thread's CPUs are none of the mask's")                                                                \
 	R(process, bind_context, CAPOS_CONTEXT_THREAD_ENDED, 0, BOTH,                                                \
 	  "the process has no such thread, or it has ended")
 
@@ -158,7 +161,10 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	  "not canonical: the count is not that of the bytes, or the last one is 0")                                 \
 	R(thread, set_affinity, CAPOS_THREAD_BAD_CPU, 0, BOTH, "no CPU of the set is online")                        \
 	R(thread, set_affinity, CAPOS_THREAD_ONE_CPU, 0, BOTH, "its process stays on one CPU: not just that")        \
-	R(thread, set_cpu, CAPOS_THREAD_ONE_CPU, 0, BOTH, "its process stays on another one")
+	R(thread, set_cpu, CAPOS_THREAD_ONE_CPU, 0, BOTH, "its process stays on another one")                        \
+	R(thread, set_cpu, CAPOS_THREAD_CPU_MASK_MISMATCH, 0, BOTH, "the mask of its context does not have it")      \
+	R(thread, set_affinity, CAPOS_THREAD_CPU_MASK_MISMATCH, 0, BOTH,                                             \
+	  "none that is online and in the mask of its context")
 
 #define CAPOS_ERRORS_thread_spawner(E, R)                                                                            \
 	E(thread_spawner, create, BAD_ARGUMENT, 0, CALL, "the entry is not an address of the program")               \
@@ -371,6 +377,8 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	E(op, call, PEER_GONE, 0, BOTH, "the server ended before it replied; it may have served the call")           \
 	E(op, call, TOO_DEEP, 0, CALL,                                                                               \
 	  "the server is passive, and the caller runs on CPU time lent CAPOS_DONATION_DEPTH_MAX calls deep")         \
+	E(op, call, CPU_MASK_MISMATCH, 0, CALL,                                                                      \
+	  "the server is passive, and its set of CPUs has none of the mask of the context on which the caller runs") \
 	E(op, call, EXCEPTION, CAPOS_DETAIL_ANY, BOTH, "the server says so; interface result and detail are its")    \
 	E(op, call, BAD_ADDRESS, 0, RING, "the entry's message is not readable")                                     \
 	E(op, call, MESSAGE_BUSY, 0, RING, "a message, and an entry in flight has the message area")                 \
@@ -420,7 +428,8 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	R(scheduling_context, m, CAPOS_CONTEXT_ALREADY_BOUND, 0, BOTH, "it has a thread")                            \
 	R(scheduling_context, m, CAPOS_CONTEXT_THREAD_HAS_ONE, 0, BOTH, "the thread has a context")                  \
 	R(scheduling_context, m, CAPOS_CONTEXT_PASSIVE_THREAD, 0, BOTH, "the thread runs on what its callers lend")  \
-	R(scheduling_context, m, CAPOS_CONTEXT_SESSION_ENDED, 0, BOTH, "the thread's session was logged out")
+	R(scheduling_context, m, CAPOS_CONTEXT_SESSION_ENDED, 0, BOTH, "the thread's session was logged out")        \
+	R(scheduling_context, m, CAPOS_CONTEXT_CPU_MASK_MISMATCH, 0, BOTH, "the thread's CPUs are none of the mask's")
 
 #define CAPOS_DETAIL_SPEC(name) ((unsigned)offsetof(struct capos_context_spec, name)) /* create: likewise */
 #define CAPOS_ERRORS_scheduling_context(E, R)                                                                        \
@@ -429,6 +438,15 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	R(scheduling_context, create, CAPOS_CONTEXT_BUDGET_TOO_SMALL, 0, BOTH, "less than 10 us")                    \
 	R(scheduling_context, create, CAPOS_CONTEXT_WIDER, 0, BOTH,                                                  \
 	  "a greater part of a CPU than the context that it is created through")                                     \
+	R(scheduling_context, create, CAPOS_CONTEXT_WIDER, CAPOS_DETAIL_MASK, BOTH,                                  \
+	  "a CPU that the mask of that context does not have")                                                       \
+	R(scheduling_context, create, CAPOS_CONTEXT_INVALID_MASK, CAPOS_MASK_NOT_CANONICAL, BOTH,                    \
+	  "the mask: more bytes than a set has, or the last one is 0")                                               \
+	R(scheduling_context, create, CAPOS_CONTEXT_INVALID_MASK, CAPOS_MASK_OFF_MACHINE, BOTH,                      \
+	  "the mask: a CPU that the machine does not have")                                                          \
+	R(scheduling_context, create, CAPOS_CONTEXT_INVALID_MASK, CAPOS_MASK_NO_CPU, BOTH,                           \
+	  "the mask: empty, or none of it is online")                                                                \
+	E(scheduling_context, create, BAD_ADDRESS, 0, CALL, "the mask is not all memory of the caller")              \
 	E(scheduling_context, create, BAD_ARGUMENT, CAPOS_DETAIL_SPEC(budget_ns), BOTH, "more than the period")      \
 	E(scheduling_context, create, BAD_ARGUMENT, CAPOS_DETAIL_SPEC(period_ns), BOTH, "more than an hour")         \
 	E(scheduling_context, create, BAD_ARGUMENT, CAPOS_DETAIL_SPEC(deadline_ns), BOTH,                            \
@@ -451,7 +469,8 @@ enum capos_way { CAPOS_WAY_CALL = 1, CAPOS_WAY_RING = 2, CAPOS_WAY_BOTH = 3 };
 	R(scheduling_context, wait_notification, CAPOS_CONTEXT_TOO_MANY_WATCHERS, 0, BOTH, "8 wait already")         \
 	CAPOS_ERRORS_WAIT_(E, scheduling_context, wait_notification)                                                 \
 	CAPOS_ERRORS_CONTEXT_(R, resume)                                                                             \
-	R(scheduling_context, resume, CAPOS_CONTEXT_NOT_SUSPENDED, 0, BOTH, "it does not wait for that")
+	R(scheduling_context, resume, CAPOS_CONTEXT_NOT_SUSPENDED, 0, BOTH, "it does not wait for that")             \
+	CAPOS_ERRORS_CONTEXT_(R, cpus)
 
 /* Every list, `op` first. */
 #define CAPOS_ERRORS(E, R)                                                                                           \

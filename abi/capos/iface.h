@@ -219,21 +219,22 @@
 	M(scheduling_policy, info, 5, R_(READ), 0, 0, 1, 64)
 
 /* A budget of CPU time per period (struct capos_context_spec), for at most one thread at a time; it goes along when that thread's calls are
- * served by passive servers. info -> struct capos_context_info. create: struct capos_context_spec, no greater part of a CPU than this one's
- * -> handle. bind_caller_thread, bind_thread: thread handle (control right). unbind: what was used stays used. revoke: unbinds it for good;
+ * served by passive servers. info -> struct capos_context_info. create: struct capos_context_spec, no greater part of a CPU than this one's;
+ * address of a struct capos_cpu_set, its mask, within this one's, or 0: this one's -> handle. cpus -> bytes; struct capos_cpu_set: the mask. bind_caller_thread, bind_thread: thread handle (control right). unbind: what was used stays used. revoke: unbinds it for good;
  * later calls find `revoked` through the capability that it was called through, `staleGeneration` through others.
  * drain_notifications -> struct capos_context_notifications, the counts of which begin anew; with `revoked` comes what they were at the
  * end. wait_notification: deadline, sequence -> the sequence, which is another one now. */
 #define CAPOS_METHODS_scheduling_context(M)                                                                          \
 	M(scheduling_context, info, 0, R_(READ), 0, 0, 1, 128)                                                       \
-	M(scheduling_context, create, 1, R_(CREATE), 0, 64, 1, 0)                                                    \
+	M(scheduling_context, create, 1, R_(CREATE), 1, 64, 1, 0)                                                    \
 	M(scheduling_context, bind_caller_thread, 2, R_(CONTROL), 0, 0, 0, 0)                                        \
 	M(scheduling_context, revoke, 3, R_(CONTROL), 0, 0, 0, 0)                                                    \
 	M(scheduling_context, drain_notifications, 4, R_(READ), 0, 0, 1, 128)                                        \
 	M(scheduling_context, bind_thread, 5, R_(CONTROL), 1, 0, 0, 0)                                               \
 	M(scheduling_context, unbind, 6, R_(CONTROL), 0, 0, 0, 0)                                                    \
 	M(scheduling_context, wait_notification, 7, R_(READ), 2, 0, 1, 0)                                            \
-	M(scheduling_context, resume, 8, R_(CONTROL), 0, 0, 0, 0)
+	M(scheduling_context, resume, 8, R_(CONTROL), 0, 0, 0, 0)                                                    \
+	M(scheduling_context, cpus, 9, R_(READ), 0, 0, 1, 512)
 
 enum capos_iface {
 #define X(name, id) CAPOS_IFACE_##name = (id),

@@ -33,7 +33,8 @@ enum capos_thread_result {
 	CAPOS_THREAD_NOT_SELF = 1,
 	CAPOS_THREAD_BAD_CPU = 2,
 	CAPOS_THREAD_BAD_SET = 3,
-	CAPOS_THREAD_ONE_CPU = 4
+	CAPOS_THREAD_ONE_CPU = 4,
+	CAPOS_THREAD_CPU_MASK_MISMATCH = 5 /* no CPU of the mask of its context */
 };
 enum capos_policy_result {
 	CAPOS_POLICY_WEIGHT_OUT_OF_BOUNDS = 1,
@@ -349,12 +350,20 @@ enum capos_context_result {
 	CAPOS_CONTEXT_THREAD_HAS_ONE = 4,   /* the thread has another context */
 	CAPOS_CONTEXT_NOT_BOUND = 5,
 	CAPOS_CONTEXT_THREAD_ENDED = 6,
-	CAPOS_CONTEXT_WIDER = 7, /* a greater part of a CPU than the context that it is created through */
+	CAPOS_CONTEXT_WIDER =
+		7, /* than the context that it is created through: 0: a greater part of a CPU; CAPOS_DETAIL_MASK: a CPU more */
 	CAPOS_CONTEXT_BUDGET_TOO_SMALL = 8,
-	CAPOS_CONTEXT_PASSIVE_THREAD = 9, /* it runs on what its callers lend */
+	CAPOS_CONTEXT_PASSIVE_THREAD = 9,     /* it runs on what its callers lend */
+	CAPOS_CONTEXT_CPU_MASK_MISMATCH = 10, /* the thread's set of CPUs has none of the mask */
+	CAPOS_CONTEXT_INVALID_MASK = 11,      /* detail: enum capos_mask_fault */
 	CAPOS_CONTEXT_NOT_SUSPENDED = 12,
 	CAPOS_CONTEXT_TOO_MANY_WATCHERS = 13, /* CAPOS_CONTEXT_WATCHERS_MAX wait for its notifications */
 	CAPOS_CONTEXT_SESSION_ENDED = 14,     /* the thread's session was logged out */
+};
+enum capos_mask_fault {
+	CAPOS_MASK_NOT_CANONICAL = 1, /* more bytes than a set has, or the last one is 0 */
+	CAPOS_MASK_OFF_MACHINE = 2,   /* a CPU that the machine does not have */
+	CAPOS_MASK_NO_CPU = 3,	      /* none that is online */
 };
 
 /* snapshot: what the records are, by rising id: of thread, process, session, account (0: without a session), CPU; of contexts those

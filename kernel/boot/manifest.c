@@ -106,6 +106,7 @@ static const struct property_rule property_rules[] = {
 	{ NODE_POLICY, "expires-ms", TYPE_U32, false, 1, ~0u, POLICY(expires_ms), 0 },
 	{ NODE_CONTEXT, "budget-us", TYPE_U32, true, BUDGET_MIN_US, PERIOD_MAX_US, CONTEXT(budget_us), 0 },
 	{ NODE_CONTEXT, "period-us", TYPE_U32, true, BUDGET_MIN_US, PERIOD_MAX_US, CONTEXT(period_us), 0 },
+	{ NODE_CONTEXT, "cpus", TYPE_CPUS, false, 0, CAPOS_CPU_SET_BYTES * 8 - 1, CONTEXT(cpus), CONTEXT(cpus_last) },
 	{ NODE_PROCESS, "program", TYPE_NAME, true, 0, CAPOS_NAME_BYTES, PROCESS(program), 0 },
 	{ NODE_PROCESS, "args", TYPE_TEXT, false, 0, 96, PROCESS(args), 0 },
 	{ NODE_PROCESS, "memory-kib", TYPE_U32, false, 256, 1u << 30, PROCESS(memory_kib), 0 },
@@ -695,6 +696,9 @@ static bool check_contexts(struct parser *parser)
 		fmt_buf(parser->refusal->path, MANIFEST_TEXT_BYTES, "/contexts/%s/budget-us", context->name);
 		if (context->budget_us > context->period_us)
 			REFUSE(parser, "%u is more than period-us, %u", context->budget_us, context->period_us);
+		fmt_buf(parser->refusal->path, MANIFEST_TEXT_BYTES, "/contexts/%s/cpus", context->name);
+		if (context->cpus.byte_count != 0 && context->cpus_last >= parser->machine->cpu_count)
+			REFUSE(parser, "the machine has no CPU %u", context->cpus_last);
 	}
 	return true;
 }

@@ -136,8 +136,14 @@ static struct object *context_object(const struct manifest *manifest, struct obj
 		.replenishment = CAPOS_REPLENISH_SPORADIC,
 	};
 
-	if (contexts[index] == NULL && (context_create(NULL, &spec, &contexts[index]) != CAPOS_STATUS_OK ||
-					object_publish(contexts[index]) != CAPOS_STATUS_OK))
+	const struct capos_cpu_set *cpus = context->cpus.byte_count != 0 ? &context->cpus : NULL;
+	u32 last;
+
+	if (cpus != NULL && affinity_count(cpus, &last) == 0)
+		boot_refuse("/contexts", "cpus: none of them is online");
+	if (contexts[index] == NULL &&
+	    (context_create(NULL, &spec, NULL, cpus, &contexts[index]) != CAPOS_STATUS_OK ||
+	     object_publish(contexts[index]) != CAPOS_STATUS_OK))
 		boot_refuse("/contexts", "no memory");
 	return contexts[index];
 }

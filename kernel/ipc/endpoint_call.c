@@ -11,6 +11,13 @@ static bool is_too_deep(struct cpu *cpu, const struct waiter *caller, const stru
 	       receiver->thread->passive && sched_is_too_deep(caller->thread);
 }
 
+/* A call of the current thread would lend what it runs on to a server that may not run there (LE8). */
+static bool is_off_mask(struct cpu *cpu, const struct waiter *caller, const struct waiter *receiver)
+{
+	return caller->kind == WAITER_THREAD && cpu->current == caller->thread && receiver->kind == WAITER_THREAD &&
+	       receiver->thread->passive && !sched_may_lend(caller->thread, receiver->thread);
+}
+
 /* A new call meets a claimed receiver. */
 static void deliver_new(struct cpu *cpu, struct endpoint *endpoint, struct waiter *caller, struct waiter *receiver,
 			const u64 *handles, enum capos_wait wait, struct instant deadline)
@@ -20,6 +27,8 @@ static void deliver_new(struct cpu *cpu, struct endpoint *endpoint, struct waite
 	bool ring = receiver->kind == WAITER_RING_OP;
 	bool here = caller->kind == WAITER_THREAD && cpu->current == caller->thread;
 	bool lend = here && !ring && server->passive && sched_lend_reserve(caller->thread) == CAPOS_STATUS_OK;
+	/* By LE8, where it does not stay current. */
+	bool apart = lend && shared_load_relaxed(&server->wait.pinned) != 0;
 	u64 result = endpoint_hand_over(endpoint, caller, server, handles, ring);
 	u64 words[2] = { caller->badge, caller->key[0] };
 
@@ -28,15 +37,17 @@ static void deliver_new(struct cpu *cpu, struct endpoint *endpoint, struct waite
 		waiter_deliver(cpu, receiver, result, send->word, CAPOS_CALL_WORD_COUNT(send->call_word));
 		server->mach.frame.handle = caller->badge;
 	}
-	if (lend)
+	if (lend && !apart)
 		sched_lend(cpu, caller->thread, server);
 	else
 		waiter_prepare(cpu, caller);
+	if (apart) /* else, as without memory, it runs on its own entity */
+		(void)!sched_lend_blocked(cpu, caller->thread, server);
 	waiter_arm(cpu, caller, wait == CAPOS_WAIT_FAULT ? CAPOS_WAIT_FAULT : CAPOS_WAIT_REPLY, &endpoint_caller_ops,
 		   deadline);
 	if (ring)
 		waiter_finish(cpu, receiver, result, words, 2);
-	else if (!lend && !(here && sched_handoff(cpu, server)))
+	else if ((!lend || apart) && !(here && sched_handoff(cpu, server)))
 		thread_ready(cpu, server);
 }
 
@@ -82,6 +93,11 @@ static u64 deliver_or_queue(struct cpu *cpu, struct waiter *caller, const struct
 			if (unlikely(is_too_deep(cpu, caller, receiver))) {
 				spin_unlock(&endpoint->object.lock);
 				result = STATUS(TOO_DEEP);
+				break;
+			}
+			if (unlikely(is_off_mask(cpu, caller, receiver))) {
+				spin_unlock(&endpoint->object.lock);
+				result = STATUS(CPU_MASK_MISMATCH);
 				break;
 			}
 			wait_leave(receiver);

@@ -148,7 +148,7 @@ INLINE struct thread *reply(struct cpu *cpu, struct thread *server, u64 reply_wo
 	spin_lock_on(cpu, &endpoint->object.lock);
 	call = shared_load_relaxed(&server->serving);
 	/* A thread that waits for a reply has no deadline. */
-	if (unlikely(call == NULL || call->kind != WAITER_THREAD || !list_is_empty(&endpoint->callers) ||
+	if (unlikely(call == NULL || !waiter_is_plain(call) || !list_is_empty(&endpoint->callers) ||
 		     !may_wait(object, grant)))
 		return reply_not(cpu, endpoint);
 	if (unlikely(call->wait != CAPOS_WAIT_REPLY))

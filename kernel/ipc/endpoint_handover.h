@@ -126,7 +126,7 @@ INLINE struct thread *hand_call_over(struct cpu *cpu, struct thread *caller, con
 	struct waiter *receiver = LIST_ENTRY(node, struct waiter, link);
 	u64 result = CAPOS_RESULT(CAPOS_STATUS_OK, method, CAPOS_RECV_DETAIL(0, 0, bytes));
 
-	if (unlikely(node == &endpoint->receivers.head || receiver->kind != WAITER_THREAD ||
+	if (unlikely(node == &endpoint->receivers.head || !waiter_is_plain(receiver) ||
 		     receiver->timer.deadline_ns != INSTANT_NEVER.ns || !may_wait(cap->object, cap->grant)))
 		return NULL;
 	if (likely(receiver->thread->entity == NULL))

@@ -57,15 +57,18 @@ static void refuse_queued(struct cpu *cpu, struct endpoint *endpoint, struct wai
 	waiter_finish(cpu, caller, result, NULL, 0);
 }
 
-/* The first queued call would come with CPU time that may not go further (LE7): it ends. Called, and returns, with the lock held. */
-static bool refuse_too_deep(struct cpu *cpu, struct endpoint *endpoint, struct waiter *caller) NO_TSA
+/* The first queued call would come with CPU time that may not go further (LE7), or not where the server may run (LE8): it ends. Called, and
+ * returns, with the lock held. */
+static bool refuse_loan(struct cpu *cpu, struct endpoint *endpoint, struct waiter *caller,
+			const struct thread *server) NO_TSA
 {
 	u32 seen = atomic_load_relaxed(&caller->state);
+	bool deep = sched_is_too_deep(caller->thread);
 
-	if (likely(!sched_is_too_deep(caller->thread)))
+	if (likely(!deep && sched_may_lend(caller->thread, server)))
 		return false;
 	spin_unlock(&endpoint->object.lock);
-	refuse_queued(cpu, endpoint, caller, seen, STATUS(TOO_DEEP));
+	refuse_queued(cpu, endpoint, caller, seen, deep ? STATUS(TOO_DEEP) : STATUS(CPU_MASK_MISMATCH));
 	spin_lock(&endpoint->object.lock);
 	return true;
 }
@@ -139,7 +142,7 @@ u64 endpoint_receive(struct cpu *cpu, struct waiter *receiver, const struct cap 
 			break;
 		}
 		lends = !ring && server->passive && caller->kind == WAITER_THREAD;
-		if (lends && refuse_too_deep(cpu, endpoint, caller))
+		if (lends && refuse_loan(cpu, endpoint, caller, server))
 			continue;
 		send = send_of(caller);
 		cap_count = send->cap_count;

@@ -125,7 +125,7 @@ static void reply_and_receive(struct cpu *cpu, struct thread *server, const stru
 	struct mach_frame *frame = &server->mach.frame;
 	struct waiter *call;
 	struct thread *caller;
-	bool direct, returned;
+	bool direct, returned, apart;
 	u64 result = take_call(endpoint, server, reply, &call, &direct);
 
 	if (result != STATUS(OK)) {
@@ -134,7 +134,8 @@ static void reply_and_receive(struct cpu *cpu, struct thread *server, const stru
 	}
 	caller = answer(cpu, call, reply);
 	returned = caller != NULL && direct && sched_return(cpu, server, caller);
-	if (!returned && caller != NULL)
+	apart = !returned && caller != NULL && direct && sched_return_apart(cpu, server, caller);
+	if (!returned && !apart && caller != NULL)
 		let_go(server, caller);
 	spin_unlock(&endpoint->object.lock);
 	endpoint_set_aside(server);
@@ -147,7 +148,7 @@ static void reply_and_receive(struct cpu *cpu, struct thread *server, const stru
 			thread_ready(cpu, server);
 		if (!returned && caller != NULL)
 			thread_ready(cpu, caller);
-	} else if (!returned && caller != NULL && !sched_handoff(cpu, caller)) {
+	} else if (!returned && caller != NULL && (apart || !sched_handoff(cpu, caller))) {
 		thread_ready(cpu, caller);
 	}
 }

@@ -75,6 +75,7 @@ void pools_init(void)
 		u32 cpu_count = kernel_state.mm.cpu_count;
 		size_t bytes = i == POOL_SHOOTDOWN ? shootdown_bytes(cpu_count)
 			       : i == POOL_THREAD  ? sizeof(struct thread) + affinity_mask_bytes(cpu_count)
+			       : i == POOL_CONTEXT ? sizeof(struct context) + 2 * affinity_mask_bytes(cpu_count)
 						   : pool_bytes[i];
 
 		spinlock_init(&pool->lock, RANK_POOL, i);

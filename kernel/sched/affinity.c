@@ -6,6 +6,7 @@
 #include <kernel/state.h>
 #include <string.h>
 
+#include "context.h"
 #include "sched_priv.h"
 
 /* A queued entity that may be moved meanwhile is looked for so often; then its CPU sends it away when its turn comes. */
@@ -14,6 +15,11 @@
 static bool machine_is_wide(void)
 {
 	return kernel_state.cpu_count > AFFINITY_INLINE_CPUS;
+}
+
+static u32 word_count(void)
+{
+	return (kernel_state.cpu_count + 63) / 64;
 }
 
 u64 affinity_word(u64 affinity, u32 index)
@@ -73,6 +79,13 @@ bool affinity_set_is_canonical(const struct capos_cpu_set *set, u64 bytes)
 	       (set->byte_count == 0 || set->byte[set->byte_count - 1] != 0);
 }
 
+i64 affinity_last_of_set(const struct capos_cpu_set *set)
+{
+	if (set->byte_count == 0)
+		return -1;
+	return set->byte_count * 8l - 1 - (__builtin_clz(set->byte[set->byte_count - 1]) - 24);
+}
+
 u32 affinity_count(const struct capos_cpu_set *set, u32 *last)
 {
 	u32 count = 0;
@@ -97,9 +110,8 @@ static u64 online_word(const struct capos_cpu_set *set, u32 index)
 	return word;
 }
 
-u64 affinity_of_set(struct thread *thread, const struct capos_cpu_set *set)
+u64 affinity_in_words(u64 *words, const struct capos_cpu_set *set)
 {
-	u64 *mask = (u64 *)(thread + 1);
 	u32 online = 0, last, allowed = affinity_count(set, &last);
 
 	for (u32 id = 0; id < kernel_state.cpu_count; id++)
@@ -110,9 +122,25 @@ u64 affinity_of_set(struct thread *thread, const struct capos_cpu_set *set)
 		return affinity_of_cpu(last);
 	if (!machine_is_wide())
 		return online_word(set, 0);
-	for (u32 i = 0; i < (kernel_state.cpu_count + 63) / 64; i++)
-		shared_store_relaxed(&mask[i], online_word(set, i));
-	return (u64)(uintptr_t)mask;
+	for (u32 i = 0; i < word_count(); i++)
+		shared_store_relaxed(&words[i], online_word(set, i));
+	return (u64)(uintptr_t)words;
+}
+
+bool affinity_set_is_within(const struct capos_cpu_set *set, u64 outer)
+{
+	for (u32 i = 0; i < word_count(); i++)
+		if ((online_word(set, i) & ~affinity_word(outer, i)) != 0)
+			return false;
+	return true;
+}
+
+static bool set_meets(const struct capos_cpu_set *set, u64 affinity)
+{
+	for (u32 i = 0; i < word_count(); i++)
+		if ((online_word(set, i) & affinity_word(affinity, i)) != 0)
+			return true;
+	return false;
 }
 
 void affinity_to_set(u64 affinity, struct capos_cpu_set *set)
@@ -124,6 +152,49 @@ void affinity_to_set(u64 affinity, struct capos_cpu_set *set)
 		set->byte[id / 8] |= (u8)(1u << (id % 8));
 		set->byte_count = (u16)(id / 8 + 1);
 	}
+}
+
+/* --- meeting ------------------------------------------------------------------------------------------------------------- */
+
+/* CPUs 64 index .. 64 index + 63 that are there. */
+static u64 machine_word(u32 index)
+{
+	u32 rest = kernel_state.cpu_count - index * 64;
+
+	return rest >= 64 ? ~0ull : (1ull << rest) - 1;
+}
+
+bool affinity_meets(u64 a, u64 b)
+{
+	for (u32 i = 0; i < word_count(); i++)
+		if ((affinity_word(a, i) & affinity_word(b, i) & machine_word(i)) != 0)
+			return true;
+	return false;
+}
+
+bool affinity_is_within(u64 inner, u64 outer)
+{
+	for (u32 i = 0; outer != AFFINITY_ANY && i < word_count(); i++)
+		if ((affinity_word(inner, i) & ~affinity_word(outer, i) & machine_word(i)) != 0)
+			return false;
+	return true;
+}
+
+u64 affinity_meet(u64 a, u64 b, u64 *words)
+{
+	u64 found = 0;
+
+	if (a == AFFINITY_ANY && b == AFFINITY_ANY)
+		return AFFINITY_ANY;
+	if (!machine_is_wide())
+		return a & b;
+	for (u32 i = 0; i < word_count(); i++) {
+		u64 both = affinity_word(a, i) & affinity_word(b, i) & machine_word(i);
+
+		found |= both;
+		shared_store_relaxed(&words[i], both);
+	}
+	return found != 0 ? (u64)(uintptr_t)words : 0;
 }
 
 /* --- changes ------------------------------------------------------------------------------------------------------------- */
@@ -149,43 +220,141 @@ static bool move_queued(struct cpu *cpu, struct cpu *where, struct entity *entit
 	return taken;
 }
 
+/* AF4, under the locks. */
+static void meet_anew(struct entity *entity, struct context *context)
+{
+	u64 *words = context != NULL ? context->words + word_count() : NULL;
+	u64 set = entity->server_set != 0 ? entity->server_set : entity->set;
+	u64 affinity = context != NULL ? affinity_meet(set, context->mask, words) : set;
+
+	shared_store_relaxed(&entity->affinity, affinity != 0 ? affinity : context->mask);
+}
+
+/* The context of the entity stays the same until unlock_both; NULL: it has none. */
+static struct context *lock_both(struct entity *entity) NO_TSA
+{
+	for (;;) {
+		struct context *context = context_lock_of(entity);
+
+		spin_lock(&entity->affinity_lock);
+		if (likely(context != NULL || atomic_load_relaxed(&entity->context) == NULL))
+			return context;
+		spin_unlock(&entity->affinity_lock); /* it has just got one */
+	}
+}
+
+static void unlock_both(struct entity *entity, struct context *context) NO_TSA
+{
+	spin_unlock(&entity->affinity_lock);
+	if (context != NULL)
+		context_unlock(context);
+}
+
+void affinity_set_context(struct entity *entity, struct context *context)
+{
+	spin_lock(&entity->affinity_lock);
+	atomic_store_release(&entity->context, context); /* pairs with the acquire in lock_context */
+	meet_anew(entity, context);
+	spin_unlock(&entity->affinity_lock);
+}
+
+bool affinity_fits_context(struct entity *entity, const struct capos_cpu_set *set, u64 affinity)
+{
+	struct context *context = lock_both(entity);
+	bool fits = true;
+
+	if (context != NULL)
+		fits = set != NULL ? set_meets(set, context->mask) : affinity_meets(affinity, context->mask);
+
+	unlock_both(entity, context);
+	return fits;
+}
+
+bool affinity_fits_mask(struct entity *entity, u64 mask)
+{
+	bool fits;
+
+	spin_lock(&entity->affinity_lock);
+	fits = affinity_meets(entity->set, mask) &&
+	       (entity->server_set == 0 || affinity_meets(entity->server_set, mask));
+	spin_unlock(&entity->affinity_lock);
+	return fits;
+}
+
+bool affinity_lend(struct entity *entity, u64 server_set)
+{
+	struct context *context = lock_both(entity);
+	bool fits = context == NULL || server_set == 0 || affinity_meets(server_set, context->mask);
+
+	if (fits) {
+		entity->server_set = server_set;
+		meet_anew(entity, context);
+	}
+	unlock_both(entity, context);
+	return fits;
+}
+
+void affinity_pass_on(struct thread *thread, struct entity *from, struct entity *to)
+{
+	struct context *context = lock_both(from);
+
+	to->set = from->set;
+	shared_store_relaxed(&to->affinity, to->set);
+	shared_store_relaxed(&thread->own, to);
+	/* Who has it now may run anywhere, and does not hold on to the thread's words (AF2). */
+	from->set = AFFINITY_ANY;
+	meet_anew(from, context);
+	unlock_both(from, context);
+}
+
 /*
  * Queued: it is moved at once. Running: its CPU is asked, and sends it away. Blocked, or being handed over: whoever makes it run
- * looks. Either the CPU that makes it current sees the new affinity (set_current), or that CPU is seen here; either who replaces
- * `own` copies the affinity (take_spare), or the new one is seen here.
+ * looks. Either the CPU that makes it current sees the new affinity (set_current), or that CPU is seen here.
  *
  * AF3  So after the fence below the entity may only be in user mode on a CPU that it may not be on if it is current there now. When it
  *      is current there no more, or another change allows that CPU, it will not be: tests/models/affinity.pml.
  */
-bool sched_set_affinity(struct cpu *cpu, struct thread *thread, u64 affinity)
+bool affinity_settle(struct cpu *cpu, const struct thread *thread, struct entity *own)
 {
 	struct cpu *where;
-	struct entity *own;
 
-	for (;;) {
-		own = shared_load_relaxed(&thread->own);
-		shared_store_relaxed(&own->affinity, affinity);
-		atomic_fence();
-		where = atomic_load_relaxed(&own->cpu);
-		if (own == shared_load_relaxed(&thread->own))
-			break;
-		shared_store_relaxed(&own->affinity, AFFINITY_ANY); /* another thread's now: see take_spare */
-	}
-	for (int i = 0; i < MOVE_TRIES && where != NULL && !affinity_allows(affinity, where); i++) {
+	atomic_fence();
+	where = atomic_load_relaxed(&own->cpu);
+	for (int i = 0; i < MOVE_TRIES && where != NULL && !place_allows(where, own); i++) {
 		u32 owner = atomic_load_relaxed(&own->owner);
 
-		if (owner == OWNER_NONE ||
+		if (owner == OWNER_NONE || owner == OWNER_THROTTLED ||
 		    ((owner == OWNER_QUEUE || owner == OWNER_INBOX) && move_queued(cpu, where, own)))
 			return true;
 		if (owner == OWNER_CURRENT || owner == OWNER_HANDOFF)
 			break;
 		where = atomic_load_relaxed(&own->cpu);
 	}
-	if (where == NULL || affinity_allows(affinity, where))
+	if (where == NULL || place_allows(where, own))
 		return true;
 	sched_request(cpu, where, REQUEST_RESCHEDULE);
 	/* Here it goes before this CPU is in user mode again. */
 	return where == cpu || sched_has_left(thread);
+}
+
+bool sched_set_affinity(struct cpu *cpu, struct thread *thread, u64 affinity)
+{
+	struct context *context;
+	struct entity *own;
+	bool done;
+
+	do {
+		own = shared_load_relaxed(&thread->own);
+		context = lock_both(own);
+		done = own == shared_load_relaxed(&thread->own); /* affinity_pass_on */
+		if (done) {
+			own->set = affinity;
+			meet_anew(own, context);
+		}
+		unlock_both(own, context);
+	} while (!done);
+	affinity_note_pinned(thread, affinity);
+	return affinity_settle(cpu, thread, own);
 }
 
 bool sched_has_left(const struct thread *thread)

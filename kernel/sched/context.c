@@ -16,6 +16,7 @@ void context_init(struct context *context, const struct capos_context_spec *spec
 {
 	spinlock_init(&context->lock, RANK_CONTEXT, context->object.id);
 	context->spec = *spec;
+	context->mask = AFFINITY_ANY;
 	atomic_store_relaxed(&context->generation, 1ull);
 	refills_init(&context->refills, (enum refill_kind)spec->replenishment, spec->budget_ns, spec->period_ns,
 		     CONTEXT_LEAST_NS, mach_clock().ns);
@@ -27,7 +28,7 @@ void context_init(struct context *context, const struct capos_context_spec *spec
 /* The context of an entity, locked; NULL: it has none, or not any more. */
 static inline struct context *lock_context(const struct cpu *cpu, struct entity *entity) NO_TSA
 {
-	struct context *context = atomic_load_acquire(&entity->context); /* pairs with the release in context_bind */
+	struct context *context = atomic_load_acquire(&entity->context); /* pairs with the release in name_context */
 
 	if (context == NULL)
 		return NULL;
@@ -41,6 +42,25 @@ static inline struct context *lock_context(const struct cpu *cpu, struct entity 
 static inline void unlock_context(const struct cpu *cpu, struct context *context) NO_TSA
 {
 	spin_unlock_on(cpu, &context->lock);
+}
+
+struct context *context_lock_of(struct entity *entity)
+{
+	return lock_context(mach_this_cpu(), entity);
+}
+
+void context_unlock(struct context *context)
+{
+	unlock_context(mach_this_cpu(), context);
+}
+
+/* An entity gets `context`, or (now: NULL) has it no more: AF4. Where every CPU is allowed that changes nothing of where it may run. */
+static inline void name_context(const struct context *context, struct entity *entity, struct context *now)
+{
+	if (likely(context->mask == AFFINITY_ANY))
+		atomic_store_release(&entity->context, now); /* pairs with the acquire in lock_context */
+	else
+		affinity_set_context(entity, now);
 }
 
 /* --- charge ------------------------------------------------------------------------------------------------------------ */
@@ -296,18 +316,20 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 		result = IRESULT(CAPOS_CONTEXT_ALREADY_BOUND);
 	} else if (atomic_load_relaxed(&entity->context) != NULL) {
 		result = IRESULT(CAPOS_CONTEXT_THREAD_HAS_ONE);
+	} else if (context->mask != AFFINITY_ANY && !affinity_fits_mask(entity, context->mask)) {
+		result = IRESULT(CAPOS_CONTEXT_CPU_MASK_MISMATCH);
 	} else {
 		shared_store_relaxed(&context->entity, entity);
 		context->thread_id = thread->object.id;
 		context->charged_ns = mach_clock().ns;
 		context_no_job(context, context->charged_ns);
-		atomic_store_release(&entity->context, context); /* pairs with the acquire in lock_context */
+		name_context(context, entity, context);
 		/* Before the looks at the session and at who runs it: pairs with the exchanges in logout and in set_current. */
 		atomic_fence();
 		if (unlikely(is_logged_out(thread->process->session))) {
 			shared_store_relaxed(&context->entity, NULL);
 			context->thread_id = 0;
-			atomic_store_relaxed(&entity->context, NULL);
+			name_context(context, entity, NULL);
 			result = IRESULT(CAPOS_CONTEXT_SESSION_ENDED);
 		}
 	}
@@ -315,6 +337,8 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 	spin_unlock_on(cpu, &thread->ring_lock);
 	if (result != STATUS(OK))
 		return result;
+	if (unlikely(context->mask != AFFINITY_ANY))
+		(void)affinity_settle(cpu, thread, entity);
 	look_anew(cpu, entity);
 	return result;
 }
@@ -330,7 +354,7 @@ static struct entity *unbind_locked(struct cpu *cpu, struct context *context, en
 	*was = free_locked(context, entity);
 	shared_store_relaxed(&context->entity, NULL);
 	context->thread_id = 0;
-	atomic_store_relaxed(&entity->context, NULL);
+	name_context(context, entity, NULL);
 	return entity;
 }
 
@@ -438,7 +462,7 @@ enum context_logout context_logout(struct cpu *cpu, const struct session *sessio
 void context_thread_gone(struct cpu *cpu, struct thread *thread) NO_TSA
 {
 	struct entity *entity = thread->own;
-	struct context *context = atomic_load_acquire(&entity->context); /* pairs with the release in context_bind */
+	struct context *context = atomic_load_acquire(&entity->context); /* pairs with the release in name_context */
 	enum freed was = FREED_RUNS;
 
 	if (likely(context == NULL))
@@ -464,8 +488,8 @@ void context_move(struct cpu *cpu, struct entity *from, struct entity *to) NO_TS
 	was = free_locked(context, from);
 	shared_store_relaxed(&context->entity, to);
 	context_no_job(context, 0);
-	atomic_store_relaxed(&from->context, NULL);
-	atomic_store_release(&to->context, context); /* pairs with the acquire in lock_context */
+	name_context(context, from, NULL);
+	name_context(context, to, context);
 	unlock_context(cpu, context);
 	go_on(cpu, from, was);
 }

@@ -12,6 +12,23 @@ MUST_CHECK bool context_begin(struct cpu *cpu, struct entity *entity);
 /* The CPU chooses anew, current is charged. True: its budget is over, it waits, nobody is current. Else cpu->budget_end_ns is known anew. */
 bool context_ends_current(struct cpu *cpu);
 
+/* The context of an entity, locked (RANK_CONTEXT); NULL: it has none, or not any more. */
+struct context *context_lock_of(struct entity *entity);
+void context_unlock(struct context *context);
+
+/* affinity.c */
+/* It gets a context, or (NULL) has none any more, under context->lock: AF4. */
+void affinity_set_context(struct entity *entity, struct context *context);
+/* `to` takes the place of `from` as the thread's own, and what the thread asked for. */
+void affinity_pass_on(struct thread *thread, struct entity *from, struct entity *to);
+/* Could an entity get a context with this mask? */
+MUST_CHECK bool affinity_fits_mask(struct entity *entity, u64 mask);
+/* The set of a pinned server decides where it may run; 0: that of its own thread. False: no CPU of the mask of its context; nothing has
+ * changed. */
+MUST_CHECK bool affinity_lend(struct entity *entity, u64 server_set);
+/* The thread's own entity may be where it may not be any more: what is said of sched_set_affinity. */
+bool affinity_settle(struct cpu *cpu, const struct thread *thread, struct entity *own);
+
 /* context_notify.c; all under context->lock, the context is bound. */
 /* There is no job, and none begins before now. */
 void context_no_job(struct context *context, u64 now_ns);

@@ -22,7 +22,8 @@ static struct context *context_of(const struct call *call)
 
 /* --- life --------------------------------------------------------------------------------------------------------------- */
 
-u16 context_create(struct process *owner, const struct capos_context_spec *spec, struct object **out)
+u16 context_create(struct process *owner, const struct capos_context_spec *spec, const struct context *creator,
+		   const struct capos_cpu_set *cpus, struct object **out)
 {
 	struct context *context;
 	void *memory;
@@ -33,6 +34,10 @@ u16 context_create(struct process *owner, const struct capos_context_spec *spec,
 	context = memory;
 	object_init(&context->object, CAPOS_IFACE_scheduling_context, owner);
 	context_init(context, spec);
+	if (cpus != NULL)
+		context->mask = affinity_in_words(context->words, cpus);
+	else if (creator != NULL)
+		context->mask = affinity_meet(creator->mask, creator->mask, context->words);
 	*out = &context->object;
 	return CAPOS_STATUS_OK;
 }
@@ -89,6 +94,34 @@ static bool is_wider(const struct capos_context_spec *child, const struct capos_
 	       (unsigned __int128)parent->budget_ns * child->period_ns;
 }
 
+#define BAD_MASK(fault) CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CONTEXT_INVALID_MASK, (fault))
+
+/* A set of the caller's memory: OK, or why it is none for a context that is made through `creator`. */
+static u64 decode_mask(struct process *process, struct uaddr addr, const struct context *creator,
+		       struct capos_cpu_set *set)
+{
+	u32 count, last = 0;
+
+	memset(set, 0, sizeof(*set));
+	if (!space_copy_in(&process->space, (u8 *)set, addr, sizeof(set->byte_count)))
+		return STATUS(BAD_ADDRESS);
+	if (set->byte_count > CAPOS_CPU_SET_BYTES)
+		return BAD_MASK(CAPOS_MASK_NOT_CANONICAL);
+	addr.va += sizeof(set->byte_count);
+	if (!space_copy_in(&process->space, set->byte, addr, set->byte_count))
+		return STATUS(BAD_ADDRESS);
+	if (!affinity_set_is_canonical(set, sizeof(set->byte_count) + set->byte_count))
+		return BAD_MASK(CAPOS_MASK_NOT_CANONICAL);
+	if (affinity_last_of_set(set) >= (i64)kernel_state.cpu_count)
+		return BAD_MASK(CAPOS_MASK_OFF_MACHINE);
+	count = affinity_count(set, &last);
+	if (count == 0)
+		return BAD_MASK(CAPOS_MASK_NO_CPU);
+	return affinity_set_is_within(set, creator->mask)
+		       ? STATUS(OK)
+		       : CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CONTEXT_WIDER, CAPOS_DETAIL_MASK);
+}
+
 static u64 check_context(const struct call *call, struct context *context)
 {
 	return context_check(context, call->cap.grant);
@@ -114,6 +147,8 @@ u64 method_scheduling_context_info(struct call *call)
 u64 method_scheduling_context_create(struct call *call)
 {
 	struct context *context = context_of(call);
+	struct uaddr set_addr = { call->word[0] };
+	struct capos_cpu_set cpus;
 	struct capos_context_spec spec;
 	struct object *object;
 	u64 result = check_context(call, context);
@@ -129,10 +164,28 @@ u64 method_scheduling_context_create(struct call *call)
 		return result;
 	if (is_wider(&spec, &context->spec))
 		return IRESULT(CAPOS_CONTEXT_WIDER);
-	status = context_create(call->thread->process, &spec, &object);
+	if (set_addr.va != 0)
+		result = decode_mask(call->thread->process, set_addr, context, &cpus);
+	if (result != STATUS(OK))
+		return result;
+	status = context_create(call->thread->process, &spec, context, set_addr.va != 0 ? &cpus : NULL, &object);
 	if (status != CAPOS_STATUS_OK)
 		return call_status(status, CAPOS_QUOTA_MEMORY);
 	return factory_hand_out(call, object);
+}
+
+u64 method_scheduling_context_cpus(struct call *call)
+{
+	struct context *context = context_of(call);
+	struct capos_cpu_set *set = (struct capos_cpu_set *)call->out;
+	u64 result = check_context(call, context);
+
+	if (result != STATUS(OK))
+		return result;
+	affinity_to_set(context->mask, set);
+	call->out_bytes = (u32)sizeof(set->byte_count) + set->byte_count;
+	call->word[0] = call->out_bytes;
+	return STATUS(OK);
 }
 
 /* Under the thread's lock, so that it does not end meanwhile: who ends unbinds after that. */
@@ -163,13 +216,19 @@ u64 method_scheduling_context_bind_caller_thread(struct call *call)
 
 u64 method_scheduling_context_bind_thread(struct call *call)
 {
+	struct thread *thread;
 	struct cap cap;
+	u64 result;
 	u16 status =
 		cap_typed_inline(call->thread->process, call->word[0], CAPOS_IFACE_thread, CAPOS_RIGHT_CONTROL, &cap);
 
 	if (status != CAPOS_STATUS_OK)
 		return CAPOS_RESULT(status, 0, 1);
-	return context_bind_through(call->cpu, &call->cap, container_of(cap.object, struct thread, object));
+	thread = container_of(cap.object, struct thread, object);
+	result = context_bind_through(call->cpu, &call->cap, thread);
+	if (likely(result != STATUS(OK) || sched_has_left(thread)))
+		return result;
+	return thread_wait_until_left(call, thread, cap.grant, false);
 }
 
 u64 method_scheduling_context_unbind(struct call *call)

@@ -31,6 +31,11 @@
  * LE7  `depth` of an entity: calls that it went along and did not come back from, beyond the owner's own; 0 when its owner has it, and below
  *      CAPOS_DONATION_DEPTH_MAX. Changed by who lends another one's, and gets it back; a call that would lend it once more is refused before
  *      anything changes.
+ * LE8  A passive server that asked for a set of CPUs is pinned: its waiter says so, and no fast path takes it. It decides where the entity
+ *      may run (server_set) while it has it (`apart`), and the waiter of the caller says that the reply is not for the fast path either
+ *      (`lent`): the entity goes to a CPU of that set, and is woken near where it came from when it comes back. Along a chain the
+ *      entity is, for who gets it back, that of who lent it: of its own set if it is pinned and took its call so, else of the owner's.
+ *      A set that changes counts from the next call on.
  */
 #include <kernel/fastpath.h>
 
@@ -48,7 +53,7 @@ u16 sched_lend_reserve(struct thread *caller)
 	if (status != CAPOS_STATUS_OK)
 		return status;
 	caller->spare = entity;
-	entity_init(caller->spare, ENTITY_THREAD, shared_load_relaxed(&caller->own->affinity));
+	entity_init(caller->spare, ENTITY_THREAD, AFFINITY_ANY); /* take_spare */
 	caller->spare->thread = caller;
 	return CAPOS_STATUS_OK;
 }
@@ -72,9 +77,26 @@ void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server)
 	TRACE(cpu, SWITCH, server->object.id, server->object.id, CAPOS_WAIT_REPLY);
 }
 
+/* LE8. */
+static u64 set_of_server(const struct thread *server)
+{
+	return shared_load_relaxed(&shared_load_relaxed(&server->own)->set);
+}
+
+static bool is_pinned(const struct thread *thread)
+{
+	return unlikely(shared_load_relaxed(&thread->wait.pinned) != 0);
+}
+
+bool sched_may_lend(struct thread *caller, const struct thread *server)
+{
+	return !is_pinned(server) || affinity_fits_context(caller->entity, NULL, set_of_server(server));
+}
+
 bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *server)
 {
 	struct entity *entity = caller->entity;
+	bool pinned;
 
 	KASSERT(entity != NULL && atomic_load_relaxed(&entity->owner) == OWNER_NONE);
 	KASSERT(!sched_is_too_deep(caller));
@@ -83,14 +105,25 @@ bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *s
 			server->borrowed_from_id = 0; /* what it may still hold was not lent with this call */
 			return false;
 		}
-		atomic_store_relaxed(&entity->loan, LOAN_LENT);
-	} else {
-		entity->depth++;
 	}
+	pinned = is_pinned(server);
+	if (pinned && !affinity_lend(entity, set_of_server(server))) {
+		server->borrowed_from_id = 0; /* it was bound, or its server sent elsewhere, after sched_may_lend */
+		return false;
+	}
+	if (entity == caller->own)
+		atomic_store_relaxed(&entity->loan, LOAN_LENT);
+	else
+		entity->depth++;
 	if (cpu->current == server)
 		sched_detach_current(cpu);
 	if (server->entity != NULL)
 		sched_drop_entity(server);
+	if (pinned) {
+		caller->wait.lent = true;
+		caller->lent_from = atomic_load_relaxed(&entity->cpu);
+		server->apart = true;
+	}
 	caller->entity = NULL;
 	server->entity = entity;
 	entity->thread = server;
@@ -101,11 +134,33 @@ bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *s
 bool sched_return(struct cpu *cpu, struct thread *server, struct thread *caller)
 {
 	/* LE5. A caller that holds an entity did not lend it with this call (taken by ring). */
-	if (cpu->current != server || server->borrowed_from_id != caller->object.id || caller->entity != NULL)
+	if (cpu->current != server || server->borrowed_from_id != caller->object.id || caller->entity != NULL ||
+	    unlikely(!waiter_is_plain(&caller->wait)))
 		return false;
 	sched_return_inline(cpu, server, caller);
 	mach_thread_leave(server);
 	TRACE(cpu, SWITCH, caller->object.id, caller->object.id, CAPOS_WAIT_RECV);
+	return true;
+}
+
+bool sched_return_apart(struct cpu *cpu, struct thread *server, struct thread *caller)
+{
+	struct entity *entity = server->entity;
+
+	if (cpu->current != server || server->borrowed_from_id != caller->object.id || caller->entity != NULL)
+		return false;
+	sched_detach_current(cpu);
+	if (!caller->apart || !affinity_lend(entity, set_of_server(caller)))
+		(void)!affinity_lend(entity, 0);
+	server->borrowed_from_id = 0;
+	server->apart = false;
+	server->entity = NULL;
+	entity->thread = caller;
+	caller->entity = entity;
+	if (entity == caller->own)
+		atomic_store_relaxed(&entity->loan, 0u);
+	else
+		entity->depth--;
 	return true;
 }
 
@@ -121,6 +176,7 @@ void sched_drop_entity(struct thread *thread)
 	KASSERT(entity != NULL && atomic_load_relaxed(&entity->owner) == OWNER_NONE);
 	thread->entity = NULL;
 	thread->borrowed_from_id = 0;
+	thread->apart = false;
 	if (entity == thread->own || !(atomic_load_relaxed(&entity->loan) & LOAN_LENT))
 		return;
 	if (!(atomic_fetch_and(&entity->loan, ~LOAN_LENT) & LOAN_ORPHAN))
@@ -159,29 +215,22 @@ static void place_spare(struct cpu *cpu, struct entity *spare, const struct enti
 	spin_unlock(&where->runq.lock);
 }
 
-/* What sched_set_affinity and sched_set_params stored at the old entity is copied: before, or, if it came between, after `own` is seen
- * to be new. */
+/* What sched_set_params stored at the old entity is copied: before, or, if it came between, after `own` is seen to be new. */
 static void take_spare(struct cpu *cpu, struct thread *thread)
 {
 	struct entity *old = thread->own, *spare = thread->spare;
-	u64 affinity = shared_load_relaxed(&old->affinity);
 	u64 wanted = atomic_load_relaxed(&old->wanted) & ~PARAMS_BEST_EFFORT; /* its context comes without */
 
 	place_spare(cpu, spare, old);
 	atomic_store_relaxed(&spare->wanted, wanted);
-	shared_store_relaxed(&spare->affinity, affinity);
 	spin_lock(&thread->ring_lock); /* LE6 */
-	shared_store_relaxed(&thread->own, spare);
+	affinity_pass_on(thread, old, spare);
 	context_move(cpu, old, spare);
 	spin_unlock(&thread->ring_lock);
 	thread->spare = NULL;
 	atomic_fence();
-	if (shared_load_relaxed(&old->affinity) != affinity)
-		shared_store_relaxed(&spare->affinity, shared_load_relaxed(&old->affinity));
 	if ((atomic_load_relaxed(&old->wanted) & ~PARAMS_BEST_EFFORT) != wanted)
 		atomic_store_relaxed(&spare->wanted, atomic_load_relaxed(&old->wanted) & ~PARAMS_BEST_EFFORT);
-	/* Who has it now may run anywhere, and does not hold on to the thread's words (AF2). */
-	shared_store_relaxed(&old->affinity, AFFINITY_ANY);
 }
 
 /* The thread's call ended while its own entity may be lent: it goes on with its spare. */
@@ -207,7 +256,14 @@ void thread_ready(struct cpu *cpu, struct thread *thread)
 		thread->entity = thread->own;
 		thread->own->depth = 0;	      /* LE7 */
 		thread->borrowed_from_id = 0; /* LE5 */
+		if (unlikely(thread->own->server_set != 0))
+			(void)!affinity_lend(thread->own, 0);
 	}
 	thread->entity->thread = thread;
-	sched_wake(cpu, thread->entity);
+	if (likely(!thread->wait.lent)) {
+		sched_wake(cpu, thread->entity);
+		return;
+	}
+	thread->wait.lent = false;
+	sched_wake_near(cpu, thread->entity, thread->lent_from);
 }

@@ -215,10 +215,9 @@ static struct cpu *place_new(struct cpu *cpu, u64 affinity)
 	return target != NULL ? target : first_allowed(cpu, affinity);
 }
 
-struct cpu *place_woken(struct cpu *cpu, struct entity *entity)
+struct cpu *place_woken(struct cpu *cpu, struct entity *entity, struct cpu *previous)
 {
 	u64 affinity = shared_load_relaxed(&entity->affinity);
-	struct cpu *previous = atomic_load_relaxed(&entity->cpu);
 	struct cpu *target;
 	bool allowed;
 

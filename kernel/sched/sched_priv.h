@@ -16,6 +16,8 @@
 #include "runq.h"
 
 /* wake.c */
+/* sched_wake, near another CPU than it was on last. */
+void sched_wake_near(struct cpu *cpu, struct entity *entity, struct cpu *near);
 /* Put a runnable entity (owner `from`) into the queue of `target`: directly when it is this CPU, else by its inbox. */
 void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum dispatch_owner from);
 static inline bool wake_inbox_is_empty(struct cpu *cpu)
@@ -41,7 +43,8 @@ static inline bool runq_looks_empty(struct cpu *cpu)
 /* place.c */
 /* Makes the maps, before the CPUs. */
 void place_init(u32 cpu_count);
-struct cpu *place_woken(struct cpu *cpu, struct entity *entity);
+/* `previous`: where it was, or is to be if that idles; NULL: a new one. */
+struct cpu *place_woken(struct cpu *cpu, struct entity *entity, struct cpu *previous);
 /* Owner HANDOFF: it may not run where it was, and is sent where it may. */
 void place_elsewhere(struct cpu *cpu, struct entity *entity);
 void place_set_idle(struct cpu *cpu);

@@ -18,7 +18,8 @@
 
 void entity_init(struct entity *entity, enum entity_kind kind, u64 affinity)
 {
-	*entity = (struct entity){ .kind = (u8)kind, .affinity = affinity };
+	*entity = (struct entity){ .kind = (u8)kind, .affinity = affinity, .set = affinity };
+	spinlock_init(&entity->affinity_lock, RANK_AFFINITY, 0);
 	params_init(entity);
 }
 
@@ -109,11 +110,10 @@ void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum 
 		push_there(cpu, target, entity, from);
 }
 
-void sched_wake(struct cpu *cpu, struct entity *entity)
+static inline __attribute__((always_inline)) void wake(struct cpu *cpu, struct entity *entity, struct cpu *previous,
+						       struct cpu *near)
 {
-	struct cpu *previous = atomic_load_relaxed(&entity->cpu);
-	struct cpu *target = place_woken(cpu, entity);
-
+	struct cpu *target = place_woken(cpu, entity, near);
 	struct instant now = mach_clock();
 
 	no_alloc_begin(cpu);
@@ -144,6 +144,18 @@ void sched_wake(struct cpu *cpu, struct entity *entity)
 		push_there(cpu, target, entity, OWNER_NONE);
 	}
 	no_alloc_end(cpu);
+}
+
+void sched_wake(struct cpu *cpu, struct entity *entity)
+{
+	struct cpu *previous = atomic_load_relaxed(&entity->cpu);
+
+	wake(cpu, entity, previous, previous);
+}
+
+void sched_wake_near(struct cpu *cpu, struct entity *entity, struct cpu *near)
+{
+	wake(cpu, entity, atomic_load_relaxed(&entity->cpu), near);
 }
 
 void sched_look_soon(struct cpu *cpu)

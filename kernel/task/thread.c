@@ -66,6 +66,7 @@ u64 thread_create(struct process *process, const struct thread_plan *plan, struc
 	thread->page_addr = (struct uaddr){ map->addr + plan->stack_bytes };
 	object_init(&thread->object, CAPOS_IFACE_thread, process);
 	waiter_init(&thread->wait, WAITER_THREAD, thread);
+	affinity_note_pinned(thread, thread->own->set);
 	waitlist_init(&thread->joiners);
 	/* As after a call: the stack's end less a return address is aligned. */
 	mach_thread_init(thread, plan->ip,

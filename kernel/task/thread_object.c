@@ -214,7 +214,9 @@ static u32 thread_state(struct thread *thread)
 /* A snapshot of what others change meanwhile: for display. */
 void thread_fill_info(struct thread *thread, struct capos_thread_info *out)
 {
-	struct cpu *last = atomic_load_relaxed(&thread->own->cpu);
+	/* What it runs on: a passive thread's is its caller's. */
+	const struct entity *entity = shared_load_relaxed(&thread->entity);
+	const struct cpu *last = atomic_load_relaxed(&(entity != NULL ? entity : thread->own)->cpu);
 
 	memset(out, 0, sizeof(*out));
 	out->id = thread->object.id;
@@ -338,34 +340,45 @@ static enum operation_progress leave_step(struct cpu *cpu, struct thread *caller
 	return OPERATION_DONE;
 }
 
-/* The result of a change of where a thread may run: at once, or when it has left. */
-static u64 wait_until_left(struct call *call, struct thread *thread, bool in_effect)
+u64 thread_wait_until_left(struct call *call, struct thread *thread, struct grant *grant, bool in_effect)
 {
 	u64 *args = call->thread->operation.args;
 
 	if (likely(in_effect))
 		return STATUS(OK);
-	if (!grant_get(call->cap.grant))
+	if (!grant_get(grant))
 		return STATUS(REVOKED);
 	args[0] = (u64)(uintptr_t)thread;
-	args[1] = (u64)(uintptr_t)call->cap.grant;
+	args[1] = (u64)(uintptr_t)grant;
 	args[2] = mach_clock().ns;
 	return call_start_operation(call, leave_step);
+}
+
+/* To a set that has an online CPU, or, NULL, to one CPU. */
+static u64 change_affinity(struct call *call, struct thread *thread, const struct capos_cpu_set *set, u32 id)
+{
+	bool fits, in_effect = true;
+
+	spin_lock(&thread->object.lock);
+	fits = affinity_fits_context(shared_load_relaxed(&thread->own), set, affinity_of_cpu(id));
+	if (fits)
+		in_effect = sched_set_affinity(call->cpu, thread,
+					       set != NULL ? affinity_of_set(thread, set) : affinity_of_cpu(id));
+	spin_unlock(&thread->object.lock);
+	if (!fits)
+		return IRESULT(CAPOS_THREAD_CPU_MASK_MISMATCH);
+	return thread_wait_until_left(call, thread, call->cap.grant, in_effect);
 }
 
 u64 method_thread_set_cpu(struct call *call)
 {
 	struct thread *thread = thread_of(call);
-	bool in_effect;
 
 	if (!cpu_is_usable(call->word[0]))
 		return IRESULT(CAPOS_THREAD_BAD_CPU);
 	if (!process_allows_cpu(thread->process, (u32)call->word[0]))
 		return IRESULT(CAPOS_THREAD_ONE_CPU);
-	spin_lock(&thread->object.lock);
-	in_effect = sched_set_affinity(call->cpu, thread, affinity_of_cpu((u32)call->word[0]));
-	spin_unlock(&thread->object.lock);
-	return wait_until_left(call, thread, in_effect);
+	return change_affinity(call, thread, NULL, (u32)call->word[0]);
 }
 
 /* A canonical set as affinity of a thread of this process; 0: it may be. */
@@ -382,7 +395,6 @@ u64 method_thread_set_affinity(struct call *call)
 {
 	const struct capos_cpu_set *set = (const struct capos_cpu_set *)call->in;
 	struct thread *thread = thread_of(call);
-	bool in_effect;
 	u16 refused;
 
 	if (!affinity_set_is_canonical(set, call->in_bytes))
@@ -390,17 +402,14 @@ u64 method_thread_set_affinity(struct call *call)
 	refused = refuse_set(thread->process, set);
 	if (refused != 0)
 		return IRESULT(refused);
-	spin_lock(&thread->object.lock);
-	in_effect = sched_set_affinity(call->cpu, thread, affinity_of_set(thread, set));
-	spin_unlock(&thread->object.lock);
-	return wait_until_left(call, thread, in_effect);
+	return change_affinity(call, thread, set, 0);
 }
 
 u64 method_thread_affinity(struct call *call)
 {
 	struct capos_cpu_set *set = (struct capos_cpu_set *)call->out;
 
-	affinity_to_set(shared_load_relaxed(&thread_of(call)->own->affinity), set);
+	affinity_to_set(shared_load_relaxed(&thread_of(call)->own->set), set);
 	call->out_bytes = (u32)sizeof(set->byte_count) + set->byte_count;
 	call->word[0] = call->out_bytes;
 	return STATUS(OK);

@@ -226,7 +226,8 @@ FAST_METHODS(F)
 #define METHOD_SPECIAL_session_manager OPERATES_(session_manager, create)
 #define METHOD_SPECIAL_user_session OPERATES_(user_session, logout)
 #define METHOD_SPECIAL_scheduling_policy OPERATES_(scheduling_policy, snapshot)
-#define METHOD_SPECIAL_scheduling_context BLOCKS_(scheduling_context, wait_notification)
+#define METHOD_SPECIAL_scheduling_context                                                                            \
+	(BLOCKS_(scheduling_context, wait_notification) | OPERATES_(scheduling_context, bind_thread))
 
 #define METHOD_ENTRY_(i_, m_, id_, rights_, words_in_, bytes_in_, words_out_, bytes_out_)                            \
 	[id_] = {                                                                                                    \

@@ -44,6 +44,7 @@ struct context {
 	struct object object;
 	struct spinlock lock;		/* RANK_CONTEXT, order = object id */
 	struct capos_context_spec spec; /* (c) */
+	u64 mask;			/* (c) CPUs that it is for: kernel/affinity.h */
 	ATOMIC(u64) generation;		/* (a) 1; 2: revoked, or its object is ending */
 	struct grant *revoked_through;	/* (l:lock) whose calls find `revoked`: compared, never followed */
 	struct entity *entity;		/* (l:lock; read by anyone) SX1; NULL: unbound */
@@ -64,13 +65,17 @@ struct context {
 	bool watched;				 /* (l:lock) there may be some */
 	bool marked;				 /* (l:lock) a CPU is going to wake them: CN4 ... */
 	struct context *marked_next;		 /* (o: that CPU) */
+	u64 words[];				 /* on a wide machine: the mask's; those of AF4 */
 };
 
-/* The spec is good. */
+/* The spec is good; for every CPU. */
 void context_init(struct context *context, const struct capos_context_spec *spec);
-/* An object for it, not published yet. */
-MUST_CHECK u16 context_create(struct process *owner, const struct capos_context_spec *spec, struct object **out);
-/* Any CPU; the thread's lock is held, it has not ended. A result word of scheduling_context. */
+/* An object for it, not published yet, for a set of CPUs at least one of which is online; NULL: those that `creator` allows (NULL:
+ * every CPU). */
+MUST_CHECK u16 context_create(struct process *owner, const struct capos_context_spec *spec,
+			      const struct context *creator, const struct capos_cpu_set *cpus, struct object **out);
+/* Any CPU; the thread's lock is held, it has not ended. A result word of scheduling_context. If it runs where it may not any more, its CPU
+ * is asked to send it away: sched_has_left. */
 MUST_CHECK u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread);
 /* context_bind, for one of a context's capabilities (which is live) and a thread that may have ended (NULL: it has) or be passive. */
 MUST_CHECK u64 context_bind_through(struct cpu *cpu, const struct cap *cap, struct thread *thread);

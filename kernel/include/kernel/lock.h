@@ -35,6 +35,7 @@ enum lock_rank {
 	RANK_PARK,     /* one bucket of parked waiters */
 	RANK_RING,     /* completion side of one thread's ring */
 	RANK_CONTEXT,  /* one scheduling context */
+	RANK_AFFINITY, /* where one entity may run */
 	RANK_TIMER,    /* timer queue of one CPU */
 	RANK_RUNQ,     /* run queue of one CPU */
 	RANK_RECLAIM,

@@ -7,7 +7,7 @@
  *       accounts { NAME { account-id = <5>; iterations = <10000>; salt = [..]; hash = [.. 32 ..]; shell = "shell"; }; };
  *       policies { NAME { scope = "machine"; weight-max = <4096>; class-best = "normal"; request-min-us = <100>;
  *                         request-max-us = <100000>; expires-ms = <60000>; }; };
- *       contexts { NAME { budget-us = <5000>; period-us = <50000>; }; };     scheduling contexts: docs/CONTEXTS.md
+ *       contexts { NAME { budget-us = <5000>; period-us = <50000>; cpus = <0 2>; }; };     scheduling contexts: docs/CONTEXTS.md
  *       processes { NAME { program = "prog"; args = "..."; memory-kib = <4096>; slots = <128>; threads = <16>;
  *                          processes = <8>; cpu = <0>; one-cpu; optional; exports = "login";
  *                          cpus = <0 2 3>;                           instead of cpu: where its first thread may run
@@ -52,6 +52,8 @@ struct manifest_policy {
 struct manifest_context {
 	char name[CAPOS_NAME_BYTES];
 	u32 budget_us, period_us;
+	u32 cpus_last;		   /* the highest of `cpus` */
+	struct capos_cpu_set cpus; /* byte_count 0: every CPU */
 };
 
 struct manifest_process {

@@ -73,7 +73,7 @@ struct entity {
 	u8 latency_class;	  /* (q) enum capos_latency_class */
 	ATOMIC(u32) owner;	  /* (a) enum dispatch_owner */
 	u32 weight;		  /* (q) */
-	u64 affinity;		  /* (a) where it may run: kernel/affinity.h */
+	u64 affinity;		  /* (a) where it may run: kernel/affinity.h, AF4 */
 	ATOMIC(struct cpu *) cpu; /* (a) queue, inbox or current slot that owns it; last one when none does */
 	struct thread *thread;	  /* (o) the thread that runs on it now; NULL for activities */
 	struct activity *activity;
@@ -82,6 +82,9 @@ struct entity {
 	u32 depth;			  /* (o) lent so many calls beyond the first one: LE7 there */
 	ATOMIC(struct context *) context; /* (a) its budget, or NULL: kernel/context.h, SX1 */
 	struct reclaim_node reclaim;
+	struct spinlock affinity_lock; /* RANK_AFFINITY; before it the lock of its context, if it has one */
+	u64 set;		       /* (l:affinity_lock) what its thread asked for ... */
+	u64 server_set;	  /* (l:affinity_lock) ... or instead, 0: not, the pinned server that it is lent to: LE8 */
 	u64 enqueued_ns;  /* when it became runnable: waiting starts at the push; while blocked: when it left */
 	u64 uncharged_ns; /* (o) ran with other threads since the queue was last told */
 	/* Parameters that are asked for, by anyone, and those in effect (params_pack): where they differ, whoever has the entity next
@@ -243,6 +246,11 @@ MUST_CHECK bool sched_is_too_deep(const struct thread *caller);
 void sched_lend(struct cpu *cpu, struct thread *caller, struct thread *server);
 MUST_CHECK bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *server);
 MUST_CHECK bool sched_return(struct cpu *cpu, struct thread *server, struct thread *caller);
+/* Is there a CPU for a passive server on the entity of this caller, which is current, or armed and linked (LE8)? */
+MUST_CHECK bool sched_may_lend(struct thread *caller, const struct thread *server);
+/* sched_return where the entity may have to go to another CPU: the server is off its CPU without entity, and `caller`, not current, is to
+ * be made ready. False: not the entity that this caller lent by LE8. */
+MUST_CHECK bool sched_return_apart(struct cpu *cpu, struct thread *server, struct thread *caller);
 /* A passive thread that waits in receive holds no entity: called between sched_detach_current and waiter_arm. A borrowed
  * entity is free for its owner again (or freed, when its owner did without it meanwhile). */
 void sched_drop_entity(struct thread *thread);

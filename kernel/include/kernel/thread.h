@@ -69,6 +69,7 @@ struct thread {
 	struct entity *
 		own; /* (l:ring_lock, read by anyone) its own entity; passive threads use it only to start and to die */
 	struct entity *spare;	    /* (o) reserve: takes the place of `own` when a call ends while it is lent */
+	struct cpu *lent_from;	    /* (o) wait.lent: where its entity was before */
 	u64 borrowed_from_id;	    /* (o) thread id of the caller that lent the entity we run on; 0: none */
 	struct cpu_account account; /* (os) */
 	struct ledger_sums folded;  /* (l:process->lock) of `account`, into the ledgers (LG1) */
@@ -81,6 +82,7 @@ struct thread {
 	struct uaddr page_addr; /* (c) */
 	u32 stack_bytes;	/* (c) of the stack that ends at its page, in one region with it; 0: the program's */
 	u8 exit_phase;		/* (o) progress of its death */
+	bool apart;		/* (o) the entity that it borrowed has its set of CPUs (LE8) */
 	bool ended;		/* (l:object.lock) join does not wait any more */
 	bool exited;		/* (l:object.lock) gone: its memory may go */
 	bool exited_before_end; /* (o: who ends the object) it had exited when the object's end began */
@@ -187,6 +189,8 @@ void process_fault(struct cpu *cpu, struct thread *thread, const struct fault *f
 MUST_CHECK u16 process_create(struct process *parent, const char *name, const u64 limits[QUOTA_KINDS],
 			      struct process **out);
 
+/* The result of a call that changed where a thread may run, which was named through the grant: at once, or when it has left. */
+u64 thread_wait_until_left(struct call *call, struct thread *thread, struct grant *grant, bool in_effect);
 /* For machines: n <= 16 bytes at ip of the thread's space; false when not all are mapped. */
 bool kernel_read_user_code(struct thread *thread, u64 ip, u8 *buf, size_t n);
 /* Records for info methods and listings (any CPU, kernel context). */

@@ -38,10 +38,16 @@ struct waiter_ops {
 
 struct waiter {
 	ATOMIC(u32)
-	state;	 /* (a) sequence << 2 | enum waiter_state: a late deadline of an earlier wait can't end this one */
-	u8 kind; /* (c) */
-	u8 wait; /* enum capos_wait, for display */
-	u16 unused;
+	state; /* (a) sequence << 2 | enum waiter_state: a late deadline of an earlier wait can't end this one */
+	union {
+		struct {
+			u8 kind; /* (c) */
+			u8 pinned; /* (a) of a passive thread that asked for a set of CPUs: LE8 in kernel/sched/lend.c */
+			u8 lent; /* (o) its call took its entity along by LE8 */
+			u8 wait; /* enum capos_wait, for display */
+		};
+		u32 kind_word; /* waiter_is_plain */
+	};
 	struct thread *thread; /* (c) the thread itself, or the owner of the ring */
 	const struct waiter_ops *ops;
 	struct object *object; /* what it waits for (may be NULL: park, sleep) */
@@ -53,6 +59,14 @@ struct waiter {
 	struct list_node
 		served_link; /* (l:server's ring_lock) call in service that its server took beside another one */
 };
+
+/* A thread's, and neither pinned nor lent: what the fast paths of calls take. */
+static inline bool waiter_is_plain(const struct waiter *waiter)
+{
+	_Static_assert(WAITER_THREAD == 0 && offsetof(struct waiter, wait) == offsetof(struct waiter, kind_word) + 3,
+		       "three bytes that are 0");
+	return (shared_load_relaxed(&waiter->kind_word) & 0xffffffu) == 0;
+}
 
 /* Of zeroed memory. */
 void waiter_init(struct waiter *waiter, enum waiter_kind kind, struct thread *thread);

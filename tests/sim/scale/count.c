@@ -158,11 +158,11 @@ static void end(struct count *count, enum counted operation, u64 times, bool apa
 	type __wrap_##name(__VA_ARGS__);                                                                             \
 	type __wrap_##name(__VA_ARGS__)
 
-WRAP(struct cpu *, place_woken, struct cpu *cpu, struct entity *entity)
+WRAP(struct cpu *, place_woken, struct cpu *cpu, struct entity *entity, struct cpu *near)
 {
 	struct count *count = begin();
 	const struct cpu *previous = entity->cpu.value_;
-	struct cpu *target = __real_place_woken(cpu, entity);
+	struct cpu *target = __real_place_woken(cpu, entity, near);
 
 	end(count, target == previous ? OP_stay : OP_place, 1, false);
 	return target;

@@ -177,7 +177,7 @@ static void reads_contexts(void **state)
 
 	(void)state;
 	compile(CONTEXTS("whole { budget-us = <3600000000>; period-us = <3600000000>; };"
-			 "tenth { budget-us = <10>; period-us = <100>; };",
+			 "tenth { budget-us = <10>; period-us = <100>; cpus = <3 0>; };",
 			 "caps = \"scheduling_context:tenth\", \"scheduling_context:whole/rn=all\";"));
 	if (!parse(blob_bytes))
 		fail_msg("%s: %s", refusal.path, refusal.reason);
@@ -186,6 +186,9 @@ static void reads_contexts(void **state)
 	assert_int_equal(whole->budget_us, 3600000000u);
 	assert_int_equal(tenth->budget_us, 10);
 	assert_int_equal(tenth->period_us, 100);
+	assert_int_equal(whole->cpus.byte_count, 0);
+	assert_int_equal(tenth->cpus.byte_count, 1);
+	assert_int_equal(tenth->cpus.byte[0], 1 | 8);
 	assert_string_equal(cap[0].name, "tenth");
 	assert_int_equal(cap[0].iface, CAPOS_IFACE_scheduling_context);
 	assert_int_equal(cap[0].server, 1);
@@ -279,6 +282,12 @@ static const struct {
 	  "3600000001 is not in 10..3600000000" },
 	{ CONTEXTS("all { budget-us = <21>; period-us = <20>; };", ""), "/contexts/all/budget-us",
 	  "21 is more than period-us, 20" },
+	{ CONTEXTS("all { budget-us = <10>; period-us = <20>; cpus = <0 4>; };", ""), "/contexts/all/cpus",
+	  "the machine has no CPU 4" },
+	{ CONTEXTS("all { budget-us = <10>; period-us = <20>; cpus = <4080>; };", ""), "/contexts/all/cpus",
+	  "4080 is not in 0..4079" },
+	{ CONTEXTS("all { budget-us = <10>; period-us = <20>; cpus; };", ""), "/contexts/all/cpus",
+	  "not a list of numbers" },
 	{ CONTEXTS("all { budget-us = <10>; period-us = <20>; deadline-us = <20>; };", ""),
 	  "/contexts/all/deadline-us", "unknown property" },
 	{ CONTEXTS("all@1 { };", ""), "/contexts/all@1", "not a name" },

@@ -6,6 +6,9 @@
 
 #include "tests/unit/fakes.h"
 
+#include "kernel/sched/context.h"
+
+#include <kernel/affinity.h>
 #include <kernel/context.h>
 #include <kernel/fastpath.h>
 #include <kernel/ipc.h>
@@ -77,6 +80,27 @@ void runq_leave_slowly(struct runq *runq, struct entity *entity)
 {
 	(void)runq, (void)entity;
 	fail_msg("somebody waits");
+}
+bool affinity_fits_context(struct entity *entity, const struct capos_cpu_set *set, u64 affinity)
+{
+	(void)entity, (void)set, (void)affinity;
+	return true;
+}
+bool affinity_lend(struct entity *entity, u64 server_set)
+{
+	entity->server_set = server_set;
+	return true;
+}
+void affinity_pass_on(struct thread *thread, struct entity *from, struct entity *to)
+{
+	(void)from;
+	thread->own = to;
+}
+void sched_wake_near(struct cpu *c, struct entity *entity, struct cpu *near); /* kernel/sched/sched_priv.h */
+void sched_wake_near(struct cpu *c, struct entity *entity, struct cpu *near)
+{
+	(void)near;
+	sched_wake(c, entity);
 }
 bool space_copy_in(struct space *space, void *to, struct uaddr from, size_t n)
 {

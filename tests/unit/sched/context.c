@@ -61,9 +61,9 @@ static void bound_late(void **state)
 
 	(void)state;
 	now_ns += 4 * MS;
-	assert_int_equal(context_bind(on(0), context, thread), CAPOS_STATUS_OK);
-	assert_int_equal(context_bind(on(0), context, other), IRESULT(CAPOS_CONTEXT_ALREADY_BOUND));
-	assert_int_equal(context_bind(on(0), second, thread), IRESULT(CAPOS_CONTEXT_THREAD_HAS_ONE));
+	assert_int_equal(binds_on(0, context, thread), CAPOS_STATUS_OK);
+	assert_int_equal(binds_on(0, context, other), IRESULT(CAPOS_CONTEXT_ALREADY_BOUND));
+	assert_int_equal(binds_on(0, second, thread), IRESULT(CAPOS_CONTEXT_THREAD_HAS_ONE));
 	(void)exits(0);
 	assert_int_equal(refills_available_ns(&context->refills, now_ns), 5 * MS);
 	now_ns += 1 * MS;
@@ -76,7 +76,7 @@ static void bound_late(void **state)
 	assert_int_equal(refills_available_ns(&context->refills, now_ns), 4 * MS);
 	assert_int_equal(cpus[0]->budget_end_ns, INSTANT_NEVER.ns);
 	/* Bound again: nothing was minted. */
-	assert_int_equal(context_bind(on(0), context, thread), CAPOS_STATUS_OK);
+	assert_int_equal(binds_on(0, context, thread), CAPOS_STATUS_OK);
 	(void)exits(0);
 	assert_int_equal(refills_available_ns(&context->refills, now_ns), 4 * MS);
 }
@@ -130,7 +130,7 @@ static void bound_from_afar(void **state)
 	struct context *context = context_new(5 * MS, 50 * MS);
 
 	(void)state;
-	assert_int_equal(context_bind(on(1), context, thread), CAPOS_STATUS_OK);
+	assert_int_equal(binds_on(1, context, thread), CAPOS_STATUS_OK);
 	assert_int_equal(ipis[0], 1);
 	assert_ptr_equal(interrupted(0, IRQ_IPI), thread);
 	assert_int_equal(armed_at[0], now_ns + 5 * MS - CONTEXT_LEAD_NS);
@@ -264,12 +264,12 @@ static void taken_from_afar(void **state)
 	assert_int_equal(context->used_ns, 3 * MS);
 	assert_int_equal(runtime(server), 4 * MS);
 	/* Unbind and bind again, every 2 ms: no nanosecond of the other one is free. */
-	assert_int_equal(context_bind(on(0), more, other), CAPOS_STATUS_OK);
+	assert_int_equal(binds_on(0, more, other), CAPOS_STATUS_OK);
 	(void)interrupted(1, IRQ_IPI);
 	for (unsigned i = 0; i < 2; i++) {
 		now_ns += 2 * MS;
 		assert_true(context_unbind(on(0), more));
-		assert_int_equal(context_bind(on(0), more, other), CAPOS_STATUS_OK);
+		assert_int_equal(binds_on(0, more, other), CAPOS_STATUS_OK);
 	}
 	assert_int_equal(left(more), 1 * MS);
 	assert_int_equal(more->used_ns, 4 * MS);
@@ -288,7 +288,7 @@ static void helped_with_more(void **state)
 	assert_int_equal(owner_of(lent), OWNER_THROTTLED);
 	assert_in_range(runtime(server), 5 * MS - 1000, 5 * MS);
 	assert_true(context_unbind(on(0), context));
-	assert_int_equal(context_bind(on(0), more, caller), CAPOS_STATUS_OK);
+	assert_int_equal(binds_on(0, more, caller), CAPOS_STATUS_OK);
 	assert_ptr_equal(more->entity, lent);
 	assert_ptr_equal(exits(0), server);
 	runs_until(now_ns + 20 * MS);
@@ -326,11 +326,11 @@ static void one_a_thread(void **state)
 	struct thread *caller, *server = lends(context, &caller);
 
 	(void)state;
-	assert_int_equal(context_bind(on(1), second, caller), IRESULT(CAPOS_CONTEXT_THREAD_HAS_ONE));
+	assert_int_equal(binds_on(1, second, caller), IRESULT(CAPOS_CONTEXT_THREAD_HAS_ONE));
 	assert_true(waiter_end(on(1), &caller->wait, STATUS(PEER_GONE)));
-	assert_int_equal(context_bind(on(1), second, caller), IRESULT(CAPOS_CONTEXT_THREAD_HAS_ONE));
+	assert_int_equal(binds_on(1, second, caller), IRESULT(CAPOS_CONTEXT_THREAD_HAS_ONE));
 	assert_true(context_unbind(on(1), context));
-	assert_int_equal(context_bind(on(1), second, caller), CAPOS_STATUS_OK);
+	assert_int_equal(binds_on(1, second, caller), CAPOS_STATUS_OK);
 	assert_ptr_equal(second->entity, caller->own);
 	assert_null(atomic_load_relaxed(&server->entity->context));
 	gives_up(server);

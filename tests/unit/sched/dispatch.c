@@ -15,7 +15,7 @@ static struct thread *pinned_on(u32 id)
 {
 	struct thread *thread = thread_new(false);
 
-	thread->own->affinity = affinity_of_cpu(id);
+	thread->own->set = thread->own->affinity = affinity_of_cpu(id);
 	thread_ready(on(id), thread);
 	return thread;
 }
@@ -30,7 +30,7 @@ static void inbox_keeps_the_order_and_sends_one_ipi(void **state)
 	on(1);
 	for (u32 i = 0; i < 3; i++) {
 		t[i] = thread_new(false);
-		t[i]->own->affinity = affinity_of_cpu(0);
+		t[i]->own->set = t[i]->own->affinity = affinity_of_cpu(0);
 		thread_ready(cpus[1], t[i]);
 		assert_int_equal(owner_of(t[i]->own), OWNER_INBOX);
 		now_ns += 1000;
@@ -119,7 +119,7 @@ static void a_new_thread_goes_where_strictly_less_is_to_do(void **state)
 	thread_ready(on(0), second);
 	assert_ptr_equal(atomic_load_relaxed(&second->own->cpu), cpus[0]);
 	assert_int_equal(second->account.migrations[CAPOS_MIGRATION_NEW], 0);
-	bound->own->affinity = affinity_of_cpu(3);
+	bound->own->set = bound->own->affinity = affinity_of_cpu(3);
 	thread_ready(on(0), bound);
 	assert_ptr_equal(atomic_load_relaxed(&bound->own->cpu), cpus[3]);
 }
@@ -143,7 +143,7 @@ static void a_pinning_to_an_offline_cpu_binds_nowhere(void **state)
 
 	(void)state;
 	atomic_store_relaxed(&cpus[3]->online, 0u);
-	thread->own->affinity = affinity_of_cpu(3);
+	thread->own->set = thread->own->affinity = affinity_of_cpu(3);
 	thread_ready(on(0), thread);
 	assert_ptr_equal(exits(0), thread);
 	sched_request(on(0), cpus[0], REQUEST_RESCHEDULE);
@@ -182,7 +182,7 @@ static void an_arrival_from_afar_is_armed_for(void **state)
 
 	(void)state;
 	assert_ptr_equal(exits(0), a);
-	b->own->affinity = affinity_of_cpu(0);
+	b->own->set = b->own->affinity = affinity_of_cpu(0);
 	thread_ready(on(1), b);
 	/* A thief drained it before the target came to look. */
 	assert_null(exits(2));
@@ -217,7 +217,7 @@ static void the_best_goes_on_after_its_slice(void **state)
 
 	(void)state;
 	sched_set_params(on(0), a, &heavy);
-	a->own->affinity = affinity_of_cpu(0);
+	a->own->set = a->own->affinity = affinity_of_cpu(0);
 	thread_ready(on(0), a);
 	assert_ptr_equal(exits(0), a); /* the same request is a quarter of the virtual time */
 	assert_ptr_equal(fires(0), b);
@@ -265,7 +265,7 @@ static void slices_end(u64 seed, bool general, struct slice_end *ends)
 						     .request_ns = random_below(&seed, 2) * 3 * MS };
 
 		sched_set_params(on(0), thread, &params);
-		thread->own->affinity = affinity_of_cpu(0);
+		thread->own->set = thread->own->affinity = affinity_of_cpu(0);
 		thread_ready(on(0), thread);
 	}
 	(void)exits(0);
@@ -305,7 +305,7 @@ static void yield_adopts_what_is_wanted(void **state)
 	struct thread *a = thread_new(false), *b = thread_new(false);
 
 	(void)state;
-	a->own->affinity = b->own->affinity = affinity_of_cpu(0);
+	a->own->set = a->own->affinity = b->own->affinity = affinity_of_cpu(0);
 	thread_ready(on(0), a);
 	assert_ptr_equal(exits(0), a);
 	thread_ready(on(0), b);
@@ -369,7 +369,7 @@ static void fast_ways_out(void **state)
 	assert_ptr_equal(sched_exit_yield(on(0), a), a);
 	/* One that may not run here any more is sent where it may. */
 	c = pinned_on(0);
-	c->own->affinity = affinity_of_cpu(1);
+	c->own->set = c->own->affinity = affinity_of_cpu(1);
 	a->mach.frame.call = YIELD_WORD;
 	assert_ptr_equal(sched_exit_yield(on(0), a), a);
 	assert_ptr_equal(atomic_load_relaxed(&c->own->cpu), cpus[1]);
@@ -551,16 +551,16 @@ static void pinning_races_with_a_thief(void **state)
 	(void)state;
 	assert_ptr_equal(exits(0), a);
 	atomic_store_relaxed(&b->own->cpu, cpus[0]);
-	b->own->affinity = affinity_of_cpu(0);
+	b->own->set = b->own->affinity = affinity_of_cpu(0);
 	thread_ready(on(0), b);
 	assert_true(spin_trylock(&cpus[0]->runq.lock));
 	runq_dequeue(&cpus[0]->runq, b->own);
 	spin_unlock(&cpus[0]->runq.lock);
 	atomic_store_relaxed(&b->own->owner, (u32)OWNER_NONE);
-	b->own->affinity = AFFINITY_ANY;
+	b->own->set = b->own->affinity = AFFINITY_ANY;
 	b->entity = b->own;
-	assert_true(sched_handoff(on(1), b));  /* as good as stolen */
-	b->own->affinity = affinity_of_cpu(2); /* asked the CPU where it was */
+	assert_true(sched_handoff(on(1), b));		     /* as good as stolen */
+	b->own->set = b->own->affinity = affinity_of_cpu(2); /* asked the CPU where it was */
 	assert_null(exits(1));
 	assert_ptr_equal(interrupted(2, IRQ_IPI), b);
 }
@@ -725,7 +725,7 @@ static void a_switch_goes_on_in_the_slice(void **state)
 	assert_ptr_equal(cpu->current, a);
 	assert_int_equal(cpu->slice_end_ns, now_ns + SLICE);
 	/* Not where it may not run. */
-	b->own->affinity = affinity_of_cpu(1);
+	b->own->set = b->own->affinity = affinity_of_cpu(1);
 	assert_false(sched_switch_to(cpu, b));
 	assert_null(cpu->current);
 	assert_int_equal(owner_of(a->own), OWNER_NONE);
@@ -770,7 +770,7 @@ static void a_switch_out_of_turn_waits(void **state)
 	/* Where a CPU idles it is woken there. */
 	assert_null(exits(1));
 	now_ns += SLICE;
-	c->own->affinity = AFFINITY_ANY;
+	c->own->set = c->own->affinity = AFFINITY_ANY;
 	assert_false(sched_switch_to(on(0), c));
 	assert_int_equal(ipis[1], 1);
 	assert_ptr_equal(interrupted(1, IRQ_IPI), c);

@@ -31,15 +31,20 @@ static struct thread *running_on(u32 id)
 {
 	struct thread *thread = thread_new(false);
 
-	thread->own->affinity = affinity_of_cpu(id);
+	thread->own->set = thread->own->affinity = affinity_of_cpu(id);
 	thread_ready(on(id), thread);
 	(void)exits(id);
 	return thread;
 }
 
+static u64 binds_on(u32 id, struct context *context, struct thread *thread)
+{
+	return context_bind(on(id), context, thread);
+}
+
 static void binds(struct context *context, struct thread *thread)
 {
-	assert_int_equal(context_bind(sim_cpu_record, context, thread), CAPOS_STATUS_OK);
+	assert_int_equal(binds_on(sim_cpu_record->id, context, thread), CAPOS_STATUS_OK);
 	(void)exits(sim_cpu_record->id);
 }
 

@@ -16,7 +16,7 @@ static struct thread *hog_of(u32 weight, u64 affinity)
 	struct thread *thread = thread_new(false);
 
 	sched_set_params(on(0), thread, &params);
-	thread->own->affinity = affinity;
+	thread->own->set = thread->own->affinity = affinity;
 	hog[hog_count++] = thread;
 	return thread;
 }

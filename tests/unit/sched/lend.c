@@ -198,7 +198,7 @@ static void a_cut_off_call_sheds_no_debt(void **state)
 	const struct runq_legacy *legacy = &cpus[0]->runq.legacy;
 
 	(void)state;
-	caller->own->affinity = hog->own->affinity = affinity_of_cpu(0);
+	caller->own->set = caller->own->affinity = hog->own->affinity = affinity_of_cpu(0);
 	thread_ready(on(0), hog);
 	for (unsigned i = 0; i < 2; i++) {
 		now_ns += 3000000;

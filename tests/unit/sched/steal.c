@@ -12,9 +12,9 @@ static struct thread *waits_on(u32 id)
 {
 	struct thread *thread = thread_new(false);
 
-	thread->own->affinity = affinity_of_cpu(id);
+	thread->own->set = thread->own->affinity = affinity_of_cpu(id);
 	thread_ready(on(id), thread);
-	thread->own->affinity = AFFINITY_ANY;
+	thread->own->set = thread->own->affinity = AFFINITY_ANY;
 	return thread;
 }
 
@@ -23,7 +23,7 @@ static struct thread *runs_on(u32 id)
 {
 	struct thread *thread = waits_on(id);
 
-	thread->own->affinity = affinity_of_cpu(id);
+	thread->own->set = thread->own->affinity = affinity_of_cpu(id);
 	assert_ptr_equal(exits(id), thread);
 	return thread;
 }
@@ -152,7 +152,7 @@ static void affinity_is_kept(void **state)
 	struct thread *bound = waits_on(1), *second = waits_on(1), *far;
 
 	(void)state;
-	bound->own->affinity = affinity_of_cpu(1);
+	bound->own->set = bound->own->affinity = affinity_of_cpu(1);
 	assert_ptr_equal(stolen(), second->own);
 	far = waits_on(4);
 	assert_ptr_equal(stolen(), far->own);
@@ -166,10 +166,10 @@ static void inboxes_are_emptied(void **state)
 	struct thread *thread = thread_new(false);
 
 	(void)state;
-	thread->own->affinity = affinity_of_cpu(3);
+	thread->own->set = thread->own->affinity = affinity_of_cpu(3);
 	thread_ready(on(0), thread);
 	assert_int_equal(owner_of(thread->own), OWNER_INBOX);
-	thread->own->affinity = AFFINITY_ANY;
+	thread->own->set = thread->own->affinity = AFFINITY_ANY;
 	assert_ptr_equal(stolen(), thread->own);
 }
 
@@ -194,7 +194,7 @@ static void the_request_goes_along(void **state)
 	owner_change(entity, OWNER_CURRENT, OWNER_QUEUE);
 	runq_requeue(&cpus[1]->runq, entity);
 	spin_unlock(&cpus[1]->runq.lock);
-	other->own->affinity = affinity_of_cpu(1);
+	other->own->set = other->own->affinity = affinity_of_cpu(1);
 	received = entity_received(entity);
 	assert_ptr_equal(stolen(), entity);
 	assert_int_equal(request_left_ns(entity), left);

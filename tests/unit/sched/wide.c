@@ -55,7 +55,7 @@ static u32 fetch(struct thread *thread)
 
 static void wait_on(u32 id, struct thread *thread)
 {
-	thread->own->affinity = affinity_of_cpu(id);
+	thread->own->set = thread->own->affinity = affinity_of_cpu(id);
 	thread_ready(on(id == 0 ? 1 : 0), thread);
 }
 
@@ -133,7 +133,7 @@ static void a_set_is_kept_to(void **state)
 	struct thread *thread = thread_new(false), *load[3];
 
 	(void)state;
-	thread->own->affinity = affinity_of_set(thread, &set);
+	thread->own->set = thread->own->affinity = affinity_of_set(thread, &set);
 	keep_busy(CPU_NONE);
 	place_set_idle(cpus[71]);
 	place_set_idle(cpus[129]);
@@ -159,7 +159,7 @@ static void beyond_the_scan(void **state)
 	struct thread *thread = thread_new(false);
 
 	(void)state;
-	thread->own->affinity = affinity_of_set(thread, &set);
+	thread->own->set = thread->own->affinity = affinity_of_set(thread, &set);
 	keep_busy(CPU_NONE);
 	thread_ready(on(0), thread);
 	assert_int_equal(fetch(thread), 100);
@@ -178,7 +178,7 @@ static void a_change_moves_who_waits(void **state)
 
 	(void)state;
 	keep_busy(CPU_NONE);
-	thread->own->affinity = affinity_of_set(thread, &before);
+	thread->own->set = thread->own->affinity = affinity_of_set(thread, &before);
 	thread_ready(on(1), thread);
 	assert_true(sched_set_affinity(on(0), thread, affinity_of_set(thread, &after)));
 	where = fetch(thread);
@@ -196,7 +196,7 @@ static void far_work_is_told_of(void **state)
 
 	(void)state;
 	wait_on(100, thread);
-	thread->own->affinity = AFFINITY_ANY;
+	thread->own->set = thread->own->affinity = AFFINITY_ANY;
 	assert_null(steal(on(0)));
 	place_set_idle(cpus[0]);
 	steal_tell(on(100));
@@ -208,7 +208,7 @@ static void far_work_is_told_of(void **state)
 	owner_change(entity, OWNER_HANDOFF, OWNER_NONE);
 	/* Told once. */
 	wait_on(100, thread);
-	thread->own->affinity = AFFINITY_ANY;
+	thread->own->set = thread->own->affinity = AFFINITY_ANY;
 	assert_null(steal(on(0)));
 	(void)fetch(thread);
 }
@@ -223,7 +223,7 @@ static void the_scan_ends_after_64(void **state)
 		struct entity *entity;
 
 		wait_on(id, thread);
-		thread->own->affinity = AFFINITY_ANY;
+		thread->own->set = thread->own->affinity = AFFINITY_ANY;
 		entity = steal(on(0));
 		assert_int_equal(entity != NULL, id <= 64);
 		if (entity != NULL)

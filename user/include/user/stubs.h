@@ -730,14 +730,32 @@ static inline struct capos_result scheduling_context_info(capos_handle h, struct
 	return r;
 }
 
-static inline struct capos_result scheduling_context_create(capos_handle h, const struct capos_context_spec *spec,
-							    capos_handle *out)
+static inline struct capos_result scheduling_context_create_within(capos_handle h,
+								   const struct capos_context_spec *spec,
+								   const struct capos_cpu_set *cpus,
+								   capos_handle *out)
 {
 	message_put(spec, sizeof(*spec));
-	CAPOS_CALL_REGS(regs, scheduling_context, create, CAPOS_CALL_MESSAGE, h, 0);
+	CAPOS_CALL_REGS(regs, scheduling_context, create, CAPOS_CALL_MESSAGE, h, (uintptr_t)cpus);
 	struct capos_result r = result_of(regs.call);
 
 	out_word_(r, out, regs.word[0]);
+	return r;
+}
+
+static inline struct capos_result scheduling_context_create(capos_handle h, const struct capos_context_spec *spec,
+							    capos_handle *out)
+{
+	return scheduling_context_create_within(h, spec, NULL, out);
+}
+
+static inline struct capos_result scheduling_context_cpus(capos_handle h, struct capos_cpu_set *set)
+{
+	CAPOS_CALL_REGS(regs, scheduling_context, cpus, 0, h, 0);
+	struct capos_result r = result_of(regs.call);
+
+	if (result_ok(r))
+		message_get(set, sizeof(*set));
 	return r;
 }
 

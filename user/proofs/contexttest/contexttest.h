@@ -25,5 +25,6 @@ void test_deaths(void);
 /* A process of test_deaths. */
 int chain_link(void);
 void test_notify(void);
+void test_mask(void);
 
 #endif

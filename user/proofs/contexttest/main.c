@@ -11,10 +11,8 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } groups[] = {
-	{ "budget", test_budget },
-	{ "donate", test_donate },
-	{ "deaths", test_deaths },
-	{ "notify", test_notify },
+	{ "budget", test_budget }, { "donate", test_donate }, { "deaths", test_deaths },
+	{ "notify", test_notify }, { "mask", test_mask },
 };
 
 capos_handle context_made(struct capos_context_spec spec)

@@ -94,7 +94,7 @@ struct row {
 #define WANTS_scheduling_policy_derive ""
 #define WANTS_scheduling_policy_info ""
 #define WANTS_scheduling_context_info ""
-#define WANTS_scheduling_context_create ""
+#define WANTS_scheduling_context_create "b"
 #define WANTS_scheduling_context_bind_caller_thread ""
 #define WANTS_scheduling_context_revoke ""
 #define WANTS_scheduling_context_drain_notifications ""
@@ -102,6 +102,7 @@ struct row {
 #define WANTS_scheduling_context_unbind ""
 #define WANTS_scheduling_context_wait_notification "dn"
 #define WANTS_scheduling_context_resume ""
+#define WANTS_scheduling_context_cpus ""
 
 #define M(i_, m_, id_, rights_, words_in_, bytes_in_, words_out_, bytes_out_)                                        \
 	{ CAPOS_IFACE_##i_, (id_), (bytes_in_), (words_in_), WANTS_##i_##_##m_ },

@@ -312,6 +312,177 @@ static void processes(void)
 	context = before;
 }
 
+/* --- masks -------------------------------------------------------------------------------------------------------------- */
+
+static struct capos_cpu_set set_of(uint32_t first, uint32_t last)
+{
+	struct capos_cpu_set set = { .byte_count = (uint16_t)((first > last ? first : last) / 8 + 1) };
+
+	set.byte[first / 8] |= (uint8_t)(1u << (first % 8));
+	set.byte[last / 8] |= (uint8_t)(1u << (last % 8));
+	return set;
+}
+
+#define MASK(set_)                                                                                                   \
+	.handle = known.context, .word = { (uintptr_t)(set_) }, .message = &good_spec, .bytes = sizeof(good_spec)
+#define BAD_MASK(fault, when, set)                                                                                   \
+	REFUSES(scheduling_context, create, CAPOS_CONTEXT_INVALID_MASK, CAPOS_MASK_##fault, when, MASK(set))
+
+static void bad_masks(void)
+{
+	struct capos_cpu_set set = set_of(0, 0), none = { 0 };
+
+	FAILS_BY(CALL, scheduling_context, create, BAD_ADDRESS, 0, "a mask at 8", MASK(8));
+	set.byte_count = 2;
+	BAD_MASK(NOT_CANONICAL, "a 0 at the end", &set);
+	set.byte_count = 0xffff;
+	BAD_MASK(NOT_CANONICAL, "65,535 bytes", &set);
+	set.byte_count = CAPOS_CPU_SET_BYTES + 1;
+	BAD_MASK(NOT_CANONICAL, "a byte more than a set has", &set);
+	set = set_of(0, startup()->cpu_count);
+	BAD_MASK(OFF_MACHINE, "the first, and one that is not there", &set);
+	set = set_of(CAPOS_CPU_SET_BYTES * 8 - 1, CAPOS_CPU_SET_BYTES * 8 - 1);
+	BAD_MASK(OFF_MACHINE, "a CPU that is not there", &set);
+	BAD_MASK(NO_CPU, "no CPU", &none);
+}
+
+#define CONTEXT_(m) .iface = CAPOS_IFACE_scheduling_context, .method = CAPOS_METHOD_scheduling_context_##m
+#define THREAD_(m) .iface = CAPOS_IFACE_thread, .method = CAPOS_METHOD_thread_##m
+
+/* With one CPU there is nothing that a mask could leave out. */
+static void no_masks(void)
+{
+	static const struct attempt attempts[] = {
+		{ CONTEXT_(create), .iresult = CAPOS_CONTEXT_WIDER, .detail = CAPOS_DETAIL_MASK },
+		{ CONTEXT_(bind_thread), .iresult = CAPOS_CONTEXT_CPU_MASK_MISMATCH },
+		{ CONTEXT_(bind_caller_thread), .iresult = CAPOS_CONTEXT_CPU_MASK_MISMATCH },
+		{ THREAD_(set_cpu), .iresult = CAPOS_THREAD_CPU_MASK_MISMATCH },
+		{ .iface = CAPOS_IFACE_op, .method = CAPOS_METHOD_op_call, .status = CAPOS_STATUS_CPU_MASK_MISMATCH },
+		{ .iface = CAPOS_IFACE_process,
+		  .method = CAPOS_METHOD_process_bind_context,
+		  .iresult = CAPOS_CONTEXT_CPU_MASK_MISMATCH },
+		{ .iface = CAPOS_IFACE_process_spawner,
+		  .method = CAPOS_METHOD_process_spawner_spawn,
+		  .iresult = CAPOS_SPAWN_BAD_CONTEXT,
+		  .detail = CAPOS_CONTEXT_CPU_MASK_MISMATCH },
+		{ THREAD_(set_affinity), .iresult = CAPOS_THREAD_CPU_MASK_MISMATCH },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(attempts); i++)
+		error_produced(&attempts[i], attempts[i].status != 0 ? CAPOS_WAY_CALL : CAPOS_WAY_BOTH);
+}
+
+/* Passive, pinned, and waits when the call comes, or receives it when it waits for it. */
+static capos_handle pinned_port, waits_for;
+
+static uint64_t serve_pinned(void *argument)
+{
+	struct request request;
+
+	if (argument != NULL)
+		(void)becomes_true(waits_on(waits_for) == CAPOS_WAIT_CALL);
+	must(endpoint_recv(pinned_port, CAPOS_NEVER, 0, &request));
+	return endpoint_reply(NULL).status;
+}
+
+static void calls_off_mask(bool queued, uint32_t cpu)
+{
+	struct thread server;
+
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &pinned_port));
+	insist(thread_start_on(&server, serve_pinned, queued ? &server : NULL, cpu, CAPOS_THREAD_PASSIVE));
+	if (!queued)
+		(void)becomes_true(waits_on(server.handle) == CAPOS_WAIT_RECV);
+	FAILS_BY(CALL, op, call, CPU_MASK_MISMATCH, 0,
+		 queued ? "a pinned server receives it" : "a pinned server waits", .handle = pinned_port,
+		 .call = CAPOS_CALL_WORD(PROOF_IFACE, PROOF_ECHO, CAPOS_OP_CALL, 0, 0));
+	must(thread_terminate(server.handle));
+	must(thread_finish(&server, CAPOS_NEVER, NULL));
+	destroy(pinned_port);
+}
+
+/* Processes for contexts whose masks have none of their CPUs. */
+static void processes_off_mask(capos_handle one, capos_handle pair, uint32_t cpu)
+{
+	struct capos_spawn spawn;
+	struct process_end end;
+	capos_handle process = 0;
+	uint64_t thread_id;
+
+	spawn_init(&spawn, "child", "sleep");
+	spawn.cpu = cpu;
+	(void)spawn_bind(&spawn, one);
+	(void)spawn_grant_own(&spawn, "timer");
+	REFUSES(process_spawner, spawn, CAPOS_SPAWN_BAD_CONTEXT, CAPOS_CONTEXT_CPU_MASK_MISMATCH,
+		"its CPU is none of the mask", .handle = known.process_spawner, .message = &spawn,
+		.bytes = (uint32_t)(offsetof(struct capos_spawn, grants) +
+				    spawn.grant_count * sizeof(struct capos_grant)));
+	spawn_init(&spawn, "child", "sleep");
+	spawn.cpu = cpu;
+	(void)spawn_bind(&spawn, pair);
+	(void)spawn_grant_own(&spawn, "timer");
+	insist(spawn_start(&spawn, &process, NULL));
+	thread_id = info_of(pair).thread_id;
+	must(scheduling_context_unbind(pair));
+	REFUSES(process, bind_context, CAPOS_CONTEXT_CPU_MASK_MISMATCH, 0, "of another process, off the mask",
+		.handle = process, .word = { one, thread_id });
+	must(process_kill(process, 1));
+	must(process_wait(process, CAPOS_NEVER, &end));
+	drop(process);
+}
+
+static void masks(void)
+{
+	uint32_t last = startup()->cpu_count - 1;
+	struct capos_cpu_set first = set_of(0, 0), other = set_of(last, last), both = set_of(0, last), back;
+	capos_handle pair = 0, one = 0, child, self = 0;
+
+	bad_masks();
+	insist(scheduling_context_create_within(known.context, &good_spec, &both, &pair));
+	insist(scheduling_context_create_within(pair, &good_spec, &first, &one));
+	expect_good(scheduling_context_cpus(one, &back), "its CPUs");
+	tap_ok(memcmp(&back, &first, sizeof(back)) == 0, "are those that it was made for");
+	child = created(pair, good_spec);
+	must(scheduling_context_cpus(child, &back));
+	tap_ok(memcmp(&back, &both, sizeof(back)) == 0, "without a mask those of its creator");
+	destroy(child);
+	if (last == 0) {
+		no_masks();
+	} else {
+		REFUSES(scheduling_context, create, CAPOS_CONTEXT_WIDER, CAPOS_DETAIL_MASK, "another CPU",
+			.handle = one, .word = { (uintptr_t)&other }, .message = &good_spec,
+			.bytes = sizeof(good_spec));
+		REFUSES(scheduling_context, create, CAPOS_CONTEXT_WIDER, CAPOS_DETAIL_MASK, "a CPU more",
+			.handle = one, .word = { (uintptr_t)&both }, .message = &good_spec,
+			.bytes = sizeof(good_spec));
+		insist(thread_spawner_self(known.threads, &self));
+		must(thread_set_cpu(self, last));
+		REFUSES(scheduling_context, bind_caller_thread, CAPOS_CONTEXT_CPU_MASK_MISMATCH, 0,
+			"whose set has none of it", .handle = one);
+		REFUSES(scheduling_context, bind_thread, CAPOS_CONTEXT_CPU_MASK_MISMATCH, 0,
+			"of which the set has none of it", .handle = one, .word = { self });
+		tap_ok(info_of(one).state == CAPOS_CONTEXT_UNBOUND, "and is not bound");
+		must(thread_set_cpu(self, CAPOS_CPU_ANY));
+		processes_off_mask(one, pair, last);
+		expect_good(scheduling_context_bind_caller_thread(one), "without such a set it is bound");
+		REFUSES(thread, set_cpu, CAPOS_THREAD_CPU_MASK_MISMATCH, 0, "off its context's mask", .handle = self,
+			.word = { last });
+		REFUSES(thread, set_affinity, CAPOS_THREAD_CPU_MASK_MISMATCH, 0, "off its context's mask",
+			.handle = self, .message = &other, .bytes = sizeof(other.byte_count) + other.byte_count);
+		waits_for = self;
+		calls_off_mask(false, last);
+		calls_off_mask(true, last);
+		expect_good(thread_set_affinity(self, &both), "a set that has some of it");
+		must(thread_affinity(self, &back));
+		tap_ok(memcmp(&back, &both, sizeof(back)) == 0, "is what the thread asked for");
+		must(scheduling_context_unbind(one));
+		must(thread_set_cpu(self, CAPOS_CPU_ANY));
+		drop(self);
+	}
+	destroy(one);
+	destroy(pair);
+}
+
 /* --- the end ------------------------------------------------------------------------------------------------------------ */
 
 #define ENDED(result, when, h)                                                                                       \
@@ -330,6 +501,7 @@ static void processes(void)
 		REFUSES(process, bind_context, result, 0, when, .handle = sample[CAPOS_IFACE_process],               \
 			.word = { h, ~0ull });                                                                       \
 		REFUSES(scheduling_context, resume, result, 0, when, .handle = h);                                   \
+		REFUSES(scheduling_context, cpus, result, 0, when, .handle = h);                                     \
 	} while (0)
 
 static void ends(void)
@@ -358,6 +530,7 @@ void test_context(void)
 	bindings();
 	waits();
 	processes();
+	masks();
 	ends();
 	must(thread_terminate(sleeper.handle));
 	must(thread_finish(&sleeper, CAPOS_NEVER, NULL));
