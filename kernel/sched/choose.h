@@ -26,7 +26,8 @@ static inline void requeue_current(struct cpu *cpu) REQUIRES(cpu->runq.lock)
 	runq_requeue(&cpu->runq, entity);
 }
 
-/* keep_slice: a hand-off goes on within the slice of the one that blocked. */
+/* keep_slice: a hand-off goes on within the slice of the one that blocked, for which the one-shot is armed already. Else the caller arms
+ * it. */
 static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
 {
 	u64 now_ns = cpu->account_ns;
@@ -37,8 +38,11 @@ static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, s
 	u32 owner;
 
 	cpu->budget_end_ns = INSTANT_NEVER.ns;
-	if (unlikely(context != NULL))
+	if (unlikely(context != NULL)) {
 		goes_on = context_begin(cpu, entity);
+		if (keep_slice)
+			dispatch_arm_budget(cpu);
+	}
 	atomic_store_relaxed(&entity->cpu, cpu);
 	/* Full barrier: orders this before the looks at `attention` in sched_exit, and at affinity and parameters below; pairs with
 	 * thread_kill, sched_set_affinity and sched_set_params. */

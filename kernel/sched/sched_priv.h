@@ -117,6 +117,15 @@ static inline void dispatch_arm(struct cpu *cpu)
 	}
 }
 
+/* The event that is armed may be later than the end of the budget of who becomes current. */
+static inline void dispatch_arm_budget(struct cpu *cpu)
+{
+	if (cpu->budget_end_ns < cpu->armed_ns) {
+		cpu->armed_ns = cpu->budget_end_ns;
+		mach_timer_arm((struct instant){ cpu->budget_end_ns });
+	}
+}
+
 /* activity.c */
 void activity_sleep(struct cpu *cpu, struct activity *activity);
 

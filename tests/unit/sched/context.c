@@ -320,6 +320,34 @@ static void looked_at_from_afar(void **state)
 }
 
 /* Another context is bound while the call of the thread ends: not to the entity that is lost, nor beside the first one (LE6). */
+/* A hand-off within the slice: the one-shot, armed for others, comes for the budget of who goes on, however it gets there. */
+static void handed_the_cpu(void **state)
+{
+	struct context *context = context_new(200000, 10 * MS);
+	struct thread *server = running_on(0), *client;
+	struct cpu *cpu = cpus[0];
+
+	(void)state;
+	binds(context, server);
+	blocks(server, CAPOS_WAIT_RECV, INSTANT_NEVER);
+	cpu->armed_waiter = NULL;
+	client = running_on(0);
+	assert_ptr_equal(cpu->current, client);
+	while (armed_at[0] < now_ns + MS)
+		assert_ptr_equal(fires(0), client);
+	now_ns += 1000;
+	assert_true(waiter_claim(&server->wait));
+	waiter_deliver(cpu, &server->wait, STATUS(OK), NULL, 0);
+	assert_true(sched_switch_to(on(0), server));
+	assert_ptr_equal(cpu->current, server);
+	assert_in_range(armed_at[0], now_ns, now_ns + 200000);
+	thread_ready(cpu, client);
+	(void)fires(0);
+	(void)fires(0);
+	assert_int_equal(owner_of(server->own), OWNER_THROTTLED);
+	assert_true(runtime(server) <= 2 * 200000);
+}
+
 static void one_a_thread(void **state)
 {
 	struct context *context = context_new(5 * MS, 50 * MS), *second = context_new(5 * MS, 50 * MS);
@@ -521,11 +549,27 @@ static void rebound(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(spinner_alone), TEST(spinner_beside),  TEST(no_more_than_fair), TEST(bound_late),
-		TEST(killed),	     TEST(unbound),	    TEST(bound_from_afar),   TEST(woken_without),
-		TEST(lent),	     TEST(taken_from_afar), TEST(helped_with_more),  TEST(looked_at_from_afar),
-		TEST(one_a_thread),  TEST(best_effort),	    TEST(best_effort_alone), TEST(best_effort_killed),
-		TEST(notify_only),   TEST(suspended),	    TEST(suspended_ends),    TEST(rebound),
+		TEST(spinner_alone),
+		TEST(spinner_beside),
+		TEST(no_more_than_fair),
+		TEST(bound_late),
+		TEST(killed),
+		TEST(unbound),
+		TEST(bound_from_afar),
+		TEST(woken_without),
+		TEST(lent),
+		TEST(taken_from_afar),
+		TEST(helped_with_more),
+		TEST(looked_at_from_afar),
+		TEST(handed_the_cpu),
+		TEST(one_a_thread),
+		TEST(best_effort),
+		TEST(best_effort_alone),
+		TEST(best_effort_killed),
+		TEST(notify_only),
+		TEST(suspended),
+		TEST(suspended_ends),
+		TEST(rebound),
 	};
 
 	fakes_used();

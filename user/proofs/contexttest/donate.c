@@ -563,7 +563,7 @@ static void weighed(void)
 	insist(thread_start_on(&other, hog, NULL, 0, 0));
 	donor = (struct donor){ .context = context, .through = server.port, .method = WORK, .span_ns = span_ns };
 	insist(thread_start_on(&donor.thread, donate, &donor, 0, 0));
-	must(scheduling_policy_set_weight(known.policy, donor.thread.id, 3 * CAPOS_WEIGHT_DEFAULT));
+	must(scheduling_policy_set_weight(known.policy, donor.thread.id, 3ull * CAPOS_WEIGHT_DEFAULT));
 	(void)becomes_true(donor.warm && server.works);
 	other_ns = runtime_ns(other.handle);
 	before.context = context_info(context);
