@@ -9,8 +9,10 @@
  *   blocked   its waiter is armed; its entity is its own, borrowed, lent away, or, of a passive thread, none
  *   throttled its waiter is not armed; its entity has a context, the timer of which runs, or which is suspended, and is in no queue
  *
- * and each entity of a queue, inbox or current slot is that of the thread (or activity) that it names.
+ * and each entity of a queue, inbox or current slot is that of the thread (or activity) that it names. Nobody stays on a CPU that its set,
+ * and its context's mask, do not both allow.
  */
+#include <kernel/affinity.h>
 #include <kernel/context.h>
 #include <kernel/cpu.h>
 #include <kernel/process.h>
@@ -22,6 +24,35 @@
 
 #define FAIL(...) sim_check_failed("dispatch", __VA_ARGS__)
 
+#define STRAY_NS 1000000ull /* until the CPU that is to send somebody away is asked */
+
+/* A thread is not resumed again and again where its set and its context's mask do not meet: AF3, AF4. From the parts, not from the meet that
+ * the dispatcher goes by. */
+static void check_place(const struct cpu *cpu, const struct thread *thread)
+{
+	static struct {
+		const struct entity *entity;
+		u64 switches, since_ns;
+	} stray[CPUS_SCANNED];
+	const struct entity *entity = cpu->current_entity;
+	const struct context *context = entity->context.value_;
+	u64 set = entity->server_set != 0 ? entity->server_set : entity->set;
+	bool allowed = affinity_allows(set, cpu) && (context == NULL || affinity_allows(context->mask, cpu));
+
+	if (cpu->id >= CPUS_SCANNED)
+		return;
+	if (plant("stray", 21) && mach_clock().ns > 100 * STRAY_NS)
+		allowed = false;
+	if (allowed || sim_ipi_in_flight(cpu) || stray[cpu->id].entity != entity || stray[cpu->id].switches != thread->account.switches) {
+		stray[cpu->id].entity = allowed ? NULL : entity;
+		stray[cpu->id].switches = thread->account.switches;
+		stray[cpu->id].since_ns = mach_clock().ns;
+	} else if (mach_clock().ns - stray[cpu->id].since_ns > STRAY_NS) {
+		FAIL("CPU %u runs thread %llu, which may not be there", cpu->id,
+		     (unsigned long long)thread->object.id);
+	}
+}
+
 static void dispatch_step(struct cpu *cpu)
 {
 	static u32 first;
@@ -32,6 +63,7 @@ static void dispatch_step(struct cpu *cpu)
 		return;
 	if (cpu->loaded_space != &thread->process->space)
 		FAIL("CPU %u resumes a thread in another address space", cpu->id);
+	check_place(cpu, thread);
 	for (u32 i = 0; i < MIN(count, CPUS_SCANNED); i++) {
 		const struct cpu *other = cpu_find((first + i) % count);
 		if (other != NULL && other != cpu && other->current == thread)
