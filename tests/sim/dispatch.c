@@ -43,7 +43,8 @@ static void check_place(const struct cpu *cpu, const struct thread *thread)
 		return;
 	if (plant("stray", 21) && mach_clock().ns > 100 * STRAY_NS)
 		allowed = false;
-	if (allowed || sim_ipi_in_flight(cpu) || stray[cpu->id].entity != entity || stray[cpu->id].switches != thread->account.switches) {
+	if (allowed || sim_ipi_in_flight(cpu) || stray[cpu->id].entity != entity ||
+	    stray[cpu->id].switches != thread->account.switches) {
 		stray[cpu->id].entity = allowed ? NULL : entity;
 		stray[cpu->id].switches = thread->account.switches;
 		stray[cpu->id].since_ns = mach_clock().ns;
