@@ -39,6 +39,13 @@ FAIRNESS = {
     "free-ride": "checker equals: .* and is charged for",
     "late-slice": "checker equals: .* beyond its request while others wait",
 }
+BUDGETS = {
+    "minted": "checker budget: context .* its refills are",
+    "too-soon": "checker budget: context .* are allowed",
+    "not-armed": "checker budget: CPU .* the one-shot comes after the end of context",
+    "lender": "checker budget: thread .* runs on what it has lent",
+    "unnamed": "checker budget: thread .* which names another one",
+}
 DEATHS = {
     "death-frame": r"at step \d+ \(\w+\): left something behind, bytes 0\.4096",
     "death-waiter": r"at step \d+ \(\w+\): ",
@@ -55,7 +62,7 @@ def run(plant, workload="tour", *more):
 def simulator():
     subprocess.run(["make", "-s", "-C", ROOT, "build/sim/debug/capos-sim", "build/sim/debug/boot-tour.cpio",
                     "build/sim/debug/boot-death.cpio", "build/sim/debug/boot-clock-faults.cpio", "build/sim/debug/boot-fair-storm.cpio",
-                    "build/sim/debug/boot-fair-shares.cpio"], check=True)
+                    "build/sim/debug/boot-fair-shares.cpio", "build/sim/debug/boot-scheduling-context.cpio"], check=True)
 
 
 def test_nothing_planted_nothing_found():
@@ -81,6 +88,13 @@ def test_found_by_fairness(plant):
     done = run(plant, "fair-storm")
     assert done.returncode == 2
     assert re.search(FAIRNESS[plant], done.stdout)
+
+
+@pytest.mark.parametrize("plant", BUDGETS)
+def test_found_by_budget(plant):
+    done = run(plant, "scheduling-context")
+    assert done.returncode == 2
+    assert re.search(BUDGETS[plant], done.stdout)
 
 
 @pytest.mark.parametrize("plant", DEATHS)
