@@ -6,6 +6,7 @@
 #include "proof.h"
 
 #define BUDGET (20 * MS)
+#define SERVED_NS MS  /* the receiver's time, before its logout and after it */
 #define PERIOD SECOND /* no budget comes back before the checks are through */
 
 /* --- both sides --------------------------------------------------------------------------------------------------------- */
@@ -24,6 +25,18 @@ static void burn(uint64_t ns)
 
 	while (now_ns() < end)
 		;
+}
+
+/* Runs for so long itself: time that passed at once was another thread's, or the host's. */
+static void run_for(uint64_t ns)
+{
+	uint64_t ran = 0, last = now_ns(), now;
+
+	for (; ran < ns; last = now) {
+		now = now_ns();
+		if (now - last < 20000)
+			ran += now - last;
+	}
 }
 
 static bool is_result(struct capos_result r, unsigned iresult)
@@ -125,11 +138,11 @@ static uint64_t serves(void *argument)
 
 	(void)argument;
 	must(endpoint_recv(cap_need("port"), CAPOS_NEVER, 0, &request));
-	burn(MS);
+	run_for(SERVED_NS);
 	must(user_session_logout(known.session));
 	must(notification_signal(cap_need("bell"), 1));
 	must(notification_wait(cap_need("go"), CAPOS_NEVER, &bits));
-	burn(MS);
+	run_for(SERVED_NS);
 	return endpoint_reply(NULL).status;
 }
 
@@ -334,8 +347,8 @@ static void donated(void)
 			      donor.after.thread_id == thread.id && donor.after.generation == 1,
 		      "the donor comes back bound") &&
 	       good;
-	/* The receiver ran 2 ms on it. */
-	good = tap_ok(donor.after.used_ns >= donor.before.used_ns + 2 * MS &&
+	/* Some of the receiver's time may have been that of interrupts. */
+	good = tap_ok(donor.after.used_ns >= donor.before.used_ns + 2 * SERVED_NS * 9 / 10 &&
 			      donor.after.remaining_budget_ns + donor.after.used_ns <= BUDGET,
 		      "with what is left: nothing is refreshed, nothing is minted") &&
 	       good;
