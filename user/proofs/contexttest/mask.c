@@ -203,7 +203,7 @@ static uint64_t there_and_back(void *argument)
 	used = info.runtime_ns - used;
 	tap_ok(off == 0 && far.off == 0, "and with one");
 	tap_note("server_ns=%lu charged_ns=%lu", (unsigned long)used, (unsigned long)context_info(context).used_ns);
-	tap_ok(used >= CALLS * 20000 && context_info(context).used_ns >= used,
+	tap_ok(used >= CALLS * 20000ull && context_info(context).used_ns >= used,
 	       "what it runs there is charged to the caller's context");
 	server_start(&back, 0, CAPOS_THREAD_PASSIVE);
 	far.next = &back;
