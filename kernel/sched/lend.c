@@ -121,7 +121,7 @@ bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *s
 		sched_drop_entity(server);
 	if (pinned) {
 		caller->wait.lent = true;
-		caller->lent_from = atomic_load_relaxed(&entity->cpu);
+		caller->lent_from = (u16)atomic_load_relaxed(&entity->cpu)->id;
 		server->apart = true;
 	}
 	caller->entity = NULL;
@@ -265,5 +265,5 @@ void thread_ready(struct cpu *cpu, struct thread *thread)
 		return;
 	}
 	thread->wait.lent = false;
-	sched_wake_near(cpu, thread->entity, thread->lent_from);
+	sched_wake_near(cpu, thread->entity, cpu_get(thread->lent_from));
 }

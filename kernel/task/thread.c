@@ -169,7 +169,7 @@ void thread_kill(struct cpu *cpu, struct thread *thread, u32 cause, u32 code)
 
 	spin_lock(&thread->object.lock);
 	if (thread->exit_cause == CAPOS_EXIT_NONE) {
-		thread->exit_cause = cause;
+		thread->exit_cause = (u8)cause;
 		thread->exit_code = code;
 	}
 	spin_unlock(&thread->object.lock);

@@ -69,7 +69,6 @@ struct thread {
 	struct entity *
 		own; /* (l:ring_lock, read by anyone) its own entity; passive threads use it only to start and to die */
 	struct entity *spare;	    /* (o) reserve: takes the place of `own` when a call ends while it is lent */
-	struct cpu *lent_from;	    /* (o) wait.lent: where its entity was before */
 	u64 borrowed_from_id;	    /* (o) thread id of the caller that lent the entity we run on; 0: none */
 	struct cpu_account account; /* (os) */
 	struct ledger_sums folded;  /* (l:process->lock) of `account`, into the ledgers (LG1) */
@@ -82,7 +81,6 @@ struct thread {
 	struct uaddr page_addr; /* (c) */
 	u32 stack_bytes;	/* (c) of the stack that ends at its page, in one region with it; 0: the program's */
 	u8 exit_phase;		/* (o) progress of its death */
-	bool apart;		/* (o) the entity that it borrowed has its set of CPUs (LE8) */
 	bool ended;		/* (l:object.lock) join does not wait any more */
 	bool exited;		/* (l:object.lock) gone: its memory may go */
 	bool exited_before_end; /* (o: who ends the object) it had exited when the object's end began */
@@ -91,7 +89,9 @@ struct thread {
 	struct list_node process_link;	       /* (l:process->lock) */
 	struct waitlist joiners;	       /* (l:object.lock) thread.join */
 	u32 exit_code;
-	u32 exit_cause;
+	u8 exit_cause; /* enum capos_exit_cause */
+	bool apart;    /* (o) the entity that it borrowed has its set of CPUs (LE8) */
+	u16 lent_from; /* (o) wait.lent: the CPU where its entity was before */
 	struct operation operation;
 	/* ring, see kernel/ipc/ring.c */
 	u32 ring_sq_head;   /* (o) own copy: the page's is only for show */
