@@ -292,6 +292,13 @@ void sched_charge(struct cpu *c, struct instant now)
 	(void)c, (void)now;
 }
 /* Runnable entities are those with owner QUEUE; B1 is checked here. */
+/* Nobody here is lent to a server that is pinned elsewhere. */
+struct cpu *cpu_get(u32 id)
+{
+	fail_msg("cpu_get(%u) is called", id);
+	__builtin_unreachable();
+}
+
 /* Nobody here has a budget. */
 void context_charge(struct cpu *c, struct entity *entity, u64 used_ns, bool blocks)
 {
