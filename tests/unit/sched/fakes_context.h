@@ -9,7 +9,7 @@
 
 static struct context *context_with(u64 budget_ns, u64 period_ns, enum capos_overrun overrun)
 {
-	struct context *context = calloc(1, sizeof(*context));
+	struct context *context = calloc(1, sizeof(*context) + 2 * affinity_mask_bytes(CPUS));
 	const struct capos_context_spec spec = {
 		.budget_ns = budget_ns, .period_ns = period_ns, .deadline_ns = period_ns, .overrun = overrun
 	};

@@ -466,6 +466,124 @@ static void a_caller_with_an_entity_gets_none(void **state)
 	drain();
 }
 
+/* --- pinned servers: LE8 ----------------------------------------------------------------------------------------------------- */
+
+/* It waits in receive, and asked for one CPU. */
+static struct thread *pinned_to(u32 id)
+{
+	struct thread *server = waiting();
+
+	assert_true(sched_set_affinity(on(0), server, affinity_of_cpu(id)));
+	assert_int_equal(server->wait.pinned, id < CPUS);
+	return server;
+}
+
+/* The current thread of CPU `id` calls it: the entity goes to its CPU. */
+static void calls_apart(u32 id, struct thread *caller, struct thread *server)
+{
+	assert_true(sched_may_lend(caller, server));
+	if (caller->entity == caller->own)
+		assert_int_equal(sched_lend_reserve(caller), CAPOS_STATUS_OK);
+	assert_true(waiter_claim(&server->wait));
+	waiter_deliver(on(id), &server->wait, STATUS(OK), NULL, 0);
+	waiter_prepare(cpus[id], &caller->wait);
+	assert_true(sched_lend_blocked(cpus[id], caller, server));
+	waiter_arm(cpus[id], &caller->wait, CAPOS_WAIT_REPLY, &no_queue, INSTANT_NEVER);
+	cpus[id]->armed_waiter = NULL;
+	thread_ready(cpus[id], server);
+	holds_one(server);
+	assert_false(waiter_is_plain(&caller->wait));
+}
+
+/* The current server of CPU `id` replies and receives. */
+static void replies_apart(u32 id, struct thread *server, struct thread *caller)
+{
+	assert_true(waiter_claim(&caller->wait));
+	waiter_deliver(on(id), &caller->wait, STATUS(OK), NULL, 0);
+	assert_false(sched_return(cpus[id], server, caller));
+	assert_true(sched_return_apart(cpus[id], server, caller));
+	assert_null(server->entity);
+	waiter_arm(cpus[id], &server->wait, CAPOS_WAIT_RECV, &no_queue, INSTANT_NEVER);
+	cpus[id]->armed_waiter = NULL;
+	thread_ready(cpus[id], caller);
+	holds_one(caller);
+}
+
+static void to_a_pinned_server_and_back(void **state)
+{
+	struct thread *server = pinned_to(2), *caller = running();
+	struct entity *own = caller->own;
+
+	(void)state;
+	calls_apart(0, caller, server);
+	assert_null(exits(0));
+	assert_int_equal(own->affinity, affinity_of_cpu(2));
+	assert_ptr_equal(interrupted(2, IRQ_IPI), server);
+	/* What the caller asks for meanwhile is for when it has it again. */
+	assert_true(sched_set_affinity(on(1), caller, affinity_of_cpu(1)));
+	assert_int_equal(own->affinity, affinity_of_cpu(2));
+	assert_true(sched_set_affinity(on(1), caller, AFFINITY_ANY));
+	replies_apart(2, server, caller);
+	assert_int_equal(own->affinity, AFFINITY_ANY);
+	assert_true(waiter_is_plain(&caller->wait));
+	assert_ptr_equal(interrupted(0, IRQ_IPI), caller); /* where it came from */
+	assert_null(exits(2));
+	assert_int_equal(atomic_load_relaxed(&own->loan), 0);
+	drain();
+}
+
+/* The caller's call ends while its entity is there. */
+static void an_end_while_it_is_there(void **state)
+{
+	struct thread *server = pinned_to(2), *caller = running();
+	struct entity *lent = caller->own;
+
+	(void)state;
+	assert_true(sched_set_affinity(on(0), caller, affinity_of_cpu(0)));
+	calls_apart(0, caller, server);
+	assert_null(exits(0));
+	assert_ptr_equal(interrupted(2, IRQ_IPI), server);
+	call_ends(1, caller);
+	assert_ptr_not_equal(caller->own, lent);
+	assert_int_equal(caller->own->affinity, affinity_of_cpu(0));
+	assert_int_equal(lent->affinity, affinity_of_cpu(2));
+	assert_true(waiter_is_plain(&caller->wait));
+	assert_ptr_equal(interrupted(0, IRQ_IPI), caller);
+	on(2);
+	sched_detach_current(cpus[2]);
+	sched_drop_entity(server);
+	waiter_arm(cpus[2], &server->wait, CAPOS_WAIT_RECV, &no_queue, INSTANT_NEVER);
+	cpus[2]->armed_waiter = NULL;
+	assert_null(exits(2));
+	drain();
+}
+
+/* caller (anywhere) -> middle (CPU 1) -> last (CPU 2), and back. */
+static void a_chain_of_pinned_servers(void **state)
+{
+	struct thread *last = pinned_to(2), *middle = pinned_to(1), *caller = running();
+	struct entity *own = caller->own;
+
+	(void)state;
+	calls_apart(0, caller, middle);
+	assert_null(exits(0));
+	assert_ptr_equal(interrupted(1, IRQ_IPI), middle);
+	calls_apart(1, middle, last);
+	assert_null(exits(1));
+	assert_ptr_equal(interrupted(2, IRQ_IPI), last);
+	assert_int_equal(own->affinity, affinity_of_cpu(2));
+	replies_apart(2, last, middle);
+	assert_null(exits(2));
+	assert_int_equal(own->affinity, affinity_of_cpu(1));
+	assert_ptr_equal(interrupted(1, IRQ_IPI), middle);
+	replies_apart(1, middle, caller);
+	assert_int_equal(own->affinity, AFFINITY_ANY);
+	assert_ptr_equal(interrupted(0, IRQ_IPI), caller);
+	assert_null(exits(1));
+	assert_int_equal(own->depth, 0);
+	drain();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,6 +603,9 @@ int main(void)
 		TEST(a_queued_caller_lends),
 		TEST(no_memory_no_loan),
 		TEST(a_caller_with_an_entity_gets_none),
+		TEST(to_a_pinned_server_and_back),
+		TEST(an_end_while_it_is_there),
+		TEST(a_chain_of_pinned_servers),
 	};
 	fakes_used();
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,10 @@
 #define CPUS 130u
 #include "tests/unit/sched/fakes.h"
 
+#include <kernel/context.h>
+
+#include "kernel/sched/context.h"
+
 static struct capos_cpu_set set_of(u32 a, u32 b, u32 c)
 {
 	const u32 ids[3] = { a, b, c };
@@ -234,12 +238,99 @@ static void the_scan_ends_after_64(void **state)
 	}
 }
 
+/* --- masks of contexts ------------------------------------------------------------------------------------------------------- */
+
+static struct context *context_for(const struct capos_cpu_set *set)
+{
+	const struct capos_context_spec spec = { .budget_ns = 50000000,
+						 .period_ns = 50000000,
+						 .deadline_ns = 50000000 };
+	struct context *context = calloc(1, sizeof(*context) + 2 * affinity_mask_bytes(CPUS));
+
+	garbage[garbage_count++] = context;
+	context->object.id = ++next_id;
+	spinlock_init(&context->object.lock, RANK_OBJECT, context->object.id);
+	context_init(context, &spec);
+	context->mask = affinity_in_words(context->words, set);
+	return context;
+}
+
+/* A thread runs where its set and the mask meet; the set is its own again when it is unbound. */
+static void a_mask_and_a_set_meet(void **state)
+{
+	const struct capos_cpu_set set = set_of(1, 64, 129), other = set_of(0, 2, 3), mask = set_of(64, 100, 129);
+	struct context *context = context_for(&mask);
+	struct thread *thread = thread_new(false);
+
+	(void)state;
+	assert_true(sched_set_affinity(on(0), thread, affinity_of_set(thread, &other)));
+	assert_int_equal(context_bind(on(0), context, thread), IRESULT(CAPOS_CONTEXT_CPU_MASK_MISMATCH));
+	assert_null(context->entity);
+	assert_true(sched_set_affinity(on(0), thread, affinity_of_set(thread, &set)));
+	assert_int_equal(context_bind(on(0), context, thread), STATUS(OK));
+	for (u32 id = 0; id < CPUS; id++)
+		assert_int_equal(affinity_allows(thread->own->affinity, cpus[id]), id == 64 || id == 129);
+	assert_false(affinity_fits_context(thread->own, &other, 0));
+	assert_false(affinity_fits_context(thread->own, NULL, affinity_of_cpu(1)));
+	assert_true(affinity_fits_context(thread->own, NULL, affinity_of_cpu(129)));
+	/* It waits on a CPU of the set that the mask does not have: out of there, at once. */
+	assert_true(sched_set_affinity(on(0), thread, affinity_of_cpu(129)));
+	for (u32 id = 0; id < CPUS; id++)
+		assert_int_equal(affinity_allows(thread->own->affinity, cpus[id]), id == 129);
+	assert_true(sched_set_affinity(on(0), thread, AFFINITY_ANY));
+	for (u32 id = 0; id < CPUS; id++)
+		assert_int_equal(affinity_allows(thread->own->affinity, cpus[id]),
+				 id == 64 || id == 100 || id == 129);
+	assert_true(context_unbind(on(0), context));
+	assert_int_equal(thread->own->affinity, AFFINITY_ANY);
+}
+
+/* One who waits in a queue where a new context does not let it be is moved. */
+static void a_bind_moves_who_waits(void **state)
+{
+	const struct capos_cpu_set mask = set_of(64, 100, 129);
+	struct context *context = context_for(&mask);
+	struct thread *thread = thread_new(false);
+	u32 id;
+
+	(void)state;
+	wait_on(5, thread);
+	thread->own->set = thread->own->affinity = AFFINITY_ANY;
+	assert_int_equal(context_bind(on(0), context, thread), STATUS(OK));
+	assert_true(sched_has_left(thread));
+	id = fetch(thread);
+	assert_true(id == 64 || id == 100 || id == 129);
+	assert_true(context_unbind(on(0), context));
+}
+
+/* Words of sets and masks: what is within, what meets. */
+static void sets_are_compared(void **state)
+{
+	const struct capos_cpu_set inner = set_of(64, 64, 129), outer = set_of(1, 64, 129), apart = set_of(0, 2, 128);
+	struct thread *a = thread_new(false), *b = thread_new(false), *c = thread_new(false);
+	u64 in = affinity_of_set(a, &inner), out = affinity_of_set(b, &outer), off = affinity_of_set(c, &apart);
+
+	(void)state;
+	assert_true(affinity_is_within(in, out));
+	assert_false(affinity_is_within(out, in));
+	assert_true(affinity_is_within(out, AFFINITY_ANY));
+	assert_false(affinity_is_within(AFFINITY_ANY, out));
+	assert_true(affinity_meets(in, out));
+	assert_false(affinity_meets(in, off));
+	assert_true(affinity_meets(off, AFFINITY_ANY));
+	assert_true(affinity_set_is_within(&inner, out));
+	assert_false(affinity_set_is_within(&apart, out));
+	assert_int_equal(affinity_last_of_set(&outer), 129);
+	assert_int_equal(affinity_last_of_set(&(struct capos_cpu_set){ 0 }), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_set_is_what_it_says), TEST(one_and_all_are_words),  TEST(an_idle_cpu_is_found_anywhere),
-		TEST(a_set_is_kept_to),	     TEST(beyond_the_scan),	   TEST(a_change_moves_who_waits),
-		TEST(far_work_is_told_of),   TEST(the_scan_ends_after_64),
+		TEST(a_set_is_what_it_says),  TEST(one_and_all_are_words),  TEST(an_idle_cpu_is_found_anywhere),
+		TEST(a_set_is_kept_to),	      TEST(beyond_the_scan),	    TEST(a_change_moves_who_waits),
+		TEST(far_work_is_told_of),    TEST(the_scan_ends_after_64), TEST(a_mask_and_a_set_meet),
+		TEST(a_bind_moves_who_waits), TEST(sets_are_compared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
