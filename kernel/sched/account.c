@@ -3,7 +3,8 @@
  * CPU time accounting. A charge writes the running thread (or activity) and its CPU only.
  * AC1  busy_ns + idle_ns + irq_ns of a CPU = time since it came up, as of account_ns.
  *      What a CPU does between the charge of one that leaves it and the next charge is the time of who comes next: picking
- *      and switching are one clock reading. irq_ns is the time of interrupts that had something to do.
+ *      and switching are one clock reading. That may begin before he was woken: a context is then charged from where the last charge ended
+ *      (SX5), for less than his runtime_ns. irq_ns is the time of interrupts that had something to do.
  * AC2  The sum of all threads' and activities' runtime_ns, those that are gone included (task/ledger.c), equals the sum of busy_ns
  *      over the CPUs.
  * AC3  A thread was selected once more than it left its CPU while it runs, else as often:

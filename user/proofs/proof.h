@@ -144,6 +144,17 @@ static PROOF_UNUSED bool tap_unchanged_at(const char *file, int line, struct usa
 #define tap_unchanged(was, name) tap_unchanged_at(__FILE__, __LINE__, was, false, name)
 #define tap_returns(was, name) tap_unchanged_at(__FILE__, __LINE__, was, true, name)
 
+/* What a CPU spent in interrupts that the threads there did not cause. */
+static PROOF_UNUSED uint64_t irq_ns_of(uint32_t cpu)
+{
+	struct capos_cpu_info info[CPU_INFOS_MAX] = { 0 };
+	uint64_t total = 0, count = 0;
+
+	if (!result_ok(system_info_cpus(known.system_info, cpu, info, &total, &count)) || count == 0)
+		panic("no information about CPU %u", cpu);
+	return info[0].irq_ns;
+}
+
 /* The simulator has no W^X, no privileged instructions and no page protection of its own. */
 static PROOF_UNUSED bool on_simulator(void)
 {
