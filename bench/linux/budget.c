@@ -13,10 +13,10 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bursts.h"
+#include "guest.h"
 
 #define US 1000ull
 #define MS 1000000ull
@@ -30,20 +30,9 @@ struct deadline_attr { /* struct sched_attr of the kernel, first version */
 	uint64_t runtime_ns, deadline_ns, period_ns;
 };
 
-static void must(int ok, const char *what)
-{
-	if (ok)
-		return;
-	perror(what);
-	reboot(RB_POWER_OFF);
-}
-
 uint64_t system_now_ns(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return guest_now_ns();
 }
 
 void system_print(const char *name, uint64_t begin_ns, uint64_t span_ns, uint64_t ran_ns)
@@ -83,10 +72,7 @@ int main(int argc, char **argv)
 {
 	int wall = argc > 1 && strcmp(argv[argc - 1], "wall") == 0;
 
-	mkdir("/dev", 0755);
-	mknod("/dev/console", S_IFCHR | 0600, 5 << 8 | 1);
-	must(freopen("/dev/console", "w", stdout) != NULL, "console");
-	setvbuf(stdout, NULL, _IOLBF, 0);
+	guest_console();
 	for (int with = 0; with < 2; with++) {
 		if (with == 1 && !hrtick()) {
 			printf("no HRTICK_DL\n");

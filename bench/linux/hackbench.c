@@ -12,24 +12,16 @@
 #include <sys/mman.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <user/channel.h>
 
 #include "channels.h"
+#include "guest.h"
 #include "workload.h"
 
 static struct hackbench *bench;
-
-static void must(int ok, const char *what)
-{
-	if (ok)
-		return;
-	perror(what);
-	reboot(RB_POWER_OFF);
-}
 
 /* --- pipes -------------------------------------------------------------------------------------------------------- */
 
@@ -153,10 +145,7 @@ int main(void)
 	static int at[HACKBENCH_PORTS_MAX][2];
 	struct rlimit files = { 4096, 4096 };
 
-	mkdir("/dev", 0755);
-	mknod("/dev/console", S_IFCHR | 0600, 5 << 8 | 1);
-	must(freopen("/dev/console", "w", stdout) != NULL, "console");
-	setvbuf(stdout, NULL, _IOLBF, 0);
+	guest_console();
 	must(setrlimit(RLIMIT_NOFILE, &files) == 0, "setrlimit");
 	pipes = at;
 	bench = map(sizeof(*bench));

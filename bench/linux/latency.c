@@ -9,11 +9,10 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/reboot.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "guest.h"
 #include "latency.h"
 
 #define HOGS_MAX 64u
@@ -26,20 +25,9 @@ static struct {
 static pid_t hogs[HOGS_MAX];
 static unsigned hog_count;
 
-static void must(int ok, const char *what)
-{
-	if (ok)
-		return;
-	perror(what);
-	reboot(RB_POWER_OFF);
-}
-
 uint64_t system_now_ns(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return guest_now_ns();
 }
 
 void system_sleep_until(uint64_t deadline_ns)
@@ -105,10 +93,7 @@ void system_print(const char *name, unsigned samples, const uint64_t ns[4])
 
 int main(void)
 {
-	mkdir("/dev", 0755);
-	mknod("/dev/console", S_IFCHR | 0600, 5 << 8 | 1);
-	must(freopen("/dev/console", "w", stdout) != NULL, "console");
-	setvbuf(stdout, NULL, _IOLBF, 0);
+	guest_console();
 	must(prctl(PR_SET_TIMERSLACK, 1) == 0,
 	     "prctl"); /* its threads', too: ns that a timer may be late to save interrupts */
 	latency_run((unsigned)sysconf(_SC_NPROCESSORS_ONLN));
