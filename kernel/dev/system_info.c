@@ -64,9 +64,7 @@ u64 method_system_info_memory(struct call *call)
 	info.free_bytes = info.frames_free * PAGE_BYTES;
 	for (u32 i = 0; i < POOL_COUNT; i++)
 		info.kernel_bytes += pool_live_count((enum pool_id)i) * pool_object_bytes((enum pool_id)i);
-	memcpy(call->out, &info, sizeof(info));
-	call->out_bytes = sizeof(info);
-	call->word[0] = sizeof(info);
+	call_answer(call, &info, sizeof(info));
 	return STATUS(OK);
 }
 
@@ -82,9 +80,7 @@ u64 method_system_info_machine(struct call *call)
 	copy_text(info.version, sizeof(info.version), CAPOS_VERSION);
 	copy_text(info.build, sizeof(info.build), CAPOS_BUILD);
 	copy_text(info.scheduler, sizeof(info.scheduler), sched_policy_names[cpu_get(0)->runq.policy]);
-	memcpy(call->out, &info, sizeof(info));
-	call->out_bytes = sizeof(info);
-	call->word[0] = sizeof(info);
+	call_answer(call, &info, sizeof(info));
 	return STATUS(OK);
 }
 

@@ -3,6 +3,7 @@
 #include <kernel/affinity.h>
 
 #include <capos/abi.h>
+#include <kernel/call.h>
 #include <kernel/state.h>
 #include <string.h>
 
@@ -152,6 +153,15 @@ void affinity_to_set(u64 affinity, struct capos_cpu_set *set)
 		set->byte[id / 8] |= (u8)(1u << (id % 8));
 		set->byte_count = (u16)(id / 8 + 1);
 	}
+}
+
+void affinity_answer(struct call *call, u64 affinity)
+{
+	struct capos_cpu_set *set = (struct capos_cpu_set *)call->out;
+
+	affinity_to_set(affinity, set);
+	call->out_bytes = (u32)sizeof(set->byte_count) + set->byte_count;
+	call->word[0] = call->out_bytes;
 }
 
 /* --- meeting ------------------------------------------------------------------------------------------------------------- */

@@ -138,9 +138,7 @@ u64 method_scheduling_context_info(struct call *call)
 	if (result != STATUS(OK))
 		return result;
 	context_fill_info(call->cpu, context, &info);
-	memcpy(call->out, &info, sizeof(info));
-	call->out_bytes = sizeof(info);
-	call->word[0] = sizeof(info);
+	call_answer(call, &info, sizeof(info));
 	return STATUS(OK);
 }
 
@@ -177,14 +175,11 @@ u64 method_scheduling_context_create(struct call *call)
 u64 method_scheduling_context_cpus(struct call *call)
 {
 	struct context *context = context_of(call);
-	struct capos_cpu_set *set = (struct capos_cpu_set *)call->out;
 	u64 result = check_context(call, context);
 
 	if (result != STATUS(OK))
 		return result;
-	affinity_to_set(context->mask, set);
-	call->out_bytes = (u32)sizeof(set->byte_count) + set->byte_count;
-	call->word[0] = call->out_bytes;
+	affinity_answer(call, context->mask);
 	return STATUS(OK);
 }
 
@@ -271,9 +266,7 @@ u64 method_scheduling_context_drain_notifications(struct call *call)
 		result = check_context(call, context);
 	if (result == IRESULT(CAPOS_CONTEXT_STALE_GENERATION))
 		return result;
-	memcpy(call->out, &cell, sizeof(cell));
-	call->out_bytes = sizeof(cell);
-	call->word[0] = sizeof(cell);
+	call_answer(call, &cell, sizeof(cell));
 	return result;
 }
 

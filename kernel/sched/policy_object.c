@@ -255,9 +255,7 @@ u64 method_scheduling_policy_info(struct call *call)
 	if (was_taken_back(policy))
 		return STATUS(REVOKED);
 	info.expired = has_expired(policy);
-	memcpy(call->out, &info, sizeof(info));
-	call->out_bytes = sizeof(info);
-	call->word[0] = sizeof(info);
+	call_answer(call, &info, sizeof(info));
 	return STATUS(OK);
 }
 

@@ -320,9 +320,7 @@ u64 method_process_info(struct call *call)
 		return CALL_OPERATION;
 	}
 	process_fill_info(process, &info);
-	memcpy(call->out, &info, sizeof(info));
-	call->out_bytes = sizeof(info);
-	call->word[0] = sizeof(info);
+	call_answer(call, &info, sizeof(info));
 	return STATUS(OK);
 }
 

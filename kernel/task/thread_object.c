@@ -247,9 +247,7 @@ u64 method_thread_info(struct call *call)
 	struct capos_thread_info info;
 
 	thread_fill_info(thread_of(call), &info);
-	memcpy(call->out, &info, sizeof(info));
-	call->out_bytes = sizeof(info);
-	call->word[0] = sizeof(info);
+	call_answer(call, &info, sizeof(info));
 	return STATUS(OK);
 }
 
@@ -407,11 +405,7 @@ u64 method_thread_set_affinity(struct call *call)
 
 u64 method_thread_affinity(struct call *call)
 {
-	struct capos_cpu_set *set = (struct capos_cpu_set *)call->out;
-
-	affinity_to_set(shared_load_relaxed(&thread_of(call)->own->set), set);
-	call->out_bytes = (u32)sizeof(set->byte_count) + set->byte_count;
-	call->word[0] = call->out_bytes;
+	affinity_answer(call, shared_load_relaxed(&thread_of(call)->own->set));
 	return STATUS(OK);
 }
 

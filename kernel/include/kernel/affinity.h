@@ -21,6 +21,8 @@
 #include <kernel/thread.h>
 #include <kernel/topology.h>
 
+struct call;
+
 #define AFFINITY_INLINE_CPUS 64u
 
 static inline size_t affinity_mask_bytes(u32 cpu_count)
@@ -77,5 +79,7 @@ bool affinity_is_within(u64 inner, u64 outer);
 u64 affinity_meet(u64 a, u64 b, u64 *words);
 /* The other way: what is online of it, canonical. */
 void affinity_to_set(u64 affinity, struct capos_cpu_set *set);
+/* The same as the answer of a method: its bytes in word 0. */
+void affinity_answer(struct call *call, u64 affinity);
 
 #endif

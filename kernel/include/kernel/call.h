@@ -16,6 +16,7 @@
 #include <kernel/cap.h>
 #include <kernel/debug.h>
 #include <kernel/mm.h>
+#include <string.h>
 
 struct cpu;
 struct thread;
@@ -122,6 +123,14 @@ static inline u64 call_status(u16 status, enum capos_quota kind)
 static inline struct instant call_deadline(const struct call *call, unsigned index)
 {
 	return call->ring ? call->deadline : (struct instant){ call->word[index] };
+}
+
+/* A struct of the ABI is the answer: its bytes in word 0. */
+static inline void call_answer(struct call *call, const void *answer, u32 bytes)
+{
+	memcpy(call->out, answer, bytes);
+	call->out_bytes = bytes;
+	call->word[0] = bytes;
 }
 
 /*
