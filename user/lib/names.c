@@ -148,7 +148,7 @@ const char *iresult_name(uint32_t iface, unsigned iresult)
 	const char *const map[] = { NULL, "overlap", "writeExec", "pinned", "notMapped" };
 	const char *const console[] = { NULL, "notOwner", "owned" };
 	const char *const session[] = { NULL, "sessionEnded", "unknownAccount" };
-	const char *const thread[] = { NULL, "notSelf", "badCpu", "badSet", "oneCpu" };
+	const char *const thread[] = { NULL, "notSelf", "badCpu", "badSet", "oneCpu", "cpuMaskMismatch" };
 	const char *const park[] = { NULL, "mismatch" };
 	const char *const policy[] = { NULL,	  "weightOutOfBounds", "classOutOfBounds", "requestOutOfBounds",
 				       "expired", "noSuchThread",      "foreignThread",	   "wider",
@@ -165,9 +165,11 @@ const char *iresult_name(uint32_t iface, unsigned iresult)
 		"wider",
 		"budgetTooSmall",
 		"passiveThread",
-		[CAPOS_CONTEXT_TOO_MANY_WATCHERS] = "tooManyWatchers",
-		[CAPOS_CONTEXT_NOT_SUSPENDED] = "notSuspended",
-		[CAPOS_CONTEXT_SESSION_ENDED] = "sessionEnded",
+		"cpuMaskMismatch",
+		"invalidMask",
+		"notSuspended",
+		"tooManyWatchers",
+		"sessionEnded",
 	};
 
 	switch (iface) {
