@@ -197,6 +197,21 @@ def test_budgets(guest):
     has(run(guest, f"sc bind video {pid}"), r"is no job of this shell")
 
 
+def test_cpus_of_a_budget(guest):
+    run(guest, "sc create here 5ms 50ms cpus 1")
+    has(run(guest, "sc info here"), r"sporadic, throttle, CPUs 1\s")
+    pid = pid_of(run(guest, "run -s here spin 0 &"))
+    for _ in range(3):
+        has(run(guest, f"why {tid_of(guest, 'spin')}"), r"on CPU 1")
+    has(run(guest, "run -s here -c 0 hello"), r"alreadyBound|cpuMaskMismatch")
+    run(guest, f"kill {pid}")
+    has(run(guest, "run -s here -c 0 hello"), r"cpuMaskMismatch")
+    run(guest, "sc revoke here")
+    run(guest, "sc create here 5ms 50ms cpus 0,1")
+    assert "CPUs" not in run(guest, "sc info here"), "it is for all of them"
+    run(guest, "sc revoke here")
+
+
 def test_suspended_job(guest):
     run(guest, "sc create halted 2ms 20ms overrun suspend")
     has(run(guest, "sc resume halted"), r"sc: resume: notSuspended")
@@ -225,7 +240,8 @@ def test_budget_of_a_job(guest):
 def test_bad_budgets(guest):
     for line, words in (("sc", "usage: sc create"), ("sc frobnicate x", "usage: sc"), ("sc create a 5ms", "usage"),
                         ("sc create a 5 50ms", "usage"), ("sc create a 5ms 50ms kind odd", "usage"),
-                        ("sc create a 5ms 50ms kind", "usage"), ("sc create a 5ms 99999999999999999999s", "usage"),
+                        ("sc create a 5ms 50ms kind", "usage"), ("sc create a 5ms 50ms cpus 0,", "usage"),
+                        ("sc create a 5ms 50ms cpus 9", "invalidMask"), ("sc create a 5ms 50ms cpus 99999", "usage"), ("sc create a 5ms 99999999999999999999s", "usage"),
                         ("sc create a 50ms 5ms", "badArgument: the budget is greater than the period"),
                         ("sc create a 9us 1ms", "budgetTooSmall"), ("sc create a 1s 3601s", "period is more than an hour"),
                         ("sc create a 5ms 50ms deadline 51ms", "deadline is 0, or behind the period"),

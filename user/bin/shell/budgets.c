@@ -162,7 +162,7 @@ static const char *field_name(uint32_t detail)
 	}
 }
 
-capos_handle budgets_create(const char *name, const struct capos_context_spec *spec)
+capos_handle budgets_create(const char *name, const struct capos_context_spec *spec, const struct capos_cpu_set *cpus)
 {
 	struct named_context *place;
 	struct capos_result r;
@@ -170,7 +170,7 @@ capos_handle budgets_create(const char *name, const struct capos_context_spec *s
 
 	if (!have_authority() || (place = place_for(name)) == NULL)
 		return 0;
-	r = scheduling_context_create(known.context, spec, &handle);
+	r = scheduling_context_create_within(known.context, spec, cpus, &handle);
 	if (r.status == CAPOS_STATUS_BAD_ARGUMENT)
 		print("sc: create: badArgument: %s\n", field_name(r.detail));
 	else if (!result_ok(r))
@@ -216,8 +216,10 @@ static bool number_of(const char *text, const char *(*name_of)(uint32_t), uint32
 	return false;
 }
 
-static bool take_option(const char *option, const char *value, struct capos_context_spec *spec)
+static bool take_option(const char *option, char *value, struct capos_context_spec *spec, struct capos_cpu_set *cpus)
 {
+	if (strcmp(option, "cpus") == 0)
+		return shell_cpu_set(value, cpus);
 	if (strcmp(option, "deadline") == 0)
 		return shell_span(value, &spec->deadline_ns);
 	if (strcmp(option, "overrun") == 0)
@@ -230,15 +232,16 @@ static bool take_option(const char *option, const char *value, struct capos_cont
 static int create(int argc, char **argv)
 {
 	struct capos_context_spec spec = { 0 };
+	struct capos_cpu_set cpus = { 0 };
 
 	if (argc < 5 || argc % 2 == 0 || !shell_span(argv[3], &spec.budget_ns) ||
 	    !shell_span(argv[4], &spec.period_ns))
 		return shell_usage("sc");
 	spec.deadline_ns = spec.period_ns;
 	for (int i = 5; i < argc; i += 2)
-		if (!take_option(argv[i], argv[i + 1], &spec))
+		if (!take_option(argv[i], argv[i + 1], &spec, &cpus))
 			return shell_usage("sc");
-	return budgets_create(argv[2], &spec) == 0;
+	return budgets_create(argv[2], &spec, cpus.byte_count ? &cpus : NULL) == 0;
 }
 
 /* --- info ------------------------------------------------------------------------------------------------------------------- */
@@ -273,6 +276,27 @@ void budget_until(const struct capos_context_info *info)
 		print("%s", context_state_name(info->state));
 }
 
+/* CPUs that a context is for: ", CPUs 0-2,5"; nothing when it is for all of them. */
+static void show_cpus(capos_handle handle)
+{
+	struct capos_cpu_set set;
+	const char *before = ", CPUs ";
+	uint32_t count = startup()->cpu_count, first, last;
+
+	if (!result_ok(scheduling_context_cpus(handle, &set)))
+		return;
+	for (uint32_t cpu = 0; cpu < count; cpu = last + 1) {
+		for (first = cpu; first < count && !cpu_set_has(&set, first); first++)
+			;
+		for (last = first; last + 1 < count && cpu_set_has(&set, last + 1); last++)
+			;
+		if (first >= count || last - first + 1 == count)
+			return;
+		print(first == last ? "%s%u" : "%s%u-%u", before, first, last);
+		before = ",";
+	}
+}
+
 static int show_one(const char *name, capos_handle handle)
 {
 	struct capos_context_info info;
@@ -281,16 +305,16 @@ static int show_one(const char *name, capos_handle handle)
 
 	if (!result_ok(r))
 		return shell_fail(name, CAPOS_IFACE_scheduling_context, r);
-	print("%s: context %lu, %s, %lu.%lu %% of a CPU, due after %s, %s, %s\n", name,
-	      (unsigned long)info.context_id, budget_text(&info.spec, budget),
-	      (unsigned long)(info.spec.budget_ns * 100 / info.spec.period_ns),
+	print("%s: context %lu, %s, %lu.%lu %% of a CPU, due after %s, %s, %s", name, (unsigned long)info.context_id,
+	      budget_text(&info.spec, budget), (unsigned long)(info.spec.budget_ns * 100 / info.spec.period_ns),
 	      (unsigned long)(info.spec.budget_ns * 1000 / info.spec.period_ns % 10),
 	      short_span_text(info.spec.deadline_ns, due), replenishment_name(info.spec.replenishment),
 	      overrun_name(info.spec.overrun));
+	show_cpus(handle);
 	if (info.thread_id == 0) {
-		print("  unbound");
+		print("\n  unbound");
 	} else {
-		print("  thread %lu, %s", (unsigned long)info.thread_id,
+		print("\n  thread %lu, %s", (unsigned long)info.thread_id,
 		      info.state == CAPOS_CONTEXT_THROTTLED ? "throttled " : "");
 		budget_until(&info);
 		if (info.donated)

@@ -97,25 +97,13 @@ static void grant_usual(struct capos_spawn *spawn)
 static bool parse_cpus(char *text, uint32_t *cpu, struct capos_cpu_set *cpus)
 {
 	uint64_t value;
-	char *comma = strchr(text, ',');
 
 	*cpus = (struct capos_cpu_set){ .byte_count = 0 };
-	if (comma == NULL) {
-		bool good = shell_number(text, &value);
-
-		*cpu = (uint32_t)value;
-		return good;
-	}
-	for (; text != NULL; text = comma != NULL ? comma + 1 : NULL) {
-		comma = strchr(text, ',');
-		if (comma != NULL)
-			*comma = 0;
-		if (!shell_number(text, &value) || value >= CAPOS_CPU_SET_BYTES * 8ull)
-			return false;
-		cpu_set_add(cpus, (uint32_t)value);
-		if (comma == NULL)
-			break;
-	}
+	if (strchr(text, ',') != NULL)
+		return shell_cpu_set(text, cpus);
+	if (!shell_number(text, &value))
+		return false;
+	*cpu = (uint32_t)value;
 	return true;
 }
 
@@ -253,7 +241,7 @@ static bool give_budget(struct capos_spawn *spawn, const struct options *options
 	if (options->context != NULL)
 		context = budgets_find(options->context);
 	else if (options->budget.period_ns != 0)
-		context = *budget = budgets_create("job", &options->budget);
+		context = *budget = budgets_create("job", &options->budget, NULL);
 	else
 		return true;
 	return context != 0 && spawn_bind(spawn, context);

@@ -79,7 +79,7 @@ const struct shell_command shell_commands[] = {
 	  command_policy },
 	{ "sc",
 	  "create NAME BUDGET PERIOD [deadline SPAN] [kind sporadic|periodic|cbs]"
-	  " [overrun throttle|best-effort|notify|suspend]\n"
+	  " [overrun throttle|best-effort|notify|suspend] [cpus CPU[,CPU...]]\n"
 	  "       sc info [NAME] | bind NAME PID|TID | unbind NAME | resume NAME | revoke NAME | drain NAME",
 	  "budgets of CPU time (spans: 5ms, 200us)", command_sc },
 	{ "why", "TID", "what a thread waits for, or why it does not run", command_why },
@@ -155,6 +155,26 @@ bool shell_number(const char *text, uint64_t *value)
 		number = number * 10 + (uint64_t)(*text - '0');
 	}
 	*value = number;
+	return true;
+}
+
+bool shell_cpu_set(char *text, struct capos_cpu_set *set)
+{
+	*set = (struct capos_cpu_set){ .byte_count = 0 };
+	for (char *comma; text != NULL; text = comma != NULL ? comma + 1 : NULL) {
+		uint64_t cpu;
+		bool good;
+
+		comma = strchr(text, ',');
+		if (comma != NULL)
+			*comma = 0;
+		good = shell_number(text, &cpu) && cpu < CAPOS_CPU_SET_BYTES * 8ull;
+		if (comma != NULL)
+			*comma = ',';
+		if (!good)
+			return false;
+		cpu_set_add(set, (uint32_t)cpu);
+	}
 	return true;
 }
 

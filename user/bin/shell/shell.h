@@ -29,6 +29,8 @@ bool shell_is_program(const char *name);
 int shell_fail(const char *what, uint32_t iface, struct capos_result r);
 /* Parses an unsigned decimal number that is the whole text. */
 bool shell_number(const char *text, uint64_t *value);
+/* "0,2,3": a set of CPUs, whether they are there or not. */
+bool shell_cpu_set(char *text, struct capos_cpu_set *set);
 /* Says how a command is used; returns 1. */
 int shell_usage(const char *name);
 /* "12.345 s" and "1d 02:03:04"; text of 32 bytes; return text. */
@@ -72,8 +74,9 @@ const char *short_span_text(uint64_t ns, char text[24]);
 const char *budget_text(const struct capos_context_spec *spec, char text[32]);
 /* Prints until when it is throttled; or its state. */
 void budget_until(const struct capos_context_info *info);
-/* 0: could not (said). */
-capos_handle budgets_create(const char *name, const struct capos_context_spec *spec);
+/* cpus NULL: those of the context that the shell was given. 0: could not (said). */
+capos_handle budgets_create(const char *name, const struct capos_context_spec *spec,
+			    const struct capos_cpu_set *cpus);
 capos_handle budgets_find(const char *name);
 void budgets_rename(capos_handle handle, const char *name);
 void budgets_forget(capos_handle handle);
