@@ -296,7 +296,7 @@ enum capos_overrun {
 struct capos_context_spec {
 	uint64_t budget_ns;   /* CAPOS_CONTEXT_BUDGET_MIN_NS .. period_ns */
 	uint64_t period_ns;   /* .. CAPOS_CONTEXT_PERIOD_MAX_NS */
-	uint64_t deadline_ns; /* after the begin of a period, 1 .. period_ns; told, it orders nobody */
+	uint64_t deadline_ns; /* after the begin of a job, 1 .. period_ns; told, it orders nobody */
 	uint32_t overrun;     /* enum capos_overrun */
 	uint32_t replenishment;
 };
