@@ -34,6 +34,7 @@ struct mach_tsc mach_tsc;
 
 /* (c) after tsc_init */
 static u64 count_ns_max; /* longest span that the one-shot can count */
+static u64 fast_ns_end;	 /* mach_timer_arm counts shorter spans at once; with deadlines none */
 static u64 hz;
 static struct reference reference;
 
@@ -146,6 +147,7 @@ void tsc_init(void)
 	if (mach_tsc.count_mul >> 35 != 0)
 		panic("a timer of more than 8 GHz");
 	count_ns_max = mach_tsc.deadline_mode ? ~0ull >> 2 : 0xf0000000ull * NS_PER_S / apic_hz;
+	fast_ns_end = mach_tsc.deadline_mode ? 0 : count_ns_max;
 	now = rdtsc_ordered();
 	cpu_init_clock((struct clock){ .base = now, .last = now });
 }
@@ -207,42 +209,49 @@ static void timer_stop(void)
 		apic_timer_set(0);
 }
 
-/* deadline - now, as counts. */
-static void arm(struct instant deadline, u64 now_ns)
+/* For span_ns, as counts: never before the deadline by rounding. */
+static u64 counts_of(u64 span_ns)
 {
-	u64 span = deadline.ns <= now_ns ? 0 : deadline.ns - now_ns, count;
-
-	if (unlikely(span > count_ns_max)) {
-		span = count_ns_max;
-		cpu_clock()->armed_ns = now_ns;
-	}
-	/* One more: never before the deadline by rounding. */
-	count = (u64)((unsigned __int128)span * mach_tsc.count_mul >> 32) + 1;
-	if (mach_tsc.deadline_mode)
-		wrmsr(MSR_TSC_DEADLINE, rdtsc_ordered() + count);
-	else
-		apic_timer_set((u32)count); /* count_ns_max keeps it below 2^32 */
+	return (u64)((unsigned __int128)span_ns * mach_tsc.count_mul >> 32) + 1;
 }
 
 static __attribute__((noinline)) void arm_slowly(struct instant deadline)
 {
+	u64 now_ns, span_ns;
+
 	if (clock_is_slow(cpu_clock()))
 		deadline = clock_arm(mach_this_cpu(), deadline);
-	if (deadline.ns == INSTANT_NEVER.ns)
+	if (deadline.ns == INSTANT_NEVER.ns) {
 		timer_stop();
+		return;
+	}
+	now_ns = mach_clock().ns;
+	span_ns = deadline.ns <= now_ns ? 0 : deadline.ns - now_ns;
+	if (span_ns > count_ns_max) {
+		span_ns = count_ns_max;
+		cpu_clock()->armed_ns = now_ns;
+	}
+	if (mach_tsc.deadline_mode)
+		wrmsr(MSR_TSC_DEADLINE, rdtsc_ordered() + counts_of(span_ns));
 	else
-		arm(deadline, mach_clock().ns);
+		apic_timer_set((u32)counts_of(span_ns)); /* count_ns_max keeps it below 2^32 */
 }
 
 void mach_timer_arm(struct instant deadline)
 {
-	u64 passed = rdtsc_ordered() - CPU_CLOCK_FIELD(base);
+	u64 passed = rdtsc_ordered() - CPU_CLOCK_FIELD(base), span_ns = 0;
 
-	/* A slow CPU's base is above any counter. */
-	if (unlikely(deadline.ns == INSTANT_NEVER.ns || (i64)passed < 0))
-		arm_slowly(deadline);
-	else
-		arm(deadline, mach_counter_ns(passed));
+	if (likely((i64)passed >= 0)) { /* a slow CPU's base is above any counter */
+		u64 now_ns = mach_counter_ns(passed);
+
+		if (likely(deadline.ns > now_ns))
+			span_ns = deadline.ns - now_ns;
+		if (likely(span_ns < fast_ns_end)) {
+			apic_timer_set((u32)counts_of(span_ns));
+			return;
+		}
+	}
+	arm_slowly(deadline); /* NEVER too */
 }
 
 void mach_timer_arm_span_slow(u32 span_ns)
