@@ -153,7 +153,7 @@ void send_away(struct cpu *cpu, struct entity *entity)
 	place_elsewhere(cpu, entity);
 }
 
-static inline struct entity *pick(struct cpu *cpu)
+static inline __attribute__((always_inline)) struct entity *pick(struct cpu *cpu)
 {
 	struct entity *entity;
 

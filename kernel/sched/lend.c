@@ -248,17 +248,22 @@ static void settle_loan(struct cpu *cpu, struct thread *thread)
 	take_spare(cpu, thread);
 }
 
+/* What a call took along is its own again. */
+static __attribute__((noinline)) void take_own(struct cpu *cpu, struct thread *thread)
+{
+	settle_loan(cpu, thread);
+	thread->entity = thread->own;
+	thread->own->depth = 0;	      /* LE7 */
+	thread->borrowed_from_id = 0; /* LE5 */
+	if (unlikely(thread->own->server_set != 0))
+		(void)!affinity_lend(thread->own, 0);
+}
+
 void thread_ready(struct cpu *cpu, struct thread *thread)
 {
 	account_unblocked(thread);
-	if (thread->entity == NULL) {
-		settle_loan(cpu, thread);
-		thread->entity = thread->own;
-		thread->own->depth = 0;	      /* LE7 */
-		thread->borrowed_from_id = 0; /* LE5 */
-		if (unlikely(thread->own->server_set != 0))
-			(void)!affinity_lend(thread->own, 0);
-	}
+	if (unlikely(thread->entity == NULL))
+		take_own(cpu, thread);
 	thread->entity->thread = thread;
 	if (likely(!thread->wait.lent)) {
 		sched_wake(cpu, thread->entity);

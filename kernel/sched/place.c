@@ -221,8 +221,6 @@ struct cpu *place_woken(struct cpu *cpu, struct entity *entity, struct cpu *prev
 	struct cpu *target;
 	bool allowed;
 
-	if (kernel_state.cpu_count == 1)
-		return cpu;
 	if (previous == NULL)
 		return place_new(cpu, affinity);
 	allowed = affinity_allows(affinity, previous);

@@ -264,7 +264,8 @@ static inline bool current_is_eligible(const struct runq *runq, const struct ent
 	return atomic_load_relaxed(&runq->count) != 1 && !virtual_before(runq_virtual_time(runq), current->vruntime);
 }
 
-static inline struct entity *runq_preempting(struct runq *runq, struct entity *current, bool slice_over)
+static inline __attribute__((always_inline)) struct entity *runq_preempting(struct runq *runq, struct entity *current,
+									    bool slice_over)
 {
 	struct entity *entity = runq_best(runq);
 

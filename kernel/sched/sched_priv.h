@@ -43,7 +43,7 @@ static inline bool runq_looks_empty(struct cpu *cpu)
 /* place.c */
 /* Makes the maps, before the CPUs. */
 void place_init(u32 cpu_count);
-/* `previous`: where it was, or is to be if that idles; NULL: a new one. */
+/* Where there are several CPUs. `previous`: where it was, or is to be if that idles; NULL: a new one. */
 struct cpu *place_woken(struct cpu *cpu, struct entity *entity, struct cpu *previous);
 /* Owner HANDOFF: it may not run where it was, and is sent where it may. */
 void place_elsewhere(struct cpu *cpu, struct entity *entity);

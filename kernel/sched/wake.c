@@ -113,7 +113,7 @@ void wake_push(struct cpu *cpu, struct cpu *target, struct entity *entity, enum 
 static inline __attribute__((always_inline)) void wake(struct cpu *cpu, struct entity *entity, struct cpu *previous,
 						       struct cpu *near)
 {
-	struct cpu *target = place_woken(cpu, entity, near);
+	struct cpu *target = kernel_state.cpu_count == 1 ? cpu : place_woken(cpu, entity, near);
 	struct instant now = mach_clock();
 
 	no_alloc_begin(cpu);
