@@ -68,8 +68,8 @@ void params_adopt(struct entity *entity)
 	u64 word = atomic_load_relaxed(&entity->wanted);
 	struct sched_params params = params_unpack(word);
 
-	if (unlikely(word & PARAMS_BEST_EFFORT))
-		params = (struct sched_params){ 1, CAPOS_LATENCY_BATCH, class_request_ns[CAPOS_LATENCY_BATCH] };
+	if (unlikely(word & PARAMS_BEST_EFFORT)) /* next to nothing beside others, in small pieces */
+		params = (struct sched_params){ 1, CAPOS_LATENCY_BATCH, CAPOS_REQUEST_MIN_NS };
 	entity->adopted = word;
 	entity->weight = params.weight;
 	entity->latency_class = (u8)params.latency_class;

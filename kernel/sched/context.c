@@ -195,16 +195,18 @@ bool context_ends_current(struct cpu *cpu)
 {
 	struct entity *entity = cpu->current_entity;
 	struct context *context = lock_context(cpu, entity);
-	bool waits = false;
+	bool gives_way = false;
 
 	cpu->budget_end_ns = INSTANT_NEVER.ns;
 	if (context == NULL)
 		return false;
 	/* SX4 */
 	if (!is_dying(entity) && !context->best_effort && !begins_locked(cpu, context))
-		waits = overrun_locked(cpu, context, entity);
+		gives_way = !overrun_locked(cpu, context, entity) && context->best_effort;
 	unlock_context(cpu, context);
-	return waits;
+	if (unlikely(gives_way))
+		sched_yield_current(cpu); /* what it was owed, and what is left of its request, is the others' */
+	return cpu->current_entity == NULL;
 }
 
 /* --- the end of that ---------------------------------------------------------------------------------------------------- */

@@ -9,7 +9,8 @@
 /* `entity` is about to become current, at account_ns: cpu->budget_end_ns, which says NEVER, is the end of its budget or its job's
  * deadline. False: it has no budget, and the CPU is to choose anew when it is current. */
 MUST_CHECK bool context_begin(struct cpu *cpu, struct entity *entity);
-/* The CPU chooses anew, current is charged. True: its budget is over, it waits, nobody is current. Else cpu->budget_end_ns is known anew. */
+/* The CPU chooses anew, current is charged. True: its budget is over, it waits, nobody is current. Else cpu->budget_end_ns is known anew, of
+ * current, or, by best effort, of who took its place. */
 bool context_ends_current(struct cpu *cpu);
 
 /* The context of an entity, locked (RANK_CONTEXT); NULL: it has none, or not any more. */

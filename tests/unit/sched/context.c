@@ -400,6 +400,24 @@ static void best_effort(void **state)
 	assert_true(runtime(other) > 40 * MS);
 }
 
+/* What it was owed when its budget ended, and what was left of its request, others have now. */
+static void best_effort_owed(void **state)
+{
+	struct thread *other = running_on(0), *thread = running_on(0);
+	struct context *context = context_with(3 * MS, 50 * MS, CAPOS_OVERRUN_BEST_EFFORT);
+	u64 before;
+
+	(void)state;
+	on(0);
+	while (cpus[0]->current != other || runtime(other) < runtime(thread) + 2 * MS)
+		runs_until(now_ns + 1 * MS);
+	binds(context, thread);
+	before = runtime(thread);
+	runs_until(now_ns + 20 * MS);
+	assert_true(context->best_effort);
+	assert_in_range(runtime(thread) - before, 3 * MS - 2000, 3 * MS + CAPOS_REQUEST_MIN_NS);
+}
+
 /* Its budget is there again: it has its own parameters on whatever CPU it is, and what it ran meanwhile is not charged. */
 static void best_effort_alone(void **state)
 {
@@ -564,6 +582,7 @@ int main(void)
 		TEST(handed_the_cpu),
 		TEST(one_a_thread),
 		TEST(best_effort),
+		TEST(best_effort_owed),
 		TEST(best_effort_alone),
 		TEST(best_effort_killed),
 		TEST(notify_only),

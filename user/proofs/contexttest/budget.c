@@ -5,65 +5,8 @@
  */
 #include "contexttest.h"
 
-/* The way of the timer, before and after a burst: DI2 and CONTEXT_LEAD_NS. */
-#define LATE_NS 2000u
 /* Refills of it do not come back within a test. */
 #define LONG_NS (600 * SECOND)
-
-struct runner {
-	struct thread thread;
-	volatile uint64_t readings;
-	volatile bool stop;
-};
-
-/* Reads the clock until it is told to stop. */
-static uint64_t spin(void *argument)
-{
-	struct runner *runner = argument;
-
-	while (!runner->stop) {
-		(void)now_ns();
-		runner->readings++;
-	}
-	return 0;
-}
-
-static void spins(struct runner *runner)
-{
-	runner->stop = false;
-	runner->readings = 0;
-	insist(thread_start(&runner->thread, spin, runner));
-}
-
-static void stops(struct runner *runner)
-{
-	runner->stop = true;
-	must(thread_finish(&runner->thread, CAPOS_NEVER, NULL));
-}
-
-static bool goes_on_from(struct runner *runner, uint64_t seen)
-{
-	return becomes_true(runner->readings > seen + 10);
-}
-
-static bool goes_on(struct runner *runner)
-{
-	return goes_on_from(runner, runner->readings);
-}
-
-/* It stands still for so long that only a budget can hold it back. */
-static bool stands_still(struct runner *runner)
-{
-	uint64_t seen = runner->readings;
-
-	(void)sleep_ns(20 * MS);
-	return runner->readings == seen;
-}
-
-static bool is_in(capos_handle context, uint32_t state)
-{
-	return becomes_true(context_info(context).state == state);
-}
 
 /* --- bursts --------------------------------------------------------------------------------------------------------------- */
 
@@ -139,7 +82,7 @@ static void deadline(void)
 	struct runner runner;
 	uint64_t overshoot_ns;
 
-	spins(&runner);
+	runner_start(&runner);
 	must(scheduling_context_bind_thread(context, runner.thread.handle));
 	tap_ok(is_in(context, CAPOS_CONTEXT_THROTTLED), "a spinner uses its budget up");
 	tap_ok(stands_still(&runner), "and waits while others run");
@@ -157,7 +100,7 @@ static void deadline(void)
 	}
 	must(scheduling_context_unbind(context));
 	tap_ok(goes_on(&runner), "unbound, it goes on");
-	stops(&runner);
+	runner_stop(&runner);
 	destroy(context);
 }
 
@@ -170,7 +113,7 @@ static void replenished(uint32_t replenishment)
 
 	spec.replenishment = replenishment;
 	context = context_made(spec);
-	spins(&runner);
+	runner_start(&runner);
 	must(scheduling_context_bind_thread(context, runner.thread.handle));
 	tap_ok(becomes_true(context_info(context).throttles >= 3), "it waits for its budget, and has it again");
 	must(scheduling_context_unbind(context));
@@ -181,7 +124,7 @@ static void replenished(uint32_t replenishment)
 	must(scheduling_context_unbind(context));
 	(void)sleep_ns(60 * MS);
 	tap_ok(context_info(context).remaining_budget_ns == 2 * MS, "after a sleep the whole budget is there");
-	stops(&runner);
+	runner_stop(&runner);
 	destroy(context);
 }
 
@@ -193,14 +136,14 @@ static void ends(bool killed)
 	struct capos_context_info before, after;
 	struct runner runner;
 
-	spins(&runner);
+	runner_start(&runner);
 	must(scheduling_context_bind_thread(context, runner.thread.handle));
 	tap_ok(becomes_true(context_info(context).used_ns >= 2 * MS), "it runs on its budget");
 	if (killed) {
 		must(thread_terminate(runner.thread.handle));
 		must(thread_finish(&runner.thread, CAPOS_NEVER, NULL));
 	} else {
-		stops(&runner);
+		runner_stop(&runner);
 	}
 	before = context_info(context);
 	tap_ok(before.state == CAPOS_CONTEXT_UNBOUND && before.thread_id == 0,
@@ -219,7 +162,7 @@ static void revoked(bool waits)
 	capos_handle context = context_made(spec_of(waits ? 1 * MS : 400 * MS, LONG_NS));
 	struct runner runner;
 
-	spins(&runner);
+	runner_start(&runner);
 	must(scheduling_context_bind_thread(context, runner.thread.handle));
 	if (waits)
 		tap_ok(is_in(context, CAPOS_CONTEXT_THROTTLED), "it waits");
@@ -227,19 +170,11 @@ static void revoked(bool waits)
 		tap_ok(becomes_true(context_info(context).used_ns >= 1 * MS), "it runs");
 	must(scheduling_context_revoke(context));
 	tap_ok(goes_on(&runner), waits ? "revoked while it waits, it goes on" : "revoked while it runs, it goes on");
-	stops(&runner);
+	runner_stop(&runner);
 	destroy(context);
 }
 
 /* --- policies ------------------------------------------------------------------------------------------------------------------ */
-
-static capos_handle with_policy(uint64_t budget_ns, uint64_t period_ns, uint32_t overrun)
-{
-	struct capos_context_spec spec = spec_of(budget_ns, period_ns);
-
-	spec.overrun = overrun;
-	return context_made(spec);
-}
 
 static uint64_t ends_counted(capos_handle context)
 {
@@ -255,7 +190,7 @@ static void best_effort(void)
 	struct capos_context_info info;
 	struct runner runner;
 
-	spins(&runner);
+	runner_start(&runner);
 	must(scheduling_context_bind_thread(context, runner.thread.handle));
 	tap_ok(is_in(context, CAPOS_CONTEXT_BEST_EFFORT), "best effort: its budget ends");
 	tap_ok(goes_on(&runner), "and it goes on");
@@ -265,11 +200,11 @@ static void best_effort(void)
 	tap_ok(ends_counted(context) == 1, "that is counted");
 	must(scheduling_context_unbind(context));
 	tap_ok(goes_on(&runner), "without the context too");
-	stops(&runner);
+	runner_stop(&runner);
 	destroy(context);
 	/* Killed while it has next to nothing, beside one who spins. */
 	context = with_policy(5 * MS, LONG_NS, CAPOS_OVERRUN_BEST_EFFORT);
-	spins(&runner);
+	runner_start(&runner);
 	must(scheduling_context_bind_thread(context, runner.thread.handle));
 	(void)is_in(context, CAPOS_CONTEXT_BEST_EFFORT);
 	must(thread_terminate(runner.thread.handle));
@@ -283,14 +218,14 @@ static void notify_only(void)
 	capos_handle context = with_policy(1 * MS, LONG_NS, CAPOS_OVERRUN_NOTIFY);
 	struct runner runner;
 
-	spins(&runner);
+	runner_start(&runner);
 	must(scheduling_context_bind_thread(context, runner.thread.handle));
 	tap_ok(becomes_true(context_info(context).used_ns >= 10 * MS), "notify only: it runs on, charged");
 	tap_ok(context_info(context).throttles == 0 && context_info(context).state == CAPOS_CONTEXT_BOUND,
 	       "and never waits");
 	tap_ok(ends_counted(context) >= (exact ? 9 : 1), "the ends are counted");
 	must(scheduling_context_unbind(context));
-	stops(&runner);
+	runner_stop(&runner);
 	destroy(context);
 }
 
@@ -300,7 +235,7 @@ static void suspend(void)
 	struct runner runner;
 	uint64_t seen;
 
-	spins(&runner);
+	runner_start(&runner);
 	must(scheduling_context_bind_thread(context, runner.thread.handle));
 	tap_ok(is_in(context, CAPOS_CONTEXT_SUSPENDED), "suspend: its budget ends");
 	tap_ok(stands_still(&runner) && context_info(context).state == CAPOS_CONTEXT_SUSPENDED,

@@ -64,13 +64,14 @@ static uint64_t play(void *argument)
 }
 
 /* Of one process: contexttest link. */
-int chain_link(void)
+int chain_link(int argc, char **argv)
 {
 	struct link link = {
 		.port = cap("port"), .next = cap("next"), .context = cap("context"), .status = NO_RESULT
 	};
 	uint64_t code = NO_RESULT;
 
+	(void)argc, (void)argv;
 	if (!link.port)
 		return (int)play(&link);
 	insist(thread_start_on(&link.thread, play, &link, CAPOS_CPU_ANY, CAPOS_THREAD_PASSIVE));

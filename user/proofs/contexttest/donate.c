@@ -32,14 +32,6 @@ static struct server server;
 
 /* --- what was used --------------------------------------------------------------------------------------------------------- */
 
-static uint64_t runtime_ns(capos_handle thread)
-{
-	struct capos_thread_info info = { 0 };
-
-	must(thread_info(thread, &info));
-	return info.runtime_ns;
-}
-
 struct tally {
 	struct capos_context_info context;
 	uint64_t caller_ns, server_ns;
@@ -57,23 +49,6 @@ static struct tally tally(capos_handle context)
 	} while (now.caller_ns - before.caller_ns != now.context.used_ns - before.context.used_ns);
 	now.server_ns = server.thread.handle ? runtime_ns(server.thread.handle) : 0;
 	return now;
-}
-
-/* How much longer than its budget one may run: the way of the timer, and the end of a thread that dies; or as long as the host stops the
- * machine. */
-static uint64_t overrun_ns(void)
-{
-	return exact ? 20000 : SECOND;
-}
-
-/* What was used, and what is left, are the budget; where it was used up, but for the small change that waits, and the overrun. */
-static bool is_whole(const struct capos_context_info *info)
-{
-	uint64_t sum_ns = info->remaining_budget_ns + info->used_ns;
-
-	return sum_ns == info->spec.budget_ns ||
-	       (info->remaining_budget_ns == 0 && sum_ns + 2000 > info->spec.budget_ns &&
-		sum_ns < info->spec.budget_ns + overrun_ns());
 }
 
 /* Between two tallies: what is left is less by what both ran. */

@@ -11,8 +11,8 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } groups[] = {
-	{ "budget", test_budget }, { "donate", test_donate }, { "deaths", test_deaths },
-	{ "notify", test_notify }, { "mask", test_mask },
+	{ "budget", test_budget }, { "donate", test_donate }, { "deaths", test_deaths }, { "notify", test_notify },
+	{ "mask", test_mask },	   { "ends", test_ends },     { "share", test_share },
 };
 
 capos_handle context_made(struct capos_context_spec spec)
@@ -45,8 +45,11 @@ static bool wanted(const char *name, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && strcmp(argv[1], "link") == 0)
-		return chain_link();
+	static const struct mode modes[] = { { "link", chain_link }, { "spend", spend }, { "spin", spend_forever } };
+	const struct mode *mode = mode_asked(modes, COUNT_OF(modes), argc, argv);
+
+	if (mode != NULL)
+		return mode->run(argc, argv);
 	tap_plan(0);
 	for (int i = 1; i < argc; i++)
 		exact = exact || strcmp(argv[i], "exact") == 0;

@@ -169,15 +169,6 @@ static struct capos_result calls(const struct server *server)
 	return endpoint_call(server->port, PROOF_IFACE, PROOF_ECHO, NULL, 0, NULL, 0);
 }
 
-/* By a thread that is pinned to the first CPU. */
-static void on_first(thread_function function, void *argument)
-{
-	struct thread thread;
-
-	insist(thread_start_on(&thread, function, argument, 0, 0));
-	must(thread_finish(&thread, CAPOS_NEVER, NULL));
-}
-
 /* What a CPU and two threads there did. */
 struct account {
 	uint64_t time_ns, irq_ns; /* of the other CPU: nobody is charged for its interrupts */
