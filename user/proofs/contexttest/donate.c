@@ -511,6 +511,121 @@ static void helped(void)
 	destroy(more);
 }
 
+/* --- suspended in the middle of a call ------------------------------------------------------------------------------------------ */
+
+enum inside { REPLIES, DONOR_KILLED, SERVER_KILLED, CONTEXT_REVOKED, CONTEXT_UNBOUND, INSIDE_ENDS };
+static const char *const inside_names[INSIDE_ENDS] = { "endpoint_suspended_server", "endpoint_suspended_donor_killed",
+						       "endpoint_suspended_server_killed",
+						       "endpoint_suspended_revoked", "endpoint_suspended_unbound" };
+
+/* The budget ends in the server's call; where it ended before that, or on the way there, it is resumed. */
+static bool is_suspended_inside(capos_handle context)
+{
+	struct capos_context_info info = context_info(context);
+	bool inside = info.donated != 0 && info.holder_id == server.thread.id && donor.warm;
+
+	if (info.state != CAPOS_CONTEXT_SUSPENDED)
+		return false;
+	if (!inside)
+		(void)scheduling_context_resume(context);
+	return inside;
+}
+
+/* Periods do not end that; nobody runs on it, and nothing is charged. */
+static bool stays_suspended(capos_handle context, uint64_t periods)
+{
+	struct capos_context_info then = context_info(context), later;
+	uint64_t ran_ns = runtime_ns(server.thread.handle);
+
+	must(sleep_ns(periods * BUSY_PERIOD_NS));
+	later = context_info(context);
+	return later.state == CAPOS_CONTEXT_SUSPENDED && later.donated == 1 && later.used_ns == then.used_ns &&
+	       later.throttles == then.throttles && runtime_ns(server.thread.handle) == ran_ns && !donor.returned &&
+	       waits_on(donor.thread.handle) == CAPOS_WAIT_REPLY;
+}
+
+/* Whenever that is held up, it is let go. */
+static uint64_t donor_end(capos_handle context)
+{
+	uint64_t code = 1;
+
+	while (IS(thread_finish(&donor.thread, now_ns() + MS, &code), TIMED_OUT))
+		(void)scheduling_context_resume(context);
+	return code;
+}
+
+/* What becomes of them; the server's end is `ended`. */
+static bool ends_inside(enum inside way, capos_handle context, const struct capos_context_info *then)
+{
+	uint64_t ran_ns = runtime_ns(server.thread.handle);
+	bool good;
+
+	switch (way) {
+	case REPLIES:
+		must(scheduling_context_resume(context));
+		good = becomes_true(is_suspended_inside(context) && context_info(context).used_ns > then->used_ns);
+		good = stays_suspended(context, 1) && good;
+		server.held = false;
+		good = donor_end(context) == CAPOS_STATUS_OK && good;
+		return good && server.last.donated == 1 && server.last.used_ns > then->used_ns;
+	case SERVER_KILLED:
+		must(thread_terminate(server.thread.handle));
+		return donor_end(context) == CAPOS_STATUS_PEER_GONE;
+	case DONOR_KILLED:
+		must(thread_terminate(donor.thread.handle));
+		break;
+	case CONTEXT_REVOKED:
+		must(scheduling_context_revoke(context));
+		break;
+	default:
+		must(scheduling_context_unbind(context));
+		break;
+	}
+	/* The server goes on, without. */
+	good = becomes_true(runtime_ns(server.thread.handle) > ran_ns);
+	if (way == DONOR_KILLED)
+		must(thread_finish(&donor.thread, CAPOS_NEVER, NULL));
+	server.context = 0;
+	server.held = false;
+	return becomes_true(waits_on(server.thread.handle) == CAPOS_WAIT_RECV) && good &&
+	       (way == DONOR_KILLED || donor_end(context) == CAPOS_STATUS_OK);
+}
+
+static void suspended(enum inside way)
+{
+	capos_handle context = with_policy(BUSY_PERIOD_NS / 10, BUSY_PERIOD_NS, CAPOS_OVERRUN_SUSPEND);
+	struct tally before = { 0 }, after = { 0 };
+	struct capos_result r;
+	bool good;
+
+	start_server(context, CAPOS_THREAD_PASSIVE);
+	server.held = true;
+	start_donor(context, server.port, HOLD, 0);
+	good = becomes_true(is_suspended_inside(context)) && stays_suspended(context, 3);
+	before.context = context_info(context);
+	before.server_ns = runtime_ns(server.thread.handle);
+	good = ends_inside(way, context, &before.context) && good;
+	after.server_ns = runtime_ns(server.thread.handle);
+	r = scheduling_context_info(context, &after.context);
+	if (way == CONTEXT_REVOKED)
+		good = good && r.iresult == CAPOS_CONTEXT_WAS_REVOKED;
+	else
+		good = good && after.context.state == CAPOS_CONTEXT_UNBOUND && after.context.thread_id == 0;
+	/* Nobody resumed it: it was not charged again, but for the donor's death. */
+	if (way == DONOR_KILLED || way == CONTEXT_UNBOUND)
+		good = good &&
+		       after.context.used_ns <= before.context.used_ns + (way == DONOR_KILLED ? overrun_ns() : 0);
+	label(good, inside_names[way], &before, &after);
+	if (way == SERVER_KILLED) {
+		must(thread_finish(&server.thread, CAPOS_NEVER, NULL));
+		server.thread.handle = 0;
+		destroy(server.port);
+	} else {
+		stop_server();
+	}
+	destroy(context);
+}
+
 /* The server has its caller's weight, and its place on the CPU: three quarters beside one with a third of it. */
 static volatile bool hogging;
 
@@ -660,6 +775,8 @@ void test_donate(void)
 	cancelled(false);
 	cancelled(true);
 	helped();
+	for (unsigned way = 0; way < INSIDE_ENDS; way++)
+		suspended((enum inside)way);
 	weighed();
 	nested();
 }
