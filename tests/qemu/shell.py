@@ -212,6 +212,27 @@ def test_cpus_of_a_budget(guest):
     run(guest, "sc revoke here")
 
 
+def test_lent_budget(guest):
+    run(guest, "sc create lent 200ms 1s overrun notify")
+    pid = pid_of(run(guest, "run -s lent child lend &"))
+    for _ in range(20):
+        info = re.search(r"thread (\d+), .*lent to thread (\d+)", run(guest, "sc info lent"))
+        if info:
+            break
+    caller, server = info.groups()
+    assert caller != server and {caller, server} == set(re.findall(rf"(?m)^\s*(\d+)\s+{pid}\s", run(guest, "threads")))
+    has(run(guest, f"why {caller}"), rf"budget of its own, .* 200ms/1s, notify, .*; lent to thread {server} along a call")
+    has(run(guest, f"why {server}"), rf"budget of its caller, .* 200ms/1s, notify, .*; lent by thread {caller}")
+    has(run(guest, "top -n 1", timeout=30), rf"(?m)^ *{caller} .* 200ms/1s .*lent to {server} ")
+    for _ in range(20):
+        text = run(guest, "sc drain lent")
+        if re.search(r"depletions +[1-9]", text):
+            break
+    has(text, rf"the last one at .* thread {server} \(lent\)")
+    run(guest, f"kill {pid}")
+    run(guest, "sc revoke lent")
+
+
 def test_suspended_job(guest):
     run(guest, "sc create halted 2ms 20ms overrun suspend")
     has(run(guest, "sc resume halted"), r"sc: resume: notSuspended")

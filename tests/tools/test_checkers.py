@@ -13,6 +13,7 @@ PLANTS = {
     "two-owners": "checker dispatch: entity",
     "wrong-queue": "checker dispatch: thread .* not once in the queue",
     "stolen-entity": "checker dispatch: thread .* entity that is another's",
+    "stray": "checker dispatch: CPU .* runs thread .* which may not be there",
     "slot-leak": "checker conserve: process .* slots",
     "process-leak": "checker conserve: process .* processes",
     "free-thread": "checker conserve: process .* less threads",

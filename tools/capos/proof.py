@@ -7,18 +7,22 @@ tests/qemu/plan.txt has a line per proof; a proof without a line gets the defaul
   mem=256M     timeout=60 (seconds)       tier=quick|full         quick ones are in `make test`
   exit=0       the code expected (3: a manifest that must be refused); then TAP is not asked for
   icount=1 rng=1
+  cmdline=X    the kernel's command line
+  expect=REGEX what has to stand in the output, . for a space
 tests/qemu/NAME.py, if there, drives the guest (see tests/qemu/harness.py).
 """
 import dataclasses
 import importlib.util
 import os
+import re
 import sys
 from dataclasses import dataclass
 
 from . import Stopwatch, log_path, path, plan, qemu, relative, tail, tap
 
 PLAN = path("tests", "qemu", "plan.txt")
-KEYS = {"cpus", "boot", "manifest", "build", "mem", "timeout", "tier", "exit", "icount", "rng"}
+KEYS = {"cpus", "boot", "manifest", "build", "mem", "timeout", "tier", "exit", "icount", "rng",
+        "cmdline", "expect"}
 
 
 def entries():
@@ -45,6 +49,7 @@ class Case:
     timeout: float
     exit: int
     turn: int = 1
+    expect: str = ""
 
     def label(self):
         boot = "" if self.machine.boot == "kernel" else f" {self.machine.boot}"
@@ -68,9 +73,11 @@ def cases(e, cpus=None, boots=None, build=None, times=1):
         for count in cpus or e.numbers("cpus", "2"):
             machine = qemu.Machine(manifest=e.get("manifest", e.name), build=build or e.get("build", "release"),
                                    cpus=count, mem=e.get("mem", "128M"), boot=boot,
-                                   icount=e.get("icount") == "1", rng=e.get("rng") == "1")
+                                   icount=e.get("icount") == "1", rng=e.get("rng") == "1",
+                                   cmdline=e.get("cmdline"))
             for turn in range(1, times + 1):
-                out.append(Case(e.name, machine, float(e.get("timeout", "60")), int(e.get("exit", "0")), turn))
+                out.append(Case(e.name, machine, float(e.get("timeout", "60")), int(e.get("exit", "0")), turn,
+                                e.get("expect")))
     return out
 
 
@@ -118,6 +125,8 @@ def prove(case):
         done = qemu.run(machine, case.timeout, log=log)
         output = done.output
         passed, failures = judge_output(output, need_plan=case.exit == 0)
+        if not re.search(case.expect, output):
+            failures.append(f"nothing like '{case.expect}' in the output")
         if done.code == case.exit:
             passed += 1 if case.exit else 0
         else:

@@ -127,6 +127,29 @@ static int child_threads(int argc, char **argv)
 		(void)sleep_until_ns(CAPOS_NEVER);
 }
 
+static uint64_t serve_forever(void *argument)
+{
+	struct request request;
+
+	must(endpoint_recv(*(const capos_handle *)argument, CAPOS_NEVER, 0, &request));
+	return spin_forever(argument);
+}
+
+/* Calls a passive thread of its own, which runs on what this one has, and never replies. */
+static int child_lend(int argc, char **argv)
+{
+	struct thread server;
+	capos_handle port;
+
+	(void)argc;
+	(void)argv;
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
+	insist(thread_start_on(&server, serve_forever, &port, CAPOS_CPU_ANY, CAPOS_THREAD_PASSIVE));
+	(void)becomes_true(waits_on(server.handle) == CAPOS_WAIT_RECV);
+	(void)endpoint_call(port, PROOF_IFACE, PROOF_ECHO, NULL, 0, NULL, 0);
+	return CODE_BROKEN;
+}
+
 /* Fills its slots, then its memory, to the quota's end, and gives all back: 0 if both were refused as they should. */
 static int child_fill(int argc, char **argv)
 {
@@ -383,7 +406,7 @@ int main(int argc, char **argv)
 		{ "serve", child_serve },   { "call", child_call },	    { "bell", child_bell },
 		{ "lock", child_lock },	    { "pingpong", child_pingpong }, { "nest", child_nest },
 		{ "family", child_family }, { "ring", child_ring },	    { "own", child_own },
-		{ "self", child_self },
+		{ "self", child_self },	    { "lend", child_lend },
 	};
 	const struct mode *mode = mode_asked(modes, COUNT_OF(modes), argc, argv);
 
