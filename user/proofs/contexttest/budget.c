@@ -223,7 +223,8 @@ static void notify_only(void)
 	tap_ok(becomes_true(context_info(context).used_ns >= 10 * MS), "notify only: it runs on, charged");
 	tap_ok(context_info(context).throttles == 0 && context_info(context).state == CAPOS_CONTEXT_BOUND,
 	       "and never waits");
-	tap_ok(ends_counted(context) >= (exact ? 9 : 1), "the ends are counted");
+	/* Its CPU may be held up, and asking for the info has charged it since. */
+	tap_ok(exact ? ends_counted(context) >= 9 : becomes_true(ends_counted(context) >= 1), "the ends are counted");
 	must(scheduling_context_unbind(context));
 	runner_stop(&runner);
 	destroy(context);

@@ -148,14 +148,19 @@ static void revoked(void)
 
 /* --- along a call ------------------------------------------------------------------------------------------------------- */
 
-/* Runs on its caller's budget to the end of that. */
+/* Runs on its caller's budget to the end of that. Where there was no memory to lend it (LE3), it says so and is called again. */
 static uint64_t serves(void *argument)
 {
+	capos_handle port = *(const capos_handle *)argument;
+	struct message was_lent = { .word = { 0 }, .words = 1 };
 	struct request request;
 
-	must(endpoint_recv(*(const capos_handle *)argument, CAPOS_NEVER, 0, &request));
+	must(endpoint_recv(port, CAPOS_NEVER, 0, &request));
+	while (!context_info((capos_handle)request.message.word[0]).donated)
+		must(endpoint_reply_recv(port, &was_lent, 0, &request));
 	burn_budgets((capos_handle)request.message.word[0], 1);
-	return endpoint_reply(NULL).status;
+	was_lent.word[0] = 1;
+	return endpoint_reply(&was_lent).status;
 }
 
 static void donated(void)
@@ -164,14 +169,15 @@ static void donated(void)
 	struct capos_context_notifications cell;
 	struct capos_context_info info;
 	struct thread server;
-	uint64_t word[1] = { context };
+	uint64_t word[1] = { context }, was_lent[1] = { 0 };
 	bool good;
 
 	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
 	insist(thread_start_on(&server, serves, &port, CAPOS_CPU_ANY, CAPOS_THREAD_PASSIVE));
 	(void)becomes_true(waits_on(server.handle) == CAPOS_WAIT_RECV);
 	must(scheduling_context_bind_caller_thread(context));
-	insist(endpoint_call(port, PROOF_IFACE, PROOF_ECHO, word, 1, NULL, 0));
+	while (was_lent[0] == 0)
+		insist(endpoint_call(port, PROOF_IFACE, PROOF_ECHO, word, 1, was_lent, 1));
 	info = context_info(context);
 	must(scheduling_context_unbind(context));
 	must(thread_finish(&server, CAPOS_NEVER, NULL));
