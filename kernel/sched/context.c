@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Scheduling contexts in the dispatcher: charge, throttling and its end, binding. SX1 to SX4: context.h. */
-#include "context.h"
-
 #include <kernel/call.h>
 #include <kernel/process.h>
 #include <string.h>
 
-#include "sched_priv.h"
+#include "choose.h"
 
 _Static_assert((u32)REFILL_SPORADIC == CAPOS_REPLENISH_SPORADIC && (u32)REFILL_PERIODIC == CAPOS_REPLENISH_PERIODIC &&
 		       (u32)REFILL_CBS == CAPOS_REPLENISH_CBS,
@@ -78,14 +76,19 @@ static void use(struct context *context, u64 at_ns, u64 used_ns)
 	context->used_ns += used_ns;
 }
 
+static inline void charge_locked(struct cpu *cpu, struct context *context, u64 used_ns, bool blocks)
+{
+	use(context, cpu->account_ns, used_ns);
+	context_job_charged(cpu, context, blocks);
+}
+
 void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns, bool blocks)
 {
 	struct context *context = lock_context(cpu, entity);
 
 	if (context == NULL)
 		return;
-	use(context, cpu->account_ns, used_ns);
-	context_job_charged(cpu, context, blocks);
+	charge_locked(cpu, context, used_ns, blocks);
 	unlock_context(cpu, context);
 }
 
@@ -115,15 +118,12 @@ static bool is_dying(const struct entity *entity)
 	return thread != NULL && (atomic_load_relaxed(&thread->attention) & ATTENTION_KILL) != 0;
 }
 
-/* The current entity has a budget: when it is to be looked at. */
+/* The current entity, which is charged up to charged_ns, has a budget: when it is to be looked at. */
 static inline bool begins_locked(struct cpu *cpu, struct context *context)
 {
-	u64 left_ns;
+	u64 left_ns = refills_begin(&context->refills, context->charged_ns);
 
-	/* SX5. Whoever looked from another CPU may have read the clock later. */
-	context->charged_ns = MAX(context->charged_ns, cpu->account_ns);
-	left_ns = refills_begin(&context->refills, context->charged_ns);
-	if (unlikely(left_ns <= CONTEXT_LEAD_NS))
+	if (left_ns <= CONTEXT_LEAD_NS)
 		return false;
 	context->began = true;
 	cpu->budget_end_ns = MIN(context_job_runs(cpu, context), cpu->account_ns + left_ns - CONTEXT_LEAD_NS);
@@ -137,7 +137,8 @@ bool context_begin(struct cpu *cpu, struct entity *entity)
 
 	if (context == NULL)
 		return true;
-	context->charged_ns = MAX(context->charged_ns, cpu->account_ns); /* SX5 */
+	/* SX5. Whoever looked from another CPU may have read the clock later. */
+	context->charged_ns = MAX(context->charged_ns, cpu->account_ns);
 	goes_on = is_dying(entity) || context->best_effort || begins_locked(cpu, context);
 	unlock_context(cpu, context);
 	return goes_on;
@@ -148,26 +149,35 @@ static void replenish(struct cpu *cpu, struct timer *timer);
 
 static void await_refill(struct cpu *cpu, struct context *context)
 {
-	timer_start(cpu, &context->timer, (struct instant){ refills_next_ns(&context->refills) }, replenish);
+	timer_add(cpu, &context->timer, (struct instant){ refills_next_ns(&context->refills) }, replenish);
 }
 
-/* SX3. The current entity waits, until the next refill or until somebody says so. */
-static void throttle_locked(struct cpu *cpu, struct context *context, struct entity *entity, bool suspend)
+/* SX3. The current entity waits, until the next refill or until somebody says so. The queue's best is to run next. */
+static struct entity *throttle_locked(struct cpu *cpu, struct context *context, struct entity *entity, bool suspend)
 {
+	struct entity *next;
+
 	mach_thread_leave(cpu->current);
 	account_of(entity)->preemptions++;
-	runq_leave(&cpu->runq, entity, cpu->account_ns);
 	cpu->current = NULL;
 	cpu->current_entity = NULL;
 	context->throttles++;
 	context->suspended = suspend;
 	if (!suspend)
 		await_refill(cpu, context);
+	entity->enqueued_ns = cpu->account_ns;
+	MEASURE_SITE(cpu, scheduler_lock_site_timer_select);
+	spin_lock_on(cpu, &cpu->runq.lock);
+	wake_drain_locked(cpu);
+	runq_leave_locked(&cpu->runq, entity);
+	next = take_best(cpu);
+	spin_unlock_on(cpu, &cpu->runq.lock);
 	owner_change(entity, OWNER_CURRENT, OWNER_THROTTLED);
+	return next;
 }
 
 /* What the policy says for the end of the budget. True: it waits. */
-static bool overrun_locked(struct cpu *cpu, struct context *context, struct entity *entity)
+static bool overrun_locked(struct cpu *cpu, struct context *context, struct entity *entity, struct entity **next)
 {
 	bool ends = context->began; /* else it ended before, and it was woken too early */
 
@@ -186,12 +196,13 @@ static bool overrun_locked(struct cpu *cpu, struct context *context, struct enti
 		await_refill(cpu, context);
 		return false;
 	default:
-		throttle_locked(cpu, context, entity, ends && context->spec.overrun == (u32)CAPOS_OVERRUN_SUSPEND);
+		*next = throttle_locked(cpu, context, entity,
+					ends && context->spec.overrun == (u32)CAPOS_OVERRUN_SUSPEND);
 		return true;
 	}
 }
 
-bool context_ends_current(struct cpu *cpu)
+bool context_ends_current(struct cpu *cpu, u64 used_ns, struct entity **next)
 {
 	struct entity *entity = cpu->current_entity;
 	struct context *context = lock_context(cpu, entity);
@@ -200,9 +211,10 @@ bool context_ends_current(struct cpu *cpu)
 	cpu->budget_end_ns = INSTANT_NEVER.ns;
 	if (context == NULL)
 		return false;
+	charge_locked(cpu, context, used_ns, false);
 	/* SX4 */
 	if (!is_dying(entity) && !context->best_effort && !begins_locked(cpu, context))
-		gives_way = !overrun_locked(cpu, context, entity) && context->best_effort;
+		gives_way = !overrun_locked(cpu, context, entity, next) && context->best_effort;
 	unlock_context(cpu, context);
 	if (unlikely(gives_way))
 		sched_yield_current(cpu); /* what it was owed, and what is left of its request, is the others' */
@@ -216,7 +228,8 @@ enum freed { FREED_RUNS, FREED_WAITS, FREED_BEST_EFFORT };
 /* It does not wait for its budget any more, and has its own parameters. What it was: for go_on, without the lock. */
 static enum freed free_locked(struct context *context, struct entity *entity) REQUIRES(context->lock)
 {
-	(void)timer_cancel(&context->timer);
+	if (timer_is_queued(&context->timer))
+		(void)timer_cancel(&context->timer);
 	context->suspended = false;
 	if (atomic_load_relaxed(&entity->owner) == OWNER_THROTTLED) {
 		owner_change(entity, OWNER_THROTTLED, OWNER_NONE);
@@ -252,7 +265,8 @@ static void go_on(struct cpu *cpu, struct entity *entity, enum freed was)
 	look_anew(cpu, entity);
 }
 
-static void replenish(struct cpu *cpu, struct timer *timer)
+/* Who waited for this refill waits no more, and is to be woken; NULL: nobody did. */
+static struct entity *refilled(struct cpu *cpu, struct timer *timer)
 {
 	struct context *context = container_of(timer, struct context, timer);
 	enum freed was = FREED_RUNS;
@@ -261,11 +275,29 @@ static void replenish(struct cpu *cpu, struct timer *timer)
 	spin_lock_on(cpu, &context->lock);
 	entity = context->entity;
 	/* It may have been bound anew between this shot and this look, and be waiting for the next one. */
-	if (likely(entity != NULL && !context->suspended && atomic_load_relaxed(&timer->cpu) == NULL))
+	if (likely(entity != NULL && !context->suspended && !timer_is_queued(timer)))
 		was = free_locked(context, entity);
 	spin_unlock_on(cpu, &context->lock);
-	if (likely(was != FREED_RUNS))
+	if (likely(was == FREED_WAITS))
+		return entity;
+	if (was == FREED_BEST_EFFORT)
 		go_on(cpu, entity, was);
+	return NULL;
+}
+
+static void replenish(struct cpu *cpu, struct timer *timer)
+{
+	struct entity *entity = refilled(cpu, timer);
+
+	if (likely(entity != NULL))
+		sched_wake(cpu, entity);
+}
+
+struct entity *context_refilled(struct cpu *cpu, struct instant now)
+{
+	struct timer *timer = timer_take_due(cpu, now, replenish);
+
+	return timer != NULL ? refilled(cpu, timer) : NULL;
 }
 
 void context_release(struct cpu *cpu, struct entity *entity) NO_TSA

@@ -5,13 +5,17 @@
 
 #include <kernel/context.h>
 #include <kernel/cpu.h>
+#include <kernel/fastpath.h>
 
 /* `entity` is about to become current, at account_ns: cpu->budget_end_ns, which says NEVER, is the end of its budget or its job's
  * deadline. False: it has no budget, and the CPU is to choose anew when it is current. */
 MUST_CHECK bool context_begin(struct cpu *cpu, struct entity *entity);
-/* The CPU chooses anew, current is charged. True: its budget is over, it waits, nobody is current. Else cpu->budget_end_ns is known anew, of
- * current, or, by best effort, of who took its place. */
-bool context_ends_current(struct cpu *cpu);
+/* The CPU chooses anew; current is charged, but for used_ns, which its context is charged with here. True: its budget is over, it waits,
+ * nobody is current, and *next, who is to be, left the queue (NULL: nobody). Else cpu->budget_end_ns is known anew, of current, or, by best
+ * effort, of who took its place. */
+MUST_CHECK bool context_ends_current(struct cpu *cpu, u64 used_ns, struct entity **next);
+/* The first timer of this CPU is due: if it is that of a refill it has been, and who waited for it is the caller's to wake. Else NULL. */
+MUST_CHECK struct entity *context_refilled(struct cpu *cpu, struct instant now);
 
 /* The context of an entity, locked (RANK_CONTEXT); NULL: it has none, or not any more. */
 struct context *context_lock_of(struct entity *entity);
@@ -45,11 +49,6 @@ void context_mark(struct cpu *cpu, struct context *context);
 
 /* context.c; under context->lock: enum capos_context_state. */
 u32 context_state(const struct context *context);
-
-static inline bool has_context(const struct entity *entity)
-{
-	return unlikely(!atomic_equals_relaxed(&entity->context, NULL));
-}
 
 /* Who chooses anew has to ask context_ends_current: the current entity has a budget, or had one when it was last looked at. */
 static inline bool context_matters(const struct cpu *cpu)

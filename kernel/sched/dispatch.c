@@ -206,8 +206,9 @@ static void idle(struct cpu *cpu)
 	cpu->tick_ns = INSTANT_NEVER.ns;
 }
 
-/* Current gives way to the queue's best, which is *next now, or is where it may not be any more. False: it goes on. */
-static inline __attribute__((always_inline)) bool preempt(struct cpu *cpu, struct entity **next)
+/* Current gives way to the queue's best, which is *next now, or is where it may not be any more. False: it goes on. `woken` (NULL: nobody)
+ * joins before that look. */
+static inline __attribute__((always_inline)) bool preempt(struct cpu *cpu, struct entity *woken, struct entity **next)
 {
 	struct entity *entity = cpu->current_entity;
 	bool slice_over = cpu->account_ns >= cpu->slice_end_ns;
@@ -218,7 +219,10 @@ static inline __attribute__((always_inline)) bool preempt(struct cpu *cpu, struc
 	wake_drain_locked(cpu);
 	if (unlikely(params_differ(entity)))
 		runq_adopt_current(&cpu->runq, entity);
-	*next = runq_preempting(&cpu->runq, entity, slice_over);
+	if (woken == NULL || wake_join(cpu, woken, OWNER_NONE, false) || slice_over)
+		*next = runq_preempting(&cpu->runq, entity, slice_over);
+	else
+		*next = NULL;
 	gives_way = *next != NULL;
 	if (gives_way) {
 		runq_take(&cpu->runq, *next);
@@ -265,9 +269,9 @@ static void choose(struct cpu *cpu)
 	if (cpu->current_entity != NULL) {
 		KASSERT(cpu->handoff == NULL);
 		account_current(cpu, cpu->current_entity, mach_clock());
-		if (context_matters(cpu) && context_ends_current(cpu)) {
-			/* It waits for its budget. */
-		} else if (!preempt(cpu, &entity)) {
+		/* It waits for its budget, or gives way; else it goes on. */
+		if (!(context_matters(cpu) && context_ends_current(cpu, 0, &entity)) &&
+		    !preempt(cpu, NULL, &entity)) {
 			dispatch_arm(cpu);
 			return;
 		}
@@ -429,6 +433,16 @@ static __attribute__((noinline)) struct thread *exit_blocked(struct cpu *cpu)
 	return exit_chosen(cpu);
 }
 
+/* `next` becomes current; where that is not to run here, or is NULL, who is current now goes on. */
+static inline __attribute__((always_inline)) struct thread *exit_to(struct cpu *cpu, struct entity *next)
+{
+	if (likely(next != NULL && !sent_away(cpu, next)))
+		set_current(cpu, next, false);
+	dispatch_arm(cpu);
+	no_alloc_end(cpu);
+	return exit_chosen(cpu);
+}
+
 /* Current is charged, and may have to give way: what choose would do, by the clock as it was read. */
 __attribute__((noinline)) struct thread *sched_exit_charged(struct cpu *cpu)
 {
@@ -436,29 +450,35 @@ __attribute__((noinline)) struct thread *sched_exit_charged(struct cpu *cpu)
 
 	no_alloc_begin(cpu);
 	cpu->resched = false;
-	if (likely(preempt(cpu, &next) && next != NULL && !sent_away(cpu, next)))
-		set_current(cpu, next, false);
-	dispatch_arm(cpu);
-	no_alloc_end(cpu);
-	return exit_chosen(cpu);
+	(void)preempt(cpu, NULL, &next);
+	return exit_to(cpu, next);
 }
 
 /* The same when its budget may be over. */
-__attribute__((noinline)) struct thread *sched_exit_budget(struct cpu *cpu)
+__attribute__((noinline)) struct thread *sched_exit_budget(struct cpu *cpu, u64 used_ns)
 {
 	struct entity *next = NULL;
 
 	no_alloc_begin(cpu);
 	cpu->resched = false;
-	if (likely(context_ends_current(cpu)))
-		next = pick(cpu);
-	else if (preempt(cpu, &next) && next != NULL && sent_away(cpu, next))
-		next = NULL;
-	if (next != NULL)
-		set_current(cpu, next, false);
-	dispatch_arm(cpu);
-	no_alloc_end(cpu);
-	return exit_chosen(cpu);
+	if (unlikely(!context_ends_current(cpu, used_ns, &next)))
+		(void)preempt(cpu, NULL, &next);
+	return exit_to(cpu, next);
+}
+
+/* The same when somebody is woken, and stays here: what sched_wake would do before. */
+__attribute__((noinline)) struct thread *sched_exit_woken(struct cpu *cpu, struct entity *woken)
+{
+	struct entity *next;
+
+	KASSERT(atomic_load_relaxed(&woken->cpu) == cpu);
+	no_alloc_begin(cpu);
+	wake_begin(woken, cpu->account_ns);
+	TRACE(cpu, WAKE, woken->thread->object.id, cpu->id, cpu->current->object.id);
+	cpu->placed.local++;
+	cpu->resched = false;
+	(void)preempt(cpu, woken, &next);
+	return exit_to(cpu, next);
 }
 
 struct thread *sched_exit(struct cpu *cpu)

@@ -74,6 +74,29 @@ static struct instant timer_expired(struct cpu *cpu, struct instant now)
 	return now;
 }
 
+static inline bool nobody_asks(struct cpu *cpu)
+{
+	return atomic_equals_relaxed(&cpu->ipi_pending, 0u) && atomic_equals_relaxed(&cpu->requests, 0u);
+}
+
+static inline bool timers_are_due(struct cpu *cpu, struct instant now)
+{
+	return atomic_load_relaxed(&cpu->timers.first_ns) <= now.ns;
+}
+
+/* Of the current entity: its slice, while others wait, or its budget. */
+static inline bool turn_is_over(const struct cpu *cpu, struct instant now)
+{
+	return (now.ns >= cpu->slice_end_ns && atomic_load_relaxed(&cpu->runq.count) > 0) ||
+	       now.ns >= cpu->budget_end_ns;
+}
+
+/* No other CPU wants anything, and no timer is due. */
+static inline bool nothing_else(struct cpu *cpu, struct instant now)
+{
+	return !timers_are_due(cpu, now) && nobody_asks(cpu);
+}
+
 bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 {
 	bool worked = (bits & ~IRQ_TIMER) != 0;
@@ -83,15 +106,14 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 	TRACE(cpu, IRQ, cpu->current ? cpu->current->object.id : 0, bits, 0);
 	if (bits & IRQ_TIMER) {
 		now = timer_expired(cpu, now);
-		if (atomic_load_relaxed(&cpu->timers.first_ns) <= now.ns) {
+		if (timers_are_due(cpu, now)) {
 			timer_run_due(cpu, now);
 			worked = true;
 		}
 		if (now.ns >= cpu->tick_ns)
 			tick(cpu, now);
 	}
-	if ((now.ns >= cpu->slice_end_ns && atomic_load_relaxed(&cpu->runq.count) > 0) ||
-	    now.ns >= cpu->budget_end_ns)
+	if (turn_is_over(cpu, now))
 		cpu->resched = true;
 	if (bits & IRQ_CONSOLE)
 		console_irq(cpu);
@@ -127,13 +149,6 @@ bool sched_irq(struct cpu *cpu, u32 bits, struct instant now)
 	cpu->in_interrupt = false;
 	no_alloc_end(cpu);
 	return worked;
-}
-
-/* No other CPU wants anything, and no timer is due. */
-static inline bool nothing_else(struct cpu *cpu, struct instant now)
-{
-	return atomic_load_relaxed(&cpu->timers.first_ns) > now.ns && atomic_equals_relaxed(&cpu->ipi_pending, 0u) &&
-	       atomic_equals_relaxed(&cpu->requests, 0u);
 }
 
 /* The timer's interrupt came for the end of the slice alone. */
@@ -178,14 +193,49 @@ static inline void quiet_tick(struct cpu *cpu, struct instant now)
 	mach_timer_arm_span((u32)(next_ns - now.ns));
 }
 
+/* The end of an interrupt. */
+static inline struct thread *irq_exit(struct cpu *cpu)
+{
+	if (cpu->resched && likely(cpu->current_entity != NULL))
+		return context_matters(cpu) ? sched_exit_budget(cpu, 0) : sched_exit_charged(cpu);
+	return sched_exit(cpu);
+}
+
 /* Current is charged up to now. */
 static __attribute__((noinline)) struct thread *irq_general(struct cpu *cpu, u32 bits, struct instant now)
 {
 	if (unlikely(sched_irq(cpu, bits, now)))
 		account_irq(cpu, mach_clock());
-	if (cpu->resched && cpu->current_entity != NULL)
-		return context_matters(cpu) ? sched_exit_budget(cpu) : sched_exit_charged(cpu);
-	return sched_exit(cpu);
+	return irq_exit(cpu);
+}
+
+/* The same for the timer's interrupt that came for timers alone: nobody asks, and the budget is not over. Most often it is a refill. */
+static __attribute__((noinline)) struct thread *irq_timers(struct cpu *cpu, struct instant now)
+{
+	struct entity *woken;
+
+	TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
+	cpu->armed_ns = INSTANT_NEVER.ns; /* it has expired */
+	no_alloc_begin(cpu);
+	cpu->in_interrupt = true;
+	woken = context_refilled(cpu, now);
+	if (likely(woken != NULL && place_stays(cpu, woken) && !timers_are_due(cpu, now))) {
+		cpu->in_interrupt = false;
+		no_alloc_end(cpu);
+		account_irq(cpu, mach_clock());
+		return sched_exit_woken(cpu, woken);
+	}
+	if (woken != NULL)
+		sched_wake(cpu, woken);
+	timer_run_due(cpu, now);
+	if (turn_is_over(cpu, now))
+		cpu->resched = true;
+	if (!cpu->resched)
+		dispatch_arm(cpu);
+	cpu->in_interrupt = false;
+	no_alloc_end(cpu);
+	account_irq(cpu, mach_clock());
+	return irq_exit(cpu);
 }
 
 /* What is not the timer's alone. */
@@ -202,27 +252,33 @@ static __attribute__((noinline)) struct thread *irq_other(struct cpu *cpu, u32 b
 struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 {
 	struct instant now;
+	u64 used_ns;
 
 	if (unlikely(bits != IRQ_TIMER))
 		return irq_other(cpu, bits);
 	now = mach_clock_quick();
 	reclaim_kernel_enter_inline(cpu);
-	account_current(cpu, cpu->current_entity, now);
+	used_ns = account_service(cpu, cpu->current_entity, now);
 	MEASURE_DO(measure_timer(cpu, IRQ_TIMER, true));
+	if (has_context(cpu->current_entity)) {
+		if (budget_is_over(cpu, now)) {
+			TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
+			cpu->armed_ns = INSTANT_NEVER.ns; /* it has expired */
+			return sched_exit_budget(cpu, used_ns);
+		}
+		context_charge(cpu, cpu->current_entity, used_ns, false);
+	}
 	if (likely(tick_is_quiet(cpu, now))) {
 		quiet_tick(cpu, now);
 		return leave_kernel(cpu, cpu->current);
 	}
 	if (likely(slice_is_over(cpu, now))) {
 		TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
-		cpu->armed_ns = INSTANT_NEVER.ns; /* it has expired */
+		cpu->armed_ns = INSTANT_NEVER.ns;
 		return sched_exit_charged(cpu);
 	}
-	if (budget_is_over(cpu, now)) {
-		TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
-		cpu->armed_ns = INSTANT_NEVER.ns;
-		return sched_exit_budget(cpu);
-	}
+	if (timers_are_due(cpu, now) && now.ns < cpu->tick_ns && now.ns < cpu->budget_end_ns && nobody_asks(cpu))
+		return irq_timers(cpu, now);
 	return irq_general(cpu, IRQ_TIMER, now);
 }
 

@@ -18,15 +18,12 @@
 
 #include <kernel/debug.h>
 
-static struct refill *nth(struct refills *refills, u32 n)
+/* The first `count` go. */
+static inline void drop(struct refills *refills, u32 count)
 {
-	return &refills->refill[(refills->first + n) % REFILLS_MAX];
-}
-
-static void drop_first(struct refills *refills)
-{
-	refills->first = (u8)((refills->first + 1u) % REFILLS_MAX);
-	refills->count--;
+	refills->count = (u8)(refills->count - count);
+	for (u32 i = 0; i < refills->count; i++)
+		refills->refill[i] = refills->refill[i + count];
 }
 
 void refills_init(struct refills *refills, enum refill_kind kind, u64 budget_ns, u64 period_ns, u64 least_ns,
@@ -47,30 +44,29 @@ void refills_init(struct refills *refills, enum refill_kind kind, u64 budget_ns,
 /* --- sporadic ---------------------------------------------------------------------------------------------------------- */
 
 /* What is available at now_ns, and what will be before that is used up, is one refill from now_ns on: none of it is sooner. */
-static void merge_available(struct refills *refills, u64 now_ns)
+static inline void merge_available(struct refills *refills, u64 now_ns)
 {
-	struct refill *head = nth(refills, 0);
+	struct refill *head = refills->refill;
+	u32 merged = 0;
 
 	head->at_ns = MAX(head->at_ns, now_ns);
-	while (refills->count > 1 && nth(refills, 1)->at_ns <= head->at_ns + head->amount_ns) {
-		struct refill *next = nth(refills, 1);
-
-		*next = (struct refill){ head->at_ns, head->amount_ns + next->amount_ns };
-		drop_first(refills);
-		head = next;
+	while (merged + 1 < refills->count && head[merged + 1].at_ns <= head->at_ns + head->amount_ns)
+		head->amount_ns += head[++merged].amount_ns;
+	if (merged > 0) {
+		head[merged] = *head;
+		drop(refills, merged);
 	}
 }
 
 /* Small change waits for the next refill, which stays when it is. */
-static void merge_small(struct refills *refills)
+static inline void merge_small(struct refills *refills)
 {
-	while (refills->count > 1 && nth(refills, 0)->amount_ns < refills->least_ns) {
-		u64 small_ns = nth(refills, 0)->amount_ns;
-		struct refill *next = nth(refills, 1);
+	while (refills->count > 1 && refills->refill->amount_ns < refills->least_ns) {
+		u64 small_ns = refills->refill->amount_ns;
 
-		next->at_ns -= small_ns;
-		next->amount_ns += small_ns;
-		drop_first(refills);
+		drop(refills, 1);
+		refills->refill->at_ns -= small_ns;
+		refills->refill->amount_ns += small_ns;
 	}
 }
 
@@ -78,7 +74,7 @@ static void merge_small(struct refills *refills)
 static void append(struct refills *refills, u64 at_ns, u64 amount_ns)
 {
 	if (refills->count > 0) {
-		struct refill *last = nth(refills, refills->count - 1u);
+		struct refill *last = &refills->refill[refills->count - 1u];
 		u64 end_ns = last->at_ns + last->amount_ns;
 		bool in_use = last->at_ns + refills->period_ns <= at_ns + amount_ns;
 
@@ -93,8 +89,7 @@ static void append(struct refills *refills, u64 at_ns, u64 amount_ns)
 			return;
 		}
 	}
-	*nth(refills, refills->count) = (struct refill){ at_ns, amount_ns };
-	refills->count++;
+	refills->refill[refills->count++] = (struct refill){ at_ns, amount_ns };
 }
 
 static void use_sporadic(struct refills *refills, u64 from_ns, u64 used_ns)
@@ -103,17 +98,17 @@ static void use_sporadic(struct refills *refills, u64 from_ns, u64 used_ns)
 	/* Whole budgets, by a machine that stood still: each refill was used so often. */
 	if (unlikely(used_ns >= refills->budget_ns)) {
 		for (u32 i = 0; i < refills->count; i++)
-			nth(refills, i)->at_ns += used_ns / refills->budget_ns * refills->period_ns;
+			refills->refill[i].at_ns += used_ns / refills->budget_ns * refills->period_ns;
 		used_ns %= refills->budget_ns;
 	}
 	while (used_ns > 0) {
-		struct refill *head = nth(refills, 0);
+		struct refill *head = refills->refill;
 		u64 amount_ns = MIN(used_ns, head->amount_ns), at_ns = head->at_ns;
 
 		head->at_ns += amount_ns;
 		head->amount_ns -= amount_ns;
 		if (head->amount_ns == 0)
-			drop_first(refills);
+			drop(refills, 1);
 		append(refills, at_ns + refills->period_ns, amount_ns);
 		used_ns -= amount_ns;
 	}
@@ -155,7 +150,7 @@ static void fill_cbs(struct refills *refills, u64 now_ns)
 	}
 }
 
-static void fill(struct refills *refills, u64 now_ns)
+static __attribute__((noinline)) void fill(struct refills *refills, u64 now_ns)
 {
 	if (refills->kind == REFILL_PERIODIC)
 		fill_periodic(refills, now_ns);
@@ -164,7 +159,7 @@ static void fill(struct refills *refills, u64 now_ns)
 }
 
 /* Service beyond the end of a period is the next one's. */
-static void use_period(struct refills *refills, u64 from_ns, u64 used_ns)
+static __attribute__((noinline)) void use_period(struct refills *refills, u64 from_ns, u64 used_ns)
 {
 	u64 rest_ns;
 
@@ -193,10 +188,10 @@ static void use_period(struct refills *refills, u64 from_ns, u64 used_ns)
 
 u64 refills_begin(struct refills *refills, u64 now_ns)
 {
-	if (refills->kind == REFILL_SPORADIC) {
+	if (likely(refills->kind == REFILL_SPORADIC)) {
 		merge_available(refills, now_ns);
 		merge_small(refills);
-		return nth(refills, 0)->at_ns <= now_ns ? nth(refills, 0)->amount_ns : 0;
+		return refills->refill->at_ns <= now_ns ? refills->refill->amount_ns : 0;
 	}
 	fill(refills, now_ns);
 	return refills->left_ns > 0 ? (u64)refills->left_ns : 0;
@@ -204,7 +199,7 @@ u64 refills_begin(struct refills *refills, u64 now_ns)
 
 void refills_use(struct refills *refills, u64 from_ns, u64 used_ns)
 {
-	if (refills->kind == REFILL_SPORADIC)
+	if (likely(refills->kind == REFILL_SPORADIC))
 		use_sporadic(refills, from_ns, used_ns);
 	else
 		use_period(refills, from_ns, used_ns);
@@ -212,20 +207,22 @@ void refills_use(struct refills *refills, u64 from_ns, u64 used_ns)
 
 u64 refills_next_ns(const struct refills *refills)
 {
-	return refills->kind == REFILL_SPORADIC ? refills->refill[refills->first].at_ns : refills->due_ns;
+	return likely(refills->kind == REFILL_SPORADIC) ? refills->refill->at_ns : refills->due_ns;
+}
+
+static __attribute__((noinline)) u64 period_available_ns(struct refills refills, u64 now_ns)
+{
+	return refills_begin(&refills, now_ns);
 }
 
 u64 refills_available_ns(const struct refills *refills, u64 now_ns)
 {
 	u64 sum_ns = 0;
 
-	if (refills->kind != REFILL_SPORADIC) {
-		struct refills then = *refills;
-
-		return refills_begin(&then, now_ns);
-	}
+	if (unlikely(refills->kind != REFILL_SPORADIC))
+		return period_available_ns(*refills, now_ns);
 	for (u32 i = 0; i < refills->count; i++) {
-		const struct refill *refill = &refills->refill[(refills->first + i) % REFILLS_MAX];
+		const struct refill *refill = &refills->refill[i];
 
 		if (refill->at_ns > now_ns)
 			break;
@@ -236,7 +233,6 @@ u64 refills_available_ns(const struct refills *refills, u64 now_ns)
 
 void refills_verify(const struct refills *refills)
 {
-	struct refills copy = *refills;
 	u64 sum_ns = 0, end_ns = 0;
 
 	if (refills->kind != REFILL_SPORADIC) {
@@ -245,9 +241,11 @@ void refills_verify(const struct refills *refills)
 	}
 	KVERIFY(refills->count >= 1 && refills->count <= REFILLS_MAX);
 	for (u32 i = 0; i < refills->count; i++) {
-		KVERIFY(nth(&copy, i)->amount_ns > 0 && (i == 0 || nth(&copy, i)->at_ns > end_ns));
-		sum_ns += nth(&copy, i)->amount_ns;
-		end_ns = nth(&copy, i)->at_ns + nth(&copy, i)->amount_ns;
+		const struct refill *refill = &refills->refill[i];
+
+		KVERIFY(refill->amount_ns > 0 && (i == 0 || refill->at_ns > end_ns));
+		sum_ns += refill->amount_ns;
+		end_ns = refill->at_ns + refill->amount_ns;
 	}
 	KVERIFY(sum_ns == refills->budget_ns); /* RF1 */
 }

@@ -25,6 +25,23 @@ static inline bool wake_inbox_is_empty(struct cpu *cpu)
 	return atomic_load_acquire(&cpu->inbox) == NULL; /* pairs with the compare-and-swap in inbox_push */
 }
 void wake_take_inbox_locked(struct cpu *owner) REQUIRES(owner->runq.lock);
+/* It stops waiting at now_ns, and is about to join a queue. */
+static inline void wake_begin(struct entity *entity, u64 now_ns)
+{
+	lag_forget(entity, now_ns);
+	entity->enqueued_ns = now_ns;
+}
+/* It joins the queue of this CPU. True: the current entity may have to give way. */
+static inline __attribute__((always_inline)) bool wake_join(struct cpu *cpu, struct entity *entity,
+							    enum dispatch_owner from, bool moved)
+	REQUIRES(cpu->runq.lock)
+{
+	const struct entity *current = cpu->current_entity;
+
+	owner_change(entity, from, OWNER_QUEUE);
+	runq_join(&cpu->runq, entity, moved);
+	return likely(current != NULL) && runq_woken_preempts(&cpu->runq, entity, current);
+}
 /* This CPU is asked for something that cannot be done here: an interrupt comes as soon as it may. Any lock. */
 void sched_ask_self(struct cpu *cpu, u32 request);
 /* Move what was pushed to `owner`'s inbox into its queue. */
@@ -59,6 +76,11 @@ struct cpu *place_take_idle(struct cpu *cpu);
 static inline bool place_allows(const struct cpu *cpu, const struct entity *entity)
 {
 	return affinity_allows(shared_load_relaxed(&entity->affinity), cpu);
+}
+/* One that was here last, where another one runs: place_woken would leave it here. False: that is to be asked. */
+static inline bool place_stays(const struct cpu *cpu, const struct entity *entity)
+{
+	return place_allows(cpu, entity) && !place_some_idle();
 }
 /* `cpu` moves an entity that it owns. */
 static inline void account_move(struct cpu *cpu, struct entity *entity, enum capos_migration kind)
@@ -98,8 +120,10 @@ static inline u64 entity_received(const struct entity *entity)
 /* dispatch.c */
 /* The end of an interrupt in user mode after which the current thread, which is charged, may have to give way. */
 MUST_CHECK struct thread *sched_exit_charged(struct cpu *cpu);
-/* The same when it has a context, or had one. */
-MUST_CHECK struct thread *sched_exit_budget(struct cpu *cpu);
+/* The same when it has a context, or had one: that is charged with used_ns yet. */
+MUST_CHECK struct thread *sched_exit_budget(struct cpu *cpu, u64 used_ns);
+/* The same when `woken`, owner NONE, which was current here last, is to join the queue here (place_stays). */
+MUST_CHECK struct thread *sched_exit_woken(struct cpu *cpu, struct entity *woken);
 /* Arm the one-shot for this CPU's next event if that is earlier than what is armed. */
 static inline void dispatch_arm(struct cpu *cpu)
 {

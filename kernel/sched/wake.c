@@ -79,18 +79,16 @@ static inline __attribute__((always_inline)) void push_here(struct cpu *cpu, str
 							    enum dispatch_owner from)
 {
 	bool moved = atomic_load_relaxed(&entity->cpu) != cpu;
-	struct entity *current = cpu->current_entity;
 
 	if (unlikely(moved))
 		atomic_store_relaxed(&entity->cpu, cpu);
 	MEASURE_SITE(cpu, scheduler_lock_site_wake_unblock);
 	spin_lock_on(cpu, &cpu->runq.lock);
-	owner_change(entity, from, OWNER_QUEUE);
-	runq_join(&cpu->runq, entity, moved);
-	if (likely(current != NULL) && runq_woken_preempts(&cpu->runq, entity, current))
+	if (wake_join(cpu, entity, from, moved))
 		cpu->resched = true;
 	spin_unlock_on(cpu, &cpu->runq.lock);
-	dispatch_arm(cpu);
+	if (!cpu->resched) /* else who chooses arms */
+		dispatch_arm(cpu);
 }
 
 static inline void push_there(struct cpu *cpu, struct cpu *target, struct entity *entity, enum dispatch_owner from)
@@ -117,11 +115,10 @@ static inline __attribute__((always_inline)) void wake(struct cpu *cpu, struct e
 	struct instant now = mach_clock();
 
 	no_alloc_begin(cpu);
-	lag_forget(entity, now.ns);
+	wake_begin(entity, now.ns);
 	/* A new one received as much as its creator: what is compared between CPUs has one beginning. */
 	if (unlikely(previous == NULL))
 		entity->shift = cpu->current_entity != NULL ? 0 - entity_received(cpu->current_entity) : 0;
-	entity->enqueued_ns = now.ns;
 	if (likely(entity->thread != NULL)) {
 		TRACE(cpu, WAKE, entity->thread->object.id, target->id, cpu->current ? cpu->current->object.id : 0);
 		if (unlikely(previous != target && (previous != NULL || target != cpu))) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The timer queue of a CPU: a tree ordered by (deadline, sequence). `first_ns` lets the owner compute its next event
- * without the lock. TI1: first_ns is the deadline of the tree's minimum, or NEVER.
+ * without the lock. TI1: first is the tree's minimum, first_ns its deadline, or NEVER.
  */
 #include <kernel/timer.h>
 
@@ -19,26 +19,40 @@ static int timer_compare(struct timer *a, struct timer *b)
 
 RB_GENERATE_INTERNAL(timer_tree, timer, node, timer_compare, __attribute__((unused)) static)
 
-static void publish_first(struct timer_queue *queue) REQUIRES(queue->lock)
+static inline void set_first(struct timer_queue *queue, struct timer *first) REQUIRES(queue->lock)
 {
-	struct timer *first = RB_MIN(timer_tree, &queue->tree);
-
-	atomic_store_relaxed(&queue->first_ns, first ? first->deadline_ns : INSTANT_NEVER.ns);
+	queue->first = first;
+	atomic_store_relaxed(&queue->first_ns, first != NULL ? first->deadline_ns : INSTANT_NEVER.ns);
 }
 
-void timer_start(struct cpu *cpu, struct timer *timer, struct instant deadline, timer_fn fn)
+/* It is queued no more. */
+static inline void take(struct timer_queue *queue, struct timer *timer) REQUIRES(queue->lock)
+{
+	if (timer == queue->first)
+		set_first(queue, RB_NEXT(timer_tree, &queue->tree, timer));
+	RB_REMOVE(timer_tree, &queue->tree, timer);
+	atomic_store_relaxed(&timer->cpu, NULL);
+}
+
+void timer_add(struct cpu *cpu, struct timer *timer, struct instant deadline, timer_fn fn)
 {
 	struct timer_queue *queue = &cpu->timers;
 
-	spin_lock(&queue->lock);
+	spin_lock_on(cpu, &queue->lock);
 	KASSERT(atomic_load_relaxed(&timer->cpu) == NULL);
 	timer->deadline_ns = deadline.ns;
 	timer->fn = fn;
 	timer->sequence = queue->sequence++;
 	atomic_store_relaxed(&timer->cpu, cpu);
 	RB_INSERT(timer_tree, &queue->tree, timer);
-	publish_first(queue);
-	spin_unlock(&queue->lock);
+	if (queue->first == NULL || deadline.ns < queue->first->deadline_ns) /* of equal ones the last */
+		set_first(queue, timer);
+	spin_unlock_on(cpu, &queue->lock);
+}
+
+void timer_start(struct cpu *cpu, struct timer *timer, struct instant deadline, timer_fn fn)
+{
+	timer_add(cpu, timer, deadline, fn);
 	if (deadline.ns < cpu->armed_ns) {
 		cpu->armed_ns = deadline.ns;
 		mach_timer_arm(deadline);
@@ -55,42 +69,53 @@ bool timer_cancel(struct timer *timer)
 			return false;
 		spin_lock(&cpu->timers.lock);
 		queued = atomic_load_relaxed(&timer->cpu) == cpu;
-		if (queued) {
-			RB_REMOVE(timer_tree, &cpu->timers.tree, timer);
-			atomic_store_relaxed(&timer->cpu, NULL);
-			publish_first(&cpu->timers);
-		}
+		if (queued)
+			take(&cpu->timers, timer);
 		spin_unlock(&cpu->timers.lock);
 		if (queued)
 			return true;
 	}
 }
 
-void timer_run_due(struct cpu *cpu, struct instant now)
+struct instant timer_next(struct cpu *cpu)
+{
+	return (struct instant){ atomic_load_relaxed(&cpu->timers.first_ns) };
+}
+
+/* The first one, if it is due, and calls `only` (NULL: whatever). */
+static inline struct timer *take_due(struct cpu *cpu, struct instant now, timer_fn only, timer_fn *fn)
 {
 	struct timer_queue *queue = &cpu->timers;
+	struct timer *timer;
 
-	for (int i = 0; i < TIMERS_PER_RUN && atomic_load_relaxed(&queue->first_ns) <= now.ns; i++) {
-		struct timer *timer;
-		timer_fn fn = NULL;
+	spin_lock_on(cpu, &queue->lock);
+	timer = queue->first;
+	if (likely(timer != NULL && timer->deadline_ns <= now.ns && (only == NULL || timer->fn == only))) {
+		*fn = timer->fn;
+		take(queue, timer);
+	} else {
+		timer = NULL;
+	}
+	spin_unlock_on(cpu, &queue->lock);
+	return timer;
+}
 
-		spin_lock(&queue->lock);
-		timer = RB_MIN(timer_tree, &queue->tree);
-		if (timer != NULL && timer->deadline_ns <= now.ns) {
-			RB_REMOVE(timer_tree, &queue->tree, timer);
-			fn = timer->fn;
-			atomic_store_relaxed(&timer->cpu, NULL);
-		}
-		publish_first(queue);
-		spin_unlock(&queue->lock);
-		if (fn)
+void timer_run_due(struct cpu *cpu, struct instant now)
+{
+	for (int i = 0; i < TIMERS_PER_RUN && timer_next(cpu).ns <= now.ns; i++) {
+		timer_fn fn;
+		struct timer *timer = take_due(cpu, now, NULL, &fn);
+
+		if (likely(timer != NULL)) /* else it was cancelled meanwhile */
 			fn(cpu, timer);
 	}
 }
 
-struct instant timer_next(struct cpu *cpu)
+struct timer *timer_take_due(struct cpu *cpu, struct instant now, timer_fn only)
 {
-	return (struct instant){ atomic_load_relaxed(&cpu->timers.first_ns) };
+	timer_fn fn;
+
+	return take_due(cpu, now, only, &fn);
 }
 
 void timer_verify(struct cpu *cpu)
@@ -106,6 +131,7 @@ void timer_verify(struct cpu *cpu)
 		previous = timer;
 	}
 	timer = RB_MIN(timer_tree, &queue->tree);
+	KVERIFY(queue->first == timer);
 	KVERIFY(atomic_load_relaxed(&queue->first_ns) == (timer ? timer->deadline_ns : INSTANT_NEVER.ns));
 	spin_unlock(&queue->lock);
 }

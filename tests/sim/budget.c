@@ -89,7 +89,7 @@ static void check_sum(const struct context *context)
 	if (context->spec.replenishment != CAPOS_REPLENISH_SPORADIC)
 		return;
 	for (u32 i = 0; i < refills->count; i++)
-		sum_ns += refills->refill[(refills->first + i) % REFILLS_MAX].amount_ns;
+		sum_ns += refills->refill[i].amount_ns;
 	if (sum_ns != context->spec.budget_ns)
 		FAIL("context %llu: its refills are %llu of %llu ns", (unsigned long long)context->object.id,
 		     (unsigned long long)sum_ns, (unsigned long long)context->spec.budget_ns);
@@ -202,7 +202,7 @@ static void spoil(struct cpu *cpu, struct context *context)
 
 	looks++;
 	if (plant("minted", looks))
-		context->refills.refill[context->refills.first].amount_ns++;
+		context->refills.refill->amount_ns++;
 	if (plant("too-soon", looks) && cpu->budget_end_ns != INSTANT_NEVER.ns) {
 		for (u32 i = 0; i < REFILLS_MAX; i++)
 			context->refills.refill[i].at_ns -=

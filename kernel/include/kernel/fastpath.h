@@ -257,11 +257,8 @@ static inline void runq_leave(struct runq *runq, struct entity *entity, u64 left
 	runq_no_current(runq);
 }
 
-/* kernel/sched/context.c */
-void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns, bool blocks);
-
-/* account_current; `blocks`, a constant: it leaves its CPU to wait. */
-static inline void account_current_as(struct cpu *cpu, struct entity *entity, struct instant now, bool blocks)
+/* What `entity` (current) had of service up to now, but for its context, which is to be charged with what this returns. */
+static inline u64 account_service(struct cpu *cpu, struct entity *entity, struct instant now)
 {
 	u64 delta_ns = account_elapsed_ns(cpu, now);
 
@@ -274,8 +271,24 @@ static inline void account_current_as(struct cpu *cpu, struct entity *entity, st
 	entity->uncharged_ns = 0;
 	runq_charge(&cpu->runq, entity, delta_ns);
 	OBSERVE_CHARGE(cpu);
-	if (unlikely(!atomic_equals_relaxed(&entity->context, NULL)))
-		context_charge(cpu, entity, delta_ns, blocks);
+	return delta_ns;
+}
+
+static inline bool has_context(const struct entity *entity)
+{
+	return unlikely(!atomic_equals_relaxed(&entity->context, NULL));
+}
+
+/* kernel/sched/context.c */
+void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns, bool blocks);
+
+/* account_current; `blocks`, a constant: it leaves its CPU to wait. */
+static inline void account_current_as(struct cpu *cpu, struct entity *entity, struct instant now, bool blocks)
+{
+	u64 used_ns = account_service(cpu, entity, now);
+
+	if (has_context(entity))
+		context_charge(cpu, entity, used_ns, blocks);
 }
 
 /* sched_charge where there is a current entity. */

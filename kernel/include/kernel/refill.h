@@ -20,8 +20,8 @@ struct refill {
 struct refills {
 	u64 budget_ns, period_ns; /* (c) 0 < budget <= period */
 	u64 least_ns; /* (c) sporadic: a smaller head waits for the next refill, a shorter break is closed; at most the budget */
-	u8 kind;	 /* (c) enum refill_kind */
-	u8 first, count; /* sporadic: 1 .. REFILLS_MAX of them, from `first` on, around; in order */
+	u8 kind;  /* (c) enum refill_kind */
+	u8 count; /* sporadic: 1 .. REFILLS_MAX of them, in order */
 	struct refill refill[REFILLS_MAX];
 	/* periodic, CBS: what is left, negative after an overrun; when it is filled (periodic), or must have been used (CBS) */
 	i64 left_ns;
