@@ -27,8 +27,6 @@ static void deliver_new(struct cpu *cpu, struct endpoint *endpoint, struct waite
 	bool ring = receiver->kind == WAITER_RING_OP;
 	bool here = caller->kind == WAITER_THREAD && cpu->current == caller->thread;
 	bool lend = here && !ring && server->passive && sched_lend_reserve(caller->thread) == CAPOS_STATUS_OK;
-	/* By LE8, where it does not stay current. */
-	bool apart = lend && shared_load_relaxed(&server->wait.pinned) != 0;
 	u64 result = endpoint_hand_over(endpoint, caller, server, handles, ring);
 	u64 words[2] = { caller->badge, caller->key[0] };
 
@@ -37,17 +35,17 @@ static void deliver_new(struct cpu *cpu, struct endpoint *endpoint, struct waite
 		waiter_deliver(cpu, receiver, result, send->word, CAPOS_CALL_WORD_COUNT(send->call_word));
 		server->mach.frame.handle = caller->badge;
 	}
-	if (lend && !apart)
+	if (lend && unlikely(shared_load_relaxed(&server->wait.pinned) != 0)) /* LE8 */
+		sched_lend_apart(cpu, caller->thread, server);
+	else if (lend)
 		sched_lend(cpu, caller->thread, server);
 	else
 		waiter_prepare(cpu, caller);
-	if (apart) /* else, as without memory, it runs on its own entity */
-		(void)!sched_lend_blocked(cpu, caller->thread, server);
 	waiter_arm(cpu, caller, wait == CAPOS_WAIT_FAULT ? CAPOS_WAIT_FAULT : CAPOS_WAIT_REPLY, &endpoint_caller_ops,
 		   deadline);
 	if (ring)
 		waiter_finish(cpu, receiver, result, words, 2);
-	else if ((!lend || apart) && !(here && sched_handoff(cpu, server)))
+	else if (!lend && !(here && sched_handoff(cpu, server)))
 		thread_ready(cpu, server);
 }
 

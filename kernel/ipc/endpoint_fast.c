@@ -2,8 +2,8 @@
 /*
  * The synchronous fast path: a call without capabilities to a server that waits, and its reply-and-receive. With a passive
  * server the caller's entity goes with the call and comes back with the reply; an active one goes on with its own, in the
- * caller's slice: no queue operation, no timer write, no allocation. Whatever is not exactly this case returns NULL before
- * anything is changed.
+ * caller's slice: no queue operation, no timer write, no allocation. A pinned one (LE8) is woken where it may run, and so is who
+ * called it (call_apart, reply_apart). Whatever is not exactly this case returns NULL before anything is changed.
  *
  * The machine calls this straight from its entry, with the registers of the user saved: the compiler need not preserve any
  * here (Makefile). So nothing else may call it.
@@ -32,9 +32,39 @@ INLINE bool bytes_to_send(const struct thread *thread, bool message, u32 *bytes)
 	return !message || (*bytes != 0 && *bytes <= CAPOS_MESSAGE_BYTES);
 }
 
+/* `call` where first_plain says no: to a pinned server, which is given the caller's entity elsewhere (LE8). */
+static __attribute__((noinline)) struct thread *call_apart(struct cpu *cpu, struct thread *caller,
+							   struct object *object, struct grant *grant,
+							   u64 badge) NO_TSA
+{
+	u64 call_word = caller->mach.frame.call;
+	struct cap cap = { .object = object, .grant = grant, .badge = badge };
+	struct endpoint *endpoint = endpoint_of(object);
+	struct list_node *node = list_first(&endpoint->receivers);
+	struct waiter *receiver = node != NULL ? waiter_of(node) : NULL;
+	struct thread *server = NULL;
+	bool switched;
+	u32 bytes;
+
+	if (receiver != NULL && shared_load_relaxed(&receiver->pinned) != 0 && receiver->thread->entity == NULL &&
+	    receiver->timer.deadline_ns == INSTANT_NEVER.ns && may_wait(object, grant) &&
+	    bytes_to_send(caller, CAPOS_CALL_FLAGS(call_word) != 0, &bytes) && !sched_is_too_deep(caller) &&
+	    sched_may_lend(caller, receiver->thread))
+		server = hand_call_to(cpu, caller, receiver, &cap,
+				      CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CALL_METHOD(call_word),
+						   CAPOS_RECV_DETAIL(0, 0, bytes)),
+				      caller->mach.frame.word, CAPOS_CALL_WORD_COUNT(call_word), bytes,
+				      CAPOS_WAIT_REPLY, &switched, ON_THE_CALLERS_APART);
+	if (server != NULL)
+		return exit_switched(cpu, endpoint, caller);
+	spin_unlock_on(cpu, &endpoint->object.lock);
+	return NULL;
+}
+
 INLINE struct thread *call(struct cpu *cpu, struct thread *caller, u64 call_word, unsigned words, bool message)
 {
 	struct endpoint *endpoint;
+	struct waiter *receiver;
 	struct thread *server;
 	struct cap cap;
 	bool switched = true;
@@ -49,8 +79,11 @@ INLINE struct thread *call(struct cpu *cpu, struct thread *caller, u64 call_word
 	if (!shared_equals_relaxed(&endpoint->iface, CAPOS_CALL_IFACE(call_word)) && endpoint->iface != 0)
 		return NULL;
 	spin_lock_on(cpu, &endpoint->object.lock);
-	server = hand_call_over(cpu, caller, &cap, CAPOS_CALL_METHOD(call_word), caller->mach.frame.word, words,
-				bytes, CAPOS_WAIT_REPLY, &switched);
+	receiver = first_plain(&cap);
+	if (unlikely(receiver == NULL))
+		return call_apart(cpu, caller, cap.object, cap.grant, cap.badge);
+	server = hand_call_over(cpu, caller, receiver, &cap, CAPOS_CALL_METHOD(call_word), caller->mach.frame.word,
+				words, bytes, CAPOS_WAIT_REPLY, &switched);
 	if (unlikely(!switched))
 		return exit_switched(cpu, endpoint, caller);
 	spin_unlock_on(cpu, &endpoint->object.lock);
@@ -75,12 +108,13 @@ static __attribute__((noinline)) struct thread *reply_not(struct cpu *cpu, struc
 	return NULL;
 }
 
-/* The reply to a call in service at the endpoint, whose lock is held. The last two are constants: the entity goes back with it;
+/* The reply to a call in service at the endpoint, whose lock is held. The last two are constants: whose entity goes back with it;
  * the caller is in a system call. */
 INLINE struct thread *reply_to(struct cpu *cpu, struct thread *server, struct waiter *call, struct endpoint *endpoint,
 			       struct grant *grant, u64 result, unsigned words, u32 bytes, u32 completed,
-			       bool give_back, bool by_syscall) NO_TSA
+			       enum runs_on on, bool by_syscall) NO_TSA
 {
+	bool give_back = on != ON_ITS_OWN;
 	struct thread *caller = call->thread;
 	bool switched = true;
 
@@ -101,7 +135,11 @@ INLINE struct thread *reply_to(struct cpu *cpu, struct thread *server, struct wa
 	server->wait.object = &endpoint->object;
 	server->wait.grant = grant;
 	list_push_back(&endpoint->receivers, &server->wait.link);
-	if (give_back)
+	if (on == ON_THE_CALLERS_APART) {
+		(void)!sched_return_apart(cpu, server, caller); /* true, by the looks before */
+		thread_ready(cpu, caller);
+		switched = false;
+	} else if (give_back)
 		sched_return_inline(cpu, server, caller);
 	else
 		switched = sched_switch_to(cpu, caller);
@@ -123,8 +161,30 @@ static __attribute__((noinline)) struct thread *reply_to_fault(struct cpu *cpu, 
 	if (call->wait != CAPOS_WAIT_FAULT || server->mach.frame.word[0] != CAPOS_FAULT_RESUME)
 		return reply_not(cpu, endpoint);
 	if (thread->entity == NULL)
-		return reply_to(cpu, server, call, endpoint, grant, result, 0, 0, completed, true, false);
-	return reply_to(cpu, server, call, endpoint, grant, result, 0, 0, completed, false, false);
+		return reply_to(cpu, server, call, endpoint, grant, result, 0, 0, completed, ON_THE_CALLERS, false);
+	return reply_to(cpu, server, call, endpoint, grant, result, 0, 0, completed, ON_ITS_OWN, false);
+}
+
+INLINE u64 reply_result(u64 reply_word, u32 bytes)
+{
+	return CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CALL_IFACE(reply_word), CAPOS_RECV_DETAIL(0, 0, bytes));
+}
+
+/* `reply` where the caller's waiter is not plain: by a pinned server, the entity goes back to where it came from (LE8). */
+static __attribute__((noinline)) struct thread *reply_apart(struct cpu *cpu, struct thread *server,
+							    struct endpoint *endpoint, struct grant *grant) NO_TSA
+{
+	u64 reply_word = server->mach.frame.call;
+	struct waiter *call = shared_load_relaxed(&server->serving);
+	u32 completed = shared_load_relaxed(&server->ring_cq_tail), bytes;
+
+	if (call == NULL || !call->lent || call->thread->entity != NULL || call->wait != CAPOS_WAIT_REPLY ||
+	    !list_is_empty(&endpoint->callers) || !may_wait(&endpoint->object, grant) ||
+	    !shared_equals_relaxed(&server->page->cq_head, completed) ||
+	    !bytes_to_send(server, CAPOS_CALL_FLAGS(reply_word) != 0, &bytes))
+		return reply_not(cpu, endpoint);
+	return reply_to(cpu, server, call, endpoint, grant, reply_result(reply_word, bytes),
+			CAPOS_CALL_WORD_COUNT(reply_word), bytes, completed, ON_THE_CALLERS_APART, true);
 }
 
 INLINE struct thread *reply(struct cpu *cpu, struct thread *server, u64 reply_word, unsigned words,
@@ -139,7 +199,7 @@ INLINE struct thread *reply(struct cpu *cpu, struct thread *server, u64 reply_wo
 
 	if (!bytes_to_send(server, message, &bytes))
 		return NULL;
-	result = CAPOS_RESULT(CAPOS_STATUS_OK, CAPOS_CALL_IFACE(reply_word), CAPOS_RECV_DETAIL(0, 0, bytes));
+	result = reply_result(reply_word, bytes);
 	if (!cap_find_inline(server->process, &server->mach.frame.handle, &need_recv, &object, &grant, NULL))
 		return NULL;
 	endpoint = endpoint_of(object);
@@ -150,13 +210,14 @@ INLINE struct thread *reply(struct cpu *cpu, struct thread *server, u64 reply_wo
 	/* A thread that waits for a reply has no deadline. */
 	if (unlikely(call == NULL || !waiter_is_plain(call) || !list_is_empty(&endpoint->callers) ||
 		     !may_wait(object, grant)))
-		return reply_not(cpu, endpoint);
+		return reply_apart(cpu, server, endpoint, grant);
 	if (unlikely(call->wait != CAPOS_WAIT_REPLY))
 		return words != 0 && !message ? reply_to_fault(cpu, server, call, endpoint, grant, completed)
 					      : reply_not(cpu, endpoint);
 	if (likely(call->thread->entity == NULL))
-		return reply_to(cpu, server, call, endpoint, grant, result, words, bytes, completed, true, true);
-	return reply_to(cpu, server, call, endpoint, grant, result, words, bytes, completed, false, true);
+		return reply_to(cpu, server, call, endpoint, grant, result, words, bytes, completed, ON_THE_CALLERS,
+				true);
+	return reply_to(cpu, server, call, endpoint, grant, result, words, bytes, completed, ON_ITS_OWN, true);
 }
 
 /* Most messages have no words: a copy of the paths for them. */

@@ -58,15 +58,19 @@ INLINE MUST_CHECK bool take_for(struct waiter *waiter, struct grant *grant)
 	return waiter_take_untimed(waiter);
 }
 
-/* hand_call_over, to a server that was looked at; `lend` (LE1: one that waits without an entity is passive) is a constant. */
+/* What a server runs on: its own entity; the caller's (LE1: one that waits without is passive); that, elsewhere, if it is pinned (LE8). */
+enum runs_on { ON_ITS_OWN, ON_THE_CALLERS, ON_THE_CALLERS_APART };
+
+/* hand_call_over, to a server that was looked at; `on` is a constant. */
 INLINE struct thread *hand_call_to(struct cpu *cpu, struct thread *caller, struct waiter *receiver,
 				   const struct cap *cap, u64 result, const u64 *words, unsigned count, u32 bytes,
-				   enum capos_wait wait, bool *switched, bool lend)
+				   enum capos_wait wait, bool *switched, enum runs_on on)
 {
 	struct endpoint *endpoint = endpoint_of(cap->object);
 	struct thread *server = receiver->thread;
 	struct mach_frame *frame = &server->mach.frame;
 	struct capos_thread_page *page;
+	bool lend = on == ON_THE_CALLERS;
 	u64 token;
 
 	if (lend && likely(caller->entity == caller->own)) {
@@ -104,7 +108,10 @@ INLINE struct thread *hand_call_to(struct cpu *cpu, struct thread *caller, struc
 	list_push_back(endpoint_bucket(endpoint, token), &caller->wait.link);
 	shared_store_relaxed(&server->serving, &caller->wait);
 	server->serving_at = endpoint;
-	if (lend)
+	if (on == ON_THE_CALLERS_APART) {
+		sched_lend_apart(cpu, caller, server);
+		*switched = false;
+	} else if (lend)
 		sched_lend_marked(cpu, caller, server);
 	else if (unlikely(!sched_switch_to(cpu, server)))
 		*switched = false;
@@ -112,26 +119,34 @@ INLINE struct thread *hand_call_to(struct cpu *cpu, struct thread *caller, struc
 	return server;
 }
 
-/*
- * The current thread's call goes to the first thread that waits at the endpoint, whose lock is held: the caller is armed after
- * this and the server current, the rest is fast_exit's. NULL: nothing happened. *switched false: the server has its message, but waits
- * for a CPU; the rest is that of a wait in sched_exit.
- */
-INLINE struct thread *hand_call_over(struct cpu *cpu, struct thread *caller, const struct cap *cap, u16 method,
-				     const u64 *words, unsigned count, u32 bytes, enum capos_wait wait,
-				     bool *switched)
+/* The first thread that waits at the endpoint, whose lock is held, if a call by `cap` may go straight to it; NULL. */
+INLINE struct waiter *first_plain(const struct cap *cap)
 {
 	struct endpoint *endpoint = endpoint_of(cap->object);
 	struct list_node *node = endpoint->receivers.head.next;
 	struct waiter *receiver = LIST_ENTRY(node, struct waiter, link);
-	u64 result = CAPOS_RESULT(CAPOS_STATUS_OK, method, CAPOS_RECV_DETAIL(0, 0, bytes));
 
 	if (unlikely(node == &endpoint->receivers.head || !waiter_is_plain(receiver) ||
 		     receiver->timer.deadline_ns != INSTANT_NEVER.ns || !may_wait(cap->object, cap->grant)))
 		return NULL;
+	return receiver;
+}
+
+/*
+ * The current thread's call goes to the thread that first_plain said, still under the lock: the caller is armed after this and the
+ * server current, the rest is fast_exit's. NULL: nothing happened. *switched false: the server has its message, but waits for a CPU;
+ * the rest is that of a wait in sched_exit.
+ */
+INLINE struct thread *hand_call_over(struct cpu *cpu, struct thread *caller, struct waiter *receiver,
+				     const struct cap *cap, u16 method, const u64 *words, unsigned count, u32 bytes,
+				     enum capos_wait wait, bool *switched)
+{
+	u64 result = CAPOS_RESULT(CAPOS_STATUS_OK, method, CAPOS_RECV_DETAIL(0, 0, bytes));
+
 	if (likely(receiver->thread->entity == NULL))
-		return hand_call_to(cpu, caller, receiver, cap, result, words, count, bytes, wait, switched, true);
-	return hand_call_to(cpu, caller, receiver, cap, result, words, count, bytes, wait, switched, false);
+		return hand_call_to(cpu, caller, receiver, cap, result, words, count, bytes, wait, switched,
+				    ON_THE_CALLERS);
+	return hand_call_to(cpu, caller, receiver, cap, result, words, count, bytes, wait, switched, ON_ITS_OWN);
 }
 
 #endif

@@ -19,7 +19,8 @@ static struct fault fault_of(const struct thread *thread)
 static bool fault_fast(struct cpu *cpu, struct thread *thread, const struct cap *cap)
 {
 	struct endpoint *endpoint = endpoint_of(cap->object);
-	struct thread *server;
+	struct thread *server = NULL;
+	struct waiter *receiver;
 	bool switched = true;
 
 	if (unlikely(!atomic_clear_relaxed(&kernel_state.trace_mask, 1u << CAPOS_TRACE_SWITCH)))
@@ -27,11 +28,12 @@ static bool fault_fast(struct cpu *cpu, struct thread *thread, const struct cap 
 	/* Before it is armed; and no harm when it is not. */
 	mach_thread_leave(thread);
 	spin_lock_on(cpu, &endpoint->object.lock);
-	server = hand_call_over(cpu, thread, cap, 0, thread->send.fault_word, CAPOS_WORDS, 0, CAPOS_WAIT_FAULT,
-				&switched);
-	if (server != NULL) {
+	receiver = first_plain(cap);
+	if (likely(receiver != NULL))
+		server = hand_call_over(cpu, thread, receiver, cap, 0, thread->send.fault_word, CAPOS_WORDS, 0,
+					CAPOS_WAIT_FAULT, &switched);
+	if (server != NULL)
 		cpu->armed_waiter = &thread->wait;
-	}
 	spin_unlock_on(cpu, &endpoint->object.lock);
 	return server != NULL;
 }

@@ -230,54 +230,44 @@ static bool move_queued(struct cpu *cpu, struct cpu *where, struct entity *entit
 	return taken;
 }
 
-/* AF4, under the locks. */
-static void meet_anew(struct entity *entity, struct context *context)
+/* The context whose mask counts; NULL: none, or it is for every CPU. Under the entity's affinity_lock it stays so: only one for every CPU
+ * comes and goes without that lock (name_context). */
+static struct context *masking(struct entity *entity)
 {
-	u64 *words = context != NULL ? context->words + word_count() : NULL;
+	struct context *context = atomic_load_acquire(&entity->context); /* pairs with the release in name_context */
+
+	return context != NULL && context->mask != AFFINITY_ANY ? context : NULL;
+}
+
+/* AF4, under the lock. */
+static void meet_anew(struct entity *entity)
+{
 	u64 set = entity->server_set != 0 ? entity->server_set : entity->set;
-	u64 affinity = context != NULL ? affinity_meet(set, context->mask, words) : set;
+	struct context *context = masking(entity);
 
-	shared_store_relaxed(&entity->affinity, affinity != 0 ? affinity : context->mask);
-}
+	if (unlikely(context != NULL)) {
+		u64 both = affinity_meet(set, context->mask, context->words + word_count());
 
-/* The context of the entity stays the same until unlock_both; NULL: it has none. */
-static struct context *lock_both(struct entity *entity) NO_TSA
-{
-	for (;;) {
-		struct context *context = context_lock_of(entity);
-
-		spin_lock(&entity->affinity_lock);
-		if (likely(context != NULL || atomic_load_relaxed(&entity->context) == NULL))
-			return context;
-		spin_unlock(&entity->affinity_lock); /* it has just got one */
+		set = both != 0 ? both : context->mask;
 	}
-}
-
-static void unlock_both(struct entity *entity, struct context *context) NO_TSA
-{
-	spin_unlock(&entity->affinity_lock);
-	if (context != NULL)
-		context_unlock(context);
+	shared_store_relaxed(&entity->affinity, set);
 }
 
 void affinity_set_context(struct entity *entity, struct context *context)
 {
 	spin_lock(&entity->affinity_lock);
 	atomic_store_release(&entity->context, context); /* pairs with the acquire in lock_context */
-	meet_anew(entity, context);
+	meet_anew(entity);
 	spin_unlock(&entity->affinity_lock);
 }
 
 bool affinity_fits_context(struct entity *entity, const struct capos_cpu_set *set, u64 affinity)
 {
-	struct context *context = lock_both(entity);
-	bool fits = true;
+	const struct context *context = masking(entity);
 
-	if (context != NULL)
-		fits = set != NULL ? set_meets(set, context->mask) : affinity_meets(affinity, context->mask);
-
-	unlock_both(entity, context);
-	return fits;
+	if (likely(context == NULL))
+		return true;
+	return set != NULL ? set_meets(set, context->mask) : affinity_meets(affinity, context->mask);
 }
 
 bool affinity_fits_mask(struct entity *entity, u64 mask)
@@ -293,28 +283,28 @@ bool affinity_fits_mask(struct entity *entity, u64 mask)
 
 bool affinity_lend(struct entity *entity, u64 server_set)
 {
-	struct context *context = lock_both(entity);
-	bool fits = context == NULL || server_set == 0 || affinity_meets(server_set, context->mask);
+	bool fits;
 
-	if (fits) {
+	spin_lock(&entity->affinity_lock);
+	fits = server_set == 0 || affinity_fits_context(entity, NULL, server_set);
+	if (likely(fits)) {
 		entity->server_set = server_set;
-		meet_anew(entity, context);
+		meet_anew(entity);
 	}
-	unlock_both(entity, context);
+	spin_unlock(&entity->affinity_lock);
 	return fits;
 }
 
 void affinity_pass_on(struct thread *thread, struct entity *from, struct entity *to)
 {
-	struct context *context = lock_both(from);
-
+	spin_lock(&from->affinity_lock);
 	to->set = from->set;
 	shared_store_relaxed(&to->affinity, to->set);
 	shared_store_relaxed(&thread->own, to);
 	/* Who has it now may run anywhere, and does not hold on to the thread's words (AF2). */
 	from->set = AFFINITY_ANY;
-	meet_anew(from, context);
-	unlock_both(from, context);
+	meet_anew(from);
+	spin_unlock(&from->affinity_lock);
 }
 
 /*
@@ -349,19 +339,18 @@ bool affinity_settle(struct cpu *cpu, const struct thread *thread, struct entity
 
 bool sched_set_affinity(struct cpu *cpu, struct thread *thread, u64 affinity)
 {
-	struct context *context;
 	struct entity *own;
 	bool done;
 
 	do {
 		own = shared_load_relaxed(&thread->own);
-		context = lock_both(own);
+		spin_lock(&own->affinity_lock);
 		done = own == shared_load_relaxed(&thread->own); /* affinity_pass_on */
 		if (done) {
 			own->set = affinity;
-			meet_anew(own, context);
+			meet_anew(own);
 		}
-		unlock_both(own, context);
+		spin_unlock(&own->affinity_lock);
 	} while (!done);
 	affinity_note_pinned(thread, affinity);
 	return affinity_settle(cpu, thread, own);

@@ -42,16 +42,6 @@ static inline void unlock_context(const struct cpu *cpu, struct context *context
 	spin_unlock_on(cpu, &context->lock);
 }
 
-struct context *context_lock_of(struct entity *entity)
-{
-	return lock_context(mach_this_cpu(), entity);
-}
-
-void context_unlock(struct context *context)
-{
-	unlock_context(mach_this_cpu(), context);
-}
-
 /* An entity gets `context`, or (now: NULL) has it no more: AF4. Where every CPU is allowed that changes nothing of where it may run. */
 static inline void name_context(const struct context *context, struct entity *entity, struct context *now)
 {

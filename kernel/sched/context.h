@@ -17,10 +17,6 @@ MUST_CHECK bool context_ends_current(struct cpu *cpu, u64 used_ns, struct entity
 /* The first timer of this CPU is due: if it is that of a refill it has been, and who waited for it is the caller's to wake. Else NULL. */
 MUST_CHECK struct entity *context_refilled(struct cpu *cpu, struct instant now);
 
-/* The context of an entity, locked (RANK_CONTEXT); NULL: it has none, or not any more. */
-struct context *context_lock_of(struct entity *entity);
-void context_unlock(struct context *context);
-
 /* affinity.c */
 /* It gets a context, or (NULL) has none any more, under context->lock: AF4. */
 void affinity_set_context(struct entity *entity, struct context *context);

@@ -31,11 +31,11 @@
  * LE7  `depth` of an entity: calls that it went along and did not come back from, beyond the owner's own; 0 when its owner has it, and below
  *      CAPOS_DONATION_DEPTH_MAX. Changed by who lends another one's, and gets it back; a call that would lend it once more is refused before
  *      anything changes.
- * LE8  A passive server that asked for a set of CPUs is pinned: its waiter says so, and no fast path takes it. It decides where the entity
- *      may run (server_set) while it has it (`apart`), and the waiter of the caller says that the reply is not for the fast path either
- *      (`lent`): the entity goes to a CPU of that set, and is woken near where it came from when it comes back. Along a chain the
- *      entity is, for who gets it back, that of who lent it: of its own set if it is pinned and took its call so, else of the owner's.
- *      A set that changes counts from the next call on.
+ * LE8  A passive server that asked for a set of CPUs is pinned: its waiter says so, and it is called with a wake-up. It decides where
+ *      the entity may run (server_set) while it has it (`apart`), and the waiter of the caller says that the reply is one too
+ *      (`lent`): the entity goes to a CPU of that set, the one where the server began if that idles, and is woken near where it came from
+ *      when it comes back. Along a chain the entity is, for who gets it back, that of who lent it: of its own set if it is pinned and
+ *      took its call so, else of the owner's. A set that changes counts from the next call on.
  */
 #include <kernel/fastpath.h>
 
@@ -129,6 +129,17 @@ bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struct thread *s
 	entity->thread = server;
 	server->borrowed_from_id = caller->object.id;
 	return true;
+}
+
+void sched_lend_apart(struct cpu *cpu, struct thread *caller, struct thread *server)
+{
+	sched_detach_current(cpu);
+	if (!sched_lend_blocked(cpu, caller, server)) {
+		thread_ready(cpu, server);
+	} else if (!sched_handoff(cpu, server)) {
+		account_unblocked(server);
+		sched_wake_near(cpu, server->entity, atomic_load_relaxed(&server->own->cpu));
+	}
 }
 
 bool sched_return(struct cpu *cpu, struct thread *server, struct thread *caller)

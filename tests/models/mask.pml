@@ -1,137 +1,128 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where an entity may run is made of the set that its thread asked for and the mask of its context (AF4, kernel/sched/affinity.c). One
- * changes the set, one binds a context and unbinds it again, one lends the entity to a pinned server and gets it back: each changes its part, and
- * makes the meet anew, under the entity's lock, before which comes the context's. Who finds no context before it has the entity's lock looks
- * again (lock_both). What a CPU does with the word is affinity.pml's.
+ * changes the set, one lends the entity to a pinned server and gets it back, one binds contexts and unbinds them: each changes its part, and
+ * makes the meet anew, under the entity's lock alone. Only a context for every CPU comes and goes without that (name_context): whoever sees it
+ * or does not makes the same meet. What a CPU does with the word is affinity.pml's.
  *
  * Bits are CPUs. Properties: while nobody holds the entity's lock the word is the meet of its parts; nobody waits for ever.
  *
  * RUN: => pass
  * RUN: -DNEVER => fail
  * RUN: -DBUG_NO_LOCK => fail
- * RUN: -DBUG_NO_SECOND_LOOK => fail
- * RUN: -DBUG_OTHER_ORDER => fail
+ * RUN: -DBUG_LOOK_BEFORE => fail
+ * RUN: -DBUG_MASK_WITHOUT_LOCK => fail
  */
 #define ALL 7
 #define MASK 3
 
 byte set = ALL, server_set = 0, word = ALL;
-bit context = 0;	/* entity->context */
-bit context_lock = 0, entity_lock = 0;
+byte context = 0;	/* entity->context: none, ... */
+#define MASKS 1		/* ... one with a mask ... */
+#define EVERYWHERE 2	/* ... or one for every CPU */
+bit entity_lock = 0;
 byte done = 0;
 
 #define TAKE(lock) atomic { !lock -> lock = 1 }
-#define MEET(c) ((server_set != 0 -> server_set : set) & (c -> MASK : ALL))
+#define MEET(c) ((server_set != 0 -> server_set : set) & (c == MASKS -> MASK : ALL))
 
-/* lock_both: found says whether there is a context, which is locked then. */
-inline lock_both(found)
+inline lock_entity(found)
 {
-	do
-	:: found = context;
-	   if
-	   :: found -> TAKE(context_lock);
-		if
-		:: context -> skip
-		:: else -> context_lock = 0; found = 0
-		fi
-	   :: else -> skip
-	   fi;
-#ifndef BUG_NO_LOCK
-	   TAKE(entity_lock);
+#ifdef BUG_LOOK_BEFORE
+	found = context;
 #endif
-#ifdef BUG_NO_SECOND_LOOK
-	   break
+#ifdef BUG_NO_LOCK
+	skip
 #else
-	   if
-	   :: found || !context -> break
-	   :: else -> entity_lock = 0
-	   fi
+	TAKE(entity_lock)
 #endif
-	od
 }
 
-inline unlock_both(found)
+inline meet_anew(found, meet)
 {
-#ifndef BUG_NO_LOCK
-	entity_lock = 0;
+#ifndef BUG_LOOK_BEFORE
+	found = context;
 #endif
-	if
-	:: found -> context_lock = 0
-	:: else -> skip
-	fi
+	meet = MEET(found);
+	word = meet
+}
+
+inline unlock_entity()
+{
+#ifdef BUG_NO_LOCK
+	skip
+#else
+	entity_lock = 0
+#endif
 }
 
 /* sched_set_affinity, twice. */
 active proctype setter()
 {
-	bit found;
-	byte meet;
+	byte found, meet;
 
-	lock_both(found);
+	lock_entity(found);
 	set = 5;
-	meet = MEET(found);
-	word = meet;
-	unlock_both(found);
-	lock_both(found);
+	meet_anew(found, meet);
+	unlock_entity();
+	lock_entity(found);
 	set = 6;
-	meet = MEET(found);
-	word = meet;
-	unlock_both(found);
+	meet_anew(found, meet);
+	unlock_entity();
 	done++
 }
 
 /* affinity_lend, there and back. */
 active proctype lender()
 {
-	bit found;
-	byte meet;
+	byte found, meet;
 
-	lock_both(found);
+	lock_entity(found);
 	server_set = 1;
-	meet = MEET(found);
-	word = meet;
-	unlock_both(found);
-	lock_both(found);
+	meet_anew(found, meet);
+	unlock_entity();
+	lock_entity(found);
 	server_set = 0;
-	meet = MEET(found);
-	word = meet;
-	unlock_both(found);
+	meet_anew(found, meet);
+	unlock_entity();
 	done++
 }
 
-#ifdef BUG_OTHER_ORDER
-#define TAKE_BOTH TAKE(entity_lock); TAKE(context_lock)
+/* affinity_set_context. */
+inline name(now, found, meet)
+{
+#ifdef BUG_MASK_WITHOUT_LOCK
+	context = now;
+	lock_entity(found);
 #else
-#define TAKE_BOTH TAKE(context_lock); TAKE(entity_lock)
+	lock_entity(found);
+	context = now;
+#ifdef BUG_LOOK_BEFORE
+	found = now;
 #endif
-#define GIVE_BOTH entity_lock = 0; context_lock = 0
+#endif
+	meet_anew(found, meet);
+	unlock_entity()
+}
 
-/* affinity_set_context, by bind and unbind. */
+/* By bind and unbind, which the context's lock puts in a row. */
 active proctype binder()
 {
-	byte meet;
+	byte found, meet;
 
-	TAKE_BOTH;
-	context = 1;
-	meet = MEET(1);
-	word = meet;
-	GIVE_BOTH;
-	TAKE_BOTH;
+	name(MASKS, found, meet);
+	name(0, found, meet);
+	context = EVERYWHERE;
 	context = 0;
-	meet = MEET(0);
-	word = meet;
-	GIVE_BOTH;
-	TAKE_BOTH;
-	context = 1;
-	meet = MEET(1);
-	word = meet;
-	GIVE_BOTH;
+	name(MASKS, found, meet);
+	name(0, found, meet);
+	context = EVERYWHERE;
 	done++
 }
 
 active proctype monitor()
 {
+	atomic { !entity_lock -> assert(word == MEET(context)) };
 	done == 3;
 	assert(word == MEET(context));
 #ifdef NEVER

@@ -46,6 +46,13 @@ def test_ticks_beside_throttled_threads_are_compared_with_those_alone(tmp_path, 
         assert verdict in capsys.readouterr().out.splitlines()[-3]
 
 
+def test_pinned_servers_are_compared_with_active_ones(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(costs, "OUT", str(tmp_path))
+    for apart, verdict in ((1150, " met"), (1151, "missed")):
+        costs.report({"across_budget_rt": sample(1000), "apart_budget_rt": sample(apart), "across_rt": sample(900)}, {}, "not run")
+        assert verdict in capsys.readouterr().out.splitlines()[-3]
+
+
 def test_csv(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(costs, "OUT", str(tmp_path))
     costs.report({"null_call": sample(100, 90, 110), "timer_wake_max": sample(1000, 900, 1501), "irq_off_max": sample(4000)},

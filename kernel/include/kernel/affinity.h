@@ -11,7 +11,8 @@
  *      while it does. Who reads them meanwhile may see some of the old ones and some of the new, or none; whoever changed them
  *      then looks where the entity got to (sched_set_affinity).
  * AF4  That of an entity is where the set that its thread asked for meets the mask of its context, in words of the context; made anew
- *      under its affinity_lock by whoever changes one of them. Should they not meet, which is refused, it is the mask.
+ *      under its affinity_lock by whoever changes one of them. Should they not meet, which is refused, it is the mask. A context for every
+ *      CPU is as none: it comes and goes without that lock (tests/models/mask.pml).
  */
 #ifndef KERNEL_AFFINITY_H
 #define KERNEL_AFFINITY_H
@@ -41,8 +42,8 @@ static inline bool affinity_allows(u64 affinity, const struct cpu *cpu)
 		return true;
 	return cpu->affinity_bit == 0 && affinity_allows_wide(affinity, cpu->id);
 }
-/* Could a thread with this entity, which asked for `set` (NULL: for `affinity`), run by the mask of its context? The lock of the
- * thread's object is held: so it gets no other one meanwhile. */
+/* Could a thread with this entity, which asked for `set` (NULL: for `affinity`), run by the mask of its context? It gets no other context
+ * while the lock of its thread's object is held; else this is a look. */
 bool affinity_fits_context(struct entity *entity, const struct capos_cpu_set *set, u64 affinity);
 /* A thread asked for this set: whether its waiter is that of a pinned server (LE8 in kernel/sched/lend.c). */
 static inline void affinity_note_pinned(struct thread *thread, u64 affinity)

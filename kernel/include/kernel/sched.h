@@ -248,6 +248,10 @@ MUST_CHECK bool sched_lend_blocked(struct cpu *cpu, struct thread *caller, struc
 MUST_CHECK bool sched_return(struct cpu *cpu, struct thread *server, struct thread *caller);
 /* Is there a CPU for a passive server on the entity of this caller, which is current, or armed and linked (LE8)? */
 MUST_CHECK bool sched_may_lend(struct thread *caller, const struct thread *server);
+/* The current thread's call goes to a pinned server that waits, as by sched_lend_blocked, or, as without memory, on its own entity. The
+ * server has a CPU, or waits for one, and the caller is blocked data, which is armed before the endpoint's lock is left: so the server cannot
+ * reply before that. */
+void sched_lend_apart(struct cpu *cpu, struct thread *caller, struct thread *server);
 /* sched_return where the entity may have to go to another CPU: the server is off its CPU without entity, and `caller`, not current, is to
  * be made ready. False: not the entity that this caller lent by LE8. */
 MUST_CHECK bool sched_return_apart(struct cpu *cpu, struct thread *server, struct thread *caller);

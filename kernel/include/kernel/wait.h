@@ -60,12 +60,12 @@ struct waiter {
 		served_link; /* (l:server's ring_lock) call in service that its server took beside another one */
 };
 
-/* A thread's, and neither pinned nor lent: what the fast paths of calls take. */
+/* A thread's, and neither pinned nor lent: who runs next may stay on this CPU (endpoint_fast.c). */
 static inline bool waiter_is_plain(const struct waiter *waiter)
 {
 	_Static_assert(WAITER_THREAD == 0 && offsetof(struct waiter, wait) == offsetof(struct waiter, kind_word) + 3,
 		       "three bytes that are 0");
-	return (shared_load_relaxed(&waiter->kind_word) & 0xffffffu) == 0;
+	return shared_clear_relaxed(&waiter->kind_word, 0xffffffu);
 }
 
 /* Of zeroed memory. */

@@ -311,6 +311,131 @@ static void fast_exchanges_grants(void **state)
 	assert_int_equal(grants[1].references.value_, 0);
 }
 
+/* LE8: both wait for a CPU, and the entity comes back. */
+static void apart_round_trip(u64 handle, unsigned words, u64 flags)
+{
+	struct entity *entity = client->own;
+
+	(void)fast(client, handle, FAST_CALL(words) | flags);
+	assert_ptr_equal(cpu->armed_waiter, &client->wait);
+	assert_true(waiter_is_armed(&client->wait));
+	assert_int_equal(client->wait.wait, CAPOS_WAIT_REPLY);
+	assert_true(runnable(server) && !runnable(client));
+	assert_ptr_equal(server->entity, entity);
+	assert_null(client->entity);
+	assert_int_equal(atomic_load_relaxed(&entity->loan), LOAN_LENT);
+	assert_int_equal(entity->server_set, server->own->set);
+	assert_ptr_equal(server->serving, &client->wait);
+	check_received(server, words);
+	server->mach.frame.word[0] = 100, server->mach.frame.word[1] = 101;
+	(void)fast(server, handle, FAST_REPLY(2) | flags);
+	assert_ptr_equal(cpu->armed_waiter, &server->wait);
+	assert_true(waiter_is_armed(&server->wait));
+	assert_true(runnable(client) && !runnable(server));
+	assert_ptr_equal(client->entity, entity);
+	assert_null(server->entity);
+	assert_null(server->serving);
+	assert_int_equal(atomic_load_relaxed(&entity->loan), 0);
+	assert_int_equal(entity->server_set, 0);
+	assert_true(waiter_is_plain(&client->wait));
+	check_replied(client);
+}
+
+static void fast_apart(void **state)
+{
+	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
+
+	(void)state;
+	fast_world(true);
+	server->wait.pinned = 1;
+	for (unsigned words = 0; words <= CAPOS_WORDS; words++) {
+		for (unsigned i = 0; i < CAPOS_WORDS; i++)
+			client->mach.frame.word[i] = 10 + i;
+		apart_round_trip(handle, words, 0);
+	}
+	put_message(client, 100, 3);
+	put_message(server, 100, 80);
+	client->mach.frame.word[0] = 10;
+	memset(server->page->message + 100, 0xee, CAPOS_MESSAGE_BYTES - 100);
+	apart_round_trip(handle, 1, WITH_MESSAGE);
+	assert_int_equal(server->page->recv_bytes, 100);
+	assert_int_equal(client->page->recv_bytes, 100);
+	assert_int_equal(client->page->message[99], 3 + 99);
+	assert_int_equal(server->page->message[99], 3 + 99);
+}
+
+/* Nor by this path; and the general one finds everything as it was. */
+static void fast_apart_leaves_the_rest(void **state)
+{
+	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
+
+	(void)state;
+	fast_world(true);
+	server->wait.pinned = 1;
+	off_mask = true;
+	fast_refuses(client, handle, FAST_CALL(0));
+	off_mask = false;
+	server->wait.timer.deadline_ns = 1;
+	fast_refuses(client, handle, FAST_CALL(0));
+	server->wait.timer.deadline_ns = INSTANT_NEVER.ns;
+	client->page->send_bytes = 0;
+	fast_refuses(client, handle, FAST_CALL(0) | WITH_MESSAGE);
+	atomic_store_relaxed(&grants[0].dead, 1u);
+	fast_refuses(client, handle, FAST_CALL(0));
+	atomic_store_relaxed(&grants[0].dead, 0u);
+	assert_true(waiter_claim(&server->wait));
+	fast_refuses(client, handle, FAST_CALL(0));
+	atomic_store_relaxed(&server->wait.state,
+			     atomic_load_relaxed(&server->wait.state) - WAITER_CLAIMED + WAITER_ARMED);
+	client->own = client->spare; /* as if what it runs on was another one's */
+	client->spare = client->entity;
+	client->entity->depth = CAPOS_DONATION_DEPTH_MAX - 1;
+	fast_refuses(client, handle, FAST_CALL(0));
+	client->entity->depth = 0;
+	client->spare = client->own;
+	client->own = client->entity;
+
+	(void)fast(client, handle, FAST_CALL(0));
+	assert_ptr_equal(server->entity, client->own);
+	server->page->cq_head--; /* an unread completion */
+	fast_refuses(server, handle, FAST_REPLY(0));
+	server->page->cq_head++;
+	server->borrowed_from_id++; /* its entity came from somebody else */
+	fast_refuses(server, handle, FAST_REPLY(0));
+	server->borrowed_from_id--;
+	server->page->send_bytes = CAPOS_MESSAGE_BYTES + 1;
+	fast_refuses(server, handle, FAST_REPLY(0) | WITH_MESSAGE);
+	call(client2, 0, 0); /* it waits: the server goes on with that */
+	fast_refuses(server, handle, FAST_REPLY(0));
+	assert_true(waiter_end(cpu, &client2->wait, STATUS(CANCELLED)));
+	(void)fast(server, handle, FAST_REPLY(0));
+	assert_ptr_equal(client->entity, client->own);
+}
+
+/* The mask has changed since the look: the server runs on its own entity, and the caller keeps its. */
+static void fast_apart_without_a_loan(void **state)
+{
+	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
+
+	(void)state;
+	fast_world(true);
+	server->wait.pinned = 1;
+	off_mask_after_all = true;
+	(void)fast(client, handle, FAST_CALL(1));
+	off_mask_after_all = false;
+	check_received(server, 1);
+	assert_ptr_equal(server->entity, server->own);
+	assert_true(runnable(server) && !runnable(client));
+	assert_ptr_equal(client->entity, client->own);
+	assert_int_equal(atomic_load_relaxed(&client->own->loan), 0);
+	assert_true(waiter_is_plain(&client->wait));
+	fast_refuses(server, handle, FAST_REPLY(2));
+	reply(server, true, 0);
+	check_replied(client);
+	assert_null(server->entity);
+	assert_true(runnable(client));
+}
+
 static void fast_active(void **state)
 {
 	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
@@ -366,8 +491,17 @@ static void fast_faults(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(fast_too_deep),  TEST(fast_round_trips),	   TEST(fast_messages), TEST(fast_leaves_the_rest),
-		TEST(fast_and_kills), TEST(fast_exchanges_grants), TEST(fast_active),	TEST(fast_faults),
+		TEST(fast_too_deep),
+		TEST(fast_round_trips),
+		TEST(fast_messages),
+		TEST(fast_leaves_the_rest),
+		TEST(fast_and_kills),
+		TEST(fast_exchanges_grants),
+		TEST(fast_active),
+		TEST(fast_faults),
+		TEST(fast_apart),
+		TEST(fast_apart_leaves_the_rest),
+		TEST(fast_apart_without_a_loan),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -486,11 +486,10 @@ static void calls_apart(u32 id, struct thread *caller, struct thread *server)
 		assert_int_equal(sched_lend_reserve(caller), CAPOS_STATUS_OK);
 	assert_true(waiter_claim(&server->wait));
 	waiter_deliver(on(id), &server->wait, STATUS(OK), NULL, 0);
-	waiter_prepare(cpus[id], &caller->wait);
-	assert_true(sched_lend_blocked(cpus[id], caller, server));
+	sched_lend_apart(cpus[id], caller, server);
 	waiter_arm(cpus[id], &caller->wait, CAPOS_WAIT_REPLY, &no_queue, INSTANT_NEVER);
 	cpus[id]->armed_waiter = NULL;
-	thread_ready(cpus[id], server);
+	assert_null(caller->entity);
 	holds_one(server);
 	assert_false(waiter_is_plain(&caller->wait));
 }

@@ -285,6 +285,23 @@ static void a_mask_and_a_set_meet(void **state)
 	assert_int_equal(thread->own->affinity, AFFINITY_ANY);
 }
 
+/* A context for every CPU leaves what its thread asked for alone: nothing of it lies in the context, which goes without a look at that. */
+static void a_context_for_every_cpu_is_no_mask(void **state)
+{
+	const struct capos_cpu_set set = set_of(1, 64, 129), all = set_of(0, 1, 2);
+	struct context *context = context_for(&all);
+	struct thread *thread = thread_new(false);
+	u64 affinity = affinity_of_set(thread, &set);
+
+	(void)state;
+	context->mask = AFFINITY_ANY;
+	assert_int_equal(context_bind(on(0), context, thread), STATUS(OK));
+	assert_true(sched_set_affinity(on(0), thread, affinity));
+	assert_int_equal(thread->own->affinity, affinity);
+	assert_true(context_unbind(on(0), context));
+	assert_int_equal(thread->own->affinity, affinity);
+}
+
 /* One who waits in a queue where a new context does not let it be is moved. */
 static void a_bind_moves_who_waits(void **state)
 {
@@ -327,10 +344,18 @@ static void sets_are_compared(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_set_is_what_it_says),  TEST(one_and_all_are_words),  TEST(an_idle_cpu_is_found_anywhere),
-		TEST(a_set_is_kept_to),	      TEST(beyond_the_scan),	    TEST(a_change_moves_who_waits),
-		TEST(far_work_is_told_of),    TEST(the_scan_ends_after_64), TEST(a_mask_and_a_set_meet),
-		TEST(a_bind_moves_who_waits), TEST(sets_are_compared),
+		TEST(a_set_is_what_it_says),
+		TEST(one_and_all_are_words),
+		TEST(an_idle_cpu_is_found_anywhere),
+		TEST(a_set_is_kept_to),
+		TEST(beyond_the_scan),
+		TEST(a_change_moves_who_waits),
+		TEST(far_work_is_told_of),
+		TEST(the_scan_ends_after_64),
+		TEST(a_mask_and_a_set_meet),
+		TEST(a_context_for_every_cpu_is_no_mask),
+		TEST(a_bind_moves_who_waits),
+		TEST(sets_are_compared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <user/mark.h>
 
 #define SNAPSHOT_RECORDS 40 /* that the longer snapshot has more than the shorter */
+#define APART_CALLS 100	    /* one after the other */
 
 #define COST_OPERATIONS(X)                                                                                           \
 	X(empty, 1)                                                                                                  \
@@ -55,7 +56,11 @@
 	X(context_throttle, 1)                                                                                       \
 	X(context_replenish, 1)                                                                                      \
 	X(context_throttle_alone, 1)                                                                                 \
-	X(timer_irq_throttled, 1)
+	X(timer_irq_throttled, 1)                                                                                    \
+	X(across_rt, APART_CALLS)                                                                                    \
+	X(across_budget_rt, APART_CALLS)                                                                             \
+	X(apart_rt, APART_CALLS)                                                                                     \
+	X(apart_budget_rt, APART_CALLS)
 
 enum cost_operation {
 #define X(name, parts) COST_##name,
@@ -89,6 +94,8 @@ void cost_add(enum cost_operation operation, uint64_t instructions);
 void costs_calls(void);
 void costs_ring(void);
 void costs_ipc(void);
+/* On two CPUs. */
+void costs_apart(void);
 void costs_threads(void);
 void costs_timer(void);
 void costs_contexts(void);

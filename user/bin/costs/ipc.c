@@ -3,6 +3,7 @@
 #include "costs.h"
 
 #define WARM_UP 16u
+#define APART_SAMPLES 20u
 
 /* Servers reply as many words as they are called with, for ever. */
 #define SERVER(words)                                                                                                \
@@ -21,6 +22,29 @@
 SERVER(0)
 SERVER(4)
 SERVER(8)
+
+/* The other CPU goes on until it idles: QEMU, which runs one CPU at a time when it counts instructions, switches at a pause. */
+static void let_others_idle(void)
+{
+	for (unsigned i = 0; i < 4; i++)
+		__builtin_ia32_pause();
+}
+
+/* From another CPU. */
+static uint64_t serve_far(void *argument)
+{
+	capos_handle port = cap("port");
+	struct request request = { 0 };
+	struct capos_result r = endpoint_recv(port, CAPOS_NEVER, 0, &request);
+	uint64_t word[CAPOS_WORDS] = { 0 }, badge;
+
+	(void)argument;
+	while (r.status == CAPOS_STATUS_OK) {
+		let_others_idle();
+		r = endpoint_reply_recv_words(port, word, 0, 0, &badge);
+	}
+	return r.status;
+}
 
 /* Replies what the next one of a chain does. */
 static uint64_t serve_link(void *argument)
@@ -41,11 +65,12 @@ static uint64_t serve_link(void *argument)
 static const struct {
 	const char *mode;
 	thread_function serve;
-	uint32_t flags;
+	uint32_t flags, cpu;
 } servers[] = {
-	{ "0", serve_0, CAPOS_THREAD_PASSIVE },	      { "4", serve_4, CAPOS_THREAD_PASSIVE },
-	{ "8", serve_8, CAPOS_THREAD_PASSIVE },	      { "active", serve_0, 0 },
-	{ "link", serve_link, CAPOS_THREAD_PASSIVE },
+	{ "0", serve_0, CAPOS_THREAD_PASSIVE, 0 },	 { "4", serve_4, CAPOS_THREAD_PASSIVE, 0 },
+	{ "8", serve_8, CAPOS_THREAD_PASSIVE, 0 },	 { "active", serve_0, 0, 0 },
+	{ "link", serve_link, CAPOS_THREAD_PASSIVE, 0 }, { "across", serve_far, 0, 1 },
+	{ "apart", serve_far, CAPOS_THREAD_PASSIVE, 1 },
 };
 
 /* 100 bytes from the caller's memory; the reply has none. */
@@ -60,7 +85,7 @@ static void call_with_message(capos_handle h)
 
 #define CALL_WORDS(words) (void)endpoint_call_words(port_, COSTS_IFACE, 0, word_, words, words)
 
-#define CALLS(name, mode, call)                                                                                      \
+#define CALLS_OF(name, mode, times, call)                                                                            \
 	do {                                                                                                         \
 		capos_handle port_ = 0, server_;                                                                     \
 		uint64_t word_[CAPOS_WORDS] __attribute__((unused)) = { 1, 2, 3, 4, 5, 6, 7, 8 };                    \
@@ -69,12 +94,13 @@ static void call_with_message(capos_handle h)
 		server_ = costs_child(mode, port_, CAPOS_RIGHT_RECV);                                                \
 		for (unsigned i_ = 0; i_ < WARM_UP; i_++)                                                            \
 			call;                                                                                        \
-		for (unsigned i_ = 0; i_ < COST_SAMPLES; i_++)                                                       \
+		for (unsigned i_ = 0; i_ < (times); i_++)                                                            \
 			COST_SAMPLE(name, call);                                                                     \
 		costs_child_end(server_);                                                                            \
 		must(cap_table_destroy(known.caps, port_));                                                          \
 		must(cap_table_release(known.caps, port_));                                                          \
 	} while (0)
+#define CALLS(name, mode, call) CALLS_OF(name, mode, COST_SAMPLES, call)
 
 /* A chain of LINKS passive servers, each of which calls the next one: called at its last server, at the one before, ... */
 #define LINKS 8u
@@ -186,6 +212,35 @@ static void yields(void)
 	costs_child_end(other);
 }
 
+/* A call to a server on the other CPU, beside which nothing else runs. What both execute is counted. */
+static void call_far(capos_handle port)
+{
+	uint64_t word[CAPOS_WORDS] = { 0 };
+
+	(void)endpoint_call_words(port, COSTS_IFACE, 0, word, 0, 0);
+	let_others_idle();
+}
+
+#define CALLS_FAR(name, mode)                                                                                        \
+	CALLS_OF(name, mode, APART_SAMPLES, for (unsigned j_ = 0; j_ < APART_CALLS; j_++) call_far(port_))
+
+void costs_apart(void)
+{
+	capos_handle context = costs_context(900000000, 1000000000);
+	struct capos_context_info info;
+
+	CALLS_FAR(across_rt, "across");
+	CALLS_FAR(apart_rt, "apart");
+	must(scheduling_context_bind_caller_thread(context));
+	CALLS_FAR(across_budget_rt, "across");
+	CALLS_FAR(apart_budget_rt, "apart");
+	must(scheduling_context_info(context, &info));
+	if (info.used_ns == 0 || info.throttles != 0)
+		panic("no budget was used, or all of it");
+	must(scheduling_context_unbind(context));
+	costs_context_end(context);
+}
+
 int costs_child_main(const char *mode)
 {
 	struct thread thread;
@@ -193,7 +248,7 @@ int costs_child_main(const char *mode)
 	must(thread_set_cpu(known.self, 0));
 	for (unsigned i = 0; i < sizeof(servers) / sizeof(servers[0]); i++)
 		if (strcmp(mode, servers[i].mode) == 0) {
-			must(thread_start_on(&thread, servers[i].serve, NULL, 0, servers[i].flags));
+			must(thread_start_on(&thread, servers[i].serve, NULL, servers[i].cpu, servers[i].flags));
 			(void)thread_finish(&thread, CAPOS_NEVER, NULL);
 			return 0;
 		}

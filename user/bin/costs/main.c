@@ -125,12 +125,16 @@ int main(int argc, char **argv)
 	      (unsigned long)rate(), startup()->cpu_count);
 	for (unsigned i = 0; i < COST_SAMPLES; i++)
 		COST_SAMPLE(empty, (void)0);
-	costs_calls();
-	costs_ring();
-	costs_ipc();
-	costs_threads();
-	costs_timer();
-	costs_contexts();
+	if (startup()->cpu_count > 1) {
+		costs_apart();
+	} else {
+		costs_calls();
+		costs_ring();
+		costs_ipc();
+		costs_threads();
+		costs_timer();
+		costs_contexts();
+	}
 	report();
 	print("cost-done\n");
 	return 0;

@@ -217,6 +217,7 @@ static inline bool sim_cas(volatile void *word, u64 bytes, u64 expected, u64 des
 #define shared_load_relaxed(p) ((SIM_TYPE(*(p)))sim_load((p), sizeof(*(p))))
 #define shared_load_acquire(p) shared_load_relaxed(p)
 #define shared_equals_relaxed(p, v) (shared_load_relaxed(p) == (v))
+#define shared_clear_relaxed(p, mask) ((shared_load_relaxed(p) & (mask)) == 0)
 #define shared_store_relaxed(p, v) sim_store_shared((p), sizeof(*(p)), SIM_WIDE(*(p), v))
 #define shared_store_release(p, v) shared_store_relaxed(p, v)
 #define shared_fetch_or(p, v) ({ (SIM_TYPE(*(p))) sim_fetch_or((p), sizeof(*(p)), SIM_WIDE(*(p), v)); })

@@ -21,7 +21,7 @@
 #ifdef __clang__ /* which does fold them */
 #define equals_relaxed_(word, v) (__atomic_load_n(&(word), __ATOMIC_RELAXED) == (v))
 #define atomic_equals_acquire(p, v) (atomic_load_acquire(p) == (v))
-#define atomic_clear_relaxed(p, mask) ((atomic_load_relaxed(p) & (mask)) == 0)
+#define clear_relaxed_(word, mask) ((__atomic_load_n(&(word), __ATOMIC_RELAXED) & (mask)) == 0)
 #else
 #define equals_relaxed_(word, v)                                                                                     \
 	({                                                                                                           \
@@ -38,16 +38,15 @@
 				 : "memory");                                                                        \
 		equal_;                                                                                              \
 	})
-#define atomic_clear_relaxed(p, mask)                                                                                \
+#define clear_relaxed_(word, mask)                                                                                   \
 	({                                                                                                           \
 		bool clear_;                                                                                         \
-		__asm__ volatile("test%z1 %2, %1"                                                                    \
-				 : "=@ccz"(clear_)                                                                   \
-				 : "m"((p)->value_), "re"((__typeof__((p)->value_))(mask)));                         \
+		__asm__ volatile("test%z1 %2, %1" : "=@ccz"(clear_) : "m"(word), "re"((__typeof__(word))(mask)));    \
 		clear_;                                                                                              \
 	})
 #endif
 #define atomic_equals_relaxed(p, v) equals_relaxed_((p)->value_, v)
+#define atomic_clear_relaxed(p, mask) clear_relaxed_((p)->value_, mask)
 
 #define atomic_store_relaxed(p, v) __atomic_store_n(&(p)->value_, (v), __ATOMIC_RELAXED)
 #define atomic_store_release(p, v) __atomic_store_n(&(p)->value_, (v), __ATOMIC_RELEASE)
@@ -73,6 +72,7 @@
 /* The same on words that lie in memory shared with a program (rings, park words): p points to the plain integer. */
 #define shared_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define shared_equals_relaxed(p, v) equals_relaxed_(*(p), v)
+#define shared_clear_relaxed(p, mask) clear_relaxed_(*(p), mask)
 #define shared_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define shared_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define shared_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
