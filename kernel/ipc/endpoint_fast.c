@@ -34,12 +34,11 @@ INLINE bool bytes_to_send(const struct thread *thread, bool message, u32 *bytes)
 
 /* `call` where first_plain says no: to a pinned server, which is given the caller's entity elsewhere (LE8). */
 static __attribute__((noinline)) struct thread *call_apart(struct cpu *cpu, struct thread *caller,
-							   struct object *object, struct grant *grant,
-							   u64 badge) NO_TSA
+							   struct endpoint *endpoint, struct grant *grant, u64 badge)
+	RELEASES(endpoint->object.lock) NO_TSA
 {
 	u64 call_word = caller->mach.frame.call;
-	struct cap cap = { .object = object, .grant = grant, .badge = badge };
-	struct endpoint *endpoint = endpoint_of(object);
+	struct cap cap = { .object = &endpoint->object, .grant = grant, .badge = badge };
 	struct list_node *node = list_first(&endpoint->receivers);
 	struct waiter *receiver = node != NULL ? waiter_of(node) : NULL;
 	struct thread *server = NULL;
@@ -47,7 +46,7 @@ static __attribute__((noinline)) struct thread *call_apart(struct cpu *cpu, stru
 	u32 bytes;
 
 	if (receiver != NULL && shared_load_relaxed(&receiver->pinned) != 0 && receiver->thread->entity == NULL &&
-	    receiver->timer.deadline_ns == INSTANT_NEVER.ns && may_wait(object, grant) &&
+	    receiver->timer.deadline_ns == INSTANT_NEVER.ns && may_wait(cap.object, grant) &&
 	    bytes_to_send(caller, CAPOS_CALL_FLAGS(call_word) != 0, &bytes) && !sched_is_too_deep(caller) &&
 	    sched_may_lend(caller, receiver->thread))
 		server = hand_call_to(cpu, caller, receiver, &cap,
@@ -81,7 +80,7 @@ INLINE struct thread *call(struct cpu *cpu, struct thread *caller, u64 call_word
 	spin_lock_on(cpu, &endpoint->object.lock);
 	receiver = first_plain(&cap);
 	if (unlikely(receiver == NULL))
-		return call_apart(cpu, caller, cap.object, cap.grant, cap.badge);
+		return call_apart(cpu, caller, endpoint, cap.grant, cap.badge);
 	server = hand_call_over(cpu, caller, receiver, &cap, CAPOS_CALL_METHOD(call_word), caller->mach.frame.word,
 				words, bytes, CAPOS_WAIT_REPLY, &switched);
 	if (unlikely(!switched))
