@@ -76,14 +76,6 @@ static int child_trap(int argc, char **argv)
 	return CODE_BROKEN;
 }
 
-static uint64_t sleep_forever(void *argument)
-{
-	(void)argument;
-	while (IS(sleep_until_ns(CAPOS_NEVER), OK))
-		;
-	return 0;
-}
-
 static uint64_t spin_forever(void *argument)
 {
 	volatile uint64_t rounds = 0;

@@ -336,6 +336,23 @@ static PROOF_UNUSED int waits_on(capos_handle thread)
 	return (int)info.wait;
 }
 
+static PROOF_UNUSED uint64_t runtime_ns(capos_handle thread)
+{
+	struct capos_thread_info info = { 0 };
+
+	must(thread_info(thread, &info));
+	return info.runtime_ns;
+}
+
+/* Where it runs, or did last. */
+static PROOF_UNUSED uint32_t runs_on(capos_handle thread)
+{
+	struct capos_thread_info info = { .last_cpu = CAPOS_CPU_ANY };
+
+	(void)thread_info(thread, &info);
+	return info.last_cpu;
+}
+
 /* How many of them wait on this (enum capos_wait). */
 static PROOF_UNUSED unsigned how_many_wait(const struct thread *threads, unsigned count, int wait)
 {
@@ -344,6 +361,84 @@ static PROOF_UNUSED unsigned how_many_wait(const struct thread *threads, unsigne
 	for (unsigned i = 0; i < count; i++)
 		blocked += waits_on(threads[i].handle) == wait;
 	return blocked;
+}
+
+/* A thread that stays. */
+static PROOF_UNUSED uint64_t sleep_forever(void *argument)
+{
+	(void)argument;
+	while (IS(sleep_until_ns(CAPOS_NEVER), OK))
+		;
+	return 0;
+}
+
+/* Time passes, on this CPU. */
+static PROOF_UNUSED void burn(uint64_t ns)
+{
+	uint64_t end_ns = now_ns() + ns;
+
+	while (now_ns() < end_ns)
+		;
+}
+
+/* Two CPUs, or one. */
+static PROOF_UNUSED struct capos_cpu_set set_of(uint32_t a, uint32_t b)
+{
+	struct capos_cpu_set set = { .byte_count = 0 };
+
+	cpu_set_add(&set, a);
+	cpu_set_add(&set, b);
+	return set;
+}
+
+/* --- scheduling contexts ------------------------------------------------------------------------------------------ */
+
+static PROOF_UNUSED struct capos_context_spec spec_of(uint64_t budget_ns, uint64_t period_ns)
+{
+	return (struct capos_context_spec){ .budget_ns = budget_ns,
+					    .period_ns = period_ns,
+					    .deadline_ns = period_ns };
+}
+
+static PROOF_UNUSED capos_handle context_made_from(capos_handle creator, struct capos_context_spec spec)
+{
+	capos_handle out = 0;
+
+	insist(scheduling_context_create(creator, &spec, &out));
+	return out;
+}
+
+static PROOF_UNUSED capos_handle context_made(struct capos_context_spec spec)
+{
+	return context_made_from(known.context, spec);
+}
+
+static PROOF_UNUSED struct capos_context_info context_info(capos_handle context)
+{
+	struct capos_context_info info = { 0 };
+
+	must(scheduling_context_info(context, &info));
+	return info;
+}
+
+/* --- groups of tests ----------------------------------------------------------------------------------------------- */
+
+struct group {
+	const char *name;
+	void (*run)(void);
+};
+
+/* It leaves the process as it found it. */
+static PROOF_UNUSED void run_group(const struct group *group)
+{
+	struct usage before;
+	char name[64];
+
+	tap_note("group %s", group->name);
+	before = usage_now();
+	group->run();
+	fmt_buf(name, sizeof(name), "%s: everything was given back", group->name);
+	tap_returns(before, name);
 }
 
 #endif

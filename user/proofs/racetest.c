@@ -199,20 +199,11 @@ static uint64_t serve(void *argument)
 	while (result_ok(r) && request.method != PROOF_STOP) {
 		uint64_t begin_ns = now_ns();
 
-		while (now_ns() < begin_ns + 2000)
-			;
+		burn(2000);
 		served_ns += now_ns() - begin_ns;
 		r = endpoint_reply_recv(port, NULL, 0, &request);
 	}
 	return endpoint_reply(NULL).status;
-}
-
-static uint64_t ran_ns(capos_handle thread)
-{
-	struct capos_thread_info info = { 0 };
-
-	must(thread_info(thread, &info));
-	return info.runtime_ns;
 }
 
 struct charges {
@@ -221,10 +212,9 @@ struct charges {
 
 static struct charges charges_of(capos_handle context, const struct thread *server)
 {
-	struct capos_context_info info = { 0 };
+	uint64_t used_ns = context_info(context).used_ns;
 
-	must(scheduling_context_info(context, &info));
-	return (struct charges){ ran_ns(self()->handle) + ran_ns(server->handle), info.used_ns, irq_ns_of(1) };
+	return (struct charges){ runtime_ns(self()->handle) + runtime_ns(server->handle), used_ns, irq_ns_of(1) };
 }
 
 struct tries {
@@ -264,14 +254,12 @@ static void call_at(uint64_t at, capos_handle context, const struct thread *serv
  */
 static void try_calls(void)
 {
-	const struct capos_context_spec spec = { SECOND, SECOND, SECOND, 0, 0 };
+	capos_handle context = context_made(spec_of(SECOND, SECOND));
 	struct tries tries = { 0 };
-	capos_handle context = 0;
 	struct thread server;
 
 	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
 	insist(thread_start_on(&server, serve, NULL, 1, CAPOS_THREAD_PASSIVE));
-	insist(scheduling_context_create(known.context, &spec, &context));
 	must(scheduling_context_bind_caller_thread(context));
 	for (unsigned pass = 0; pass < 16 && tries.apart == 0; pass++) {
 		uint64_t points;

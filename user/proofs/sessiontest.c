@@ -11,22 +11,6 @@
 
 /* --- both sides --------------------------------------------------------------------------------------------------------- */
 
-static struct capos_context_info info_of(capos_handle context)
-{
-	struct capos_context_info info = { 0 };
-
-	must(scheduling_context_info(context, &info));
-	return info;
-}
-
-static void burn(uint64_t ns)
-{
-	uint64_t end = now_ns() + ns;
-
-	while (now_ns() < end)
-		;
-}
-
 /* Runs for so long itself: time that passed at once was another thread's, or the host's. */
 static void run_for(uint64_t ns)
 {
@@ -113,7 +97,7 @@ static int run_bound(int argc, char **argv)
 	CHECK(result_ok(scheduling_context_bind_caller_thread(context)));
 	do {
 		burn(MS);
-		info = info_of(context);
+		info = context_info(context);
 	} while (info.used_ns < 2 * MS);
 	CHECK(info.state == CAPOS_CONTEXT_BOUND && info.generation == 1);
 	CHECK(info.remaining_budget_ns > 0 && info.remaining_budget_ns <= BUDGET - 2 * MS);
@@ -124,8 +108,8 @@ static int run_bound(int argc, char **argv)
 	/* refused_in_an_ended_session */
 	CHECK(is_result(scheduling_context_bind_caller_thread(other), CAPOS_CONTEXT_SESSION_ENDED));
 	CHECK(is_result(bind_by_ring(other), CAPOS_CONTEXT_SESSION_ENDED));
-	CHECK(info_of(other).state == CAPOS_CONTEXT_UNBOUND && info_of(other).thread_id == 0 &&
-	      info_of(other).used_ns == 0);
+	CHECK(context_info(other).state == CAPOS_CONTEXT_UNBOUND && context_info(other).thread_id == 0 &&
+	      context_info(other).used_ns == 0);
 	tell(info.remaining_budget_ns);
 	return 0;
 }
@@ -167,15 +151,6 @@ static int run_stays(int argc, char **argv)
 }
 
 /* --- outside ------------------------------------------------------------------------------------------------------------ */
-
-static capos_handle created(void)
-{
-	const struct capos_context_spec spec = { .budget_ns = BUDGET, .period_ns = PERIOD, .deadline_ns = PERIOD };
-	capos_handle out = 0;
-
-	insist(scheduling_context_create(known.context, &spec, &out));
-	return out;
-}
 
 static capos_handle session_made(uint64_t *id)
 {
@@ -233,7 +208,8 @@ static capos_handle told(capos_handle port, uint64_t *word)
 
 static void ordinary(void)
 {
-	capos_handle context = created(), other = created(), own = created(), port = port_made(), process = 0, thread;
+	capos_handle context = context_made(spec_of(BUDGET, PERIOD)), other = context_made(spec_of(BUDGET, PERIOD)),
+		     own = context_made(spec_of(BUDGET, PERIOD)), port = port_made(), process = 0, thread;
 	uint64_t session_id = 0, remaining = 0;
 	capos_handle session = session_made(&session_id);
 	struct capos_thread_info it = { 0 };
@@ -268,7 +244,7 @@ static void ordinary(void)
 		   "what a thread of the session was bound to is stale for everybody, before its budget comes back"))
 		tap_note("session_logout_stale=ok remaining_at_logout_ns=%lu", (unsigned long)remaining);
 	tap_ok(times_logged(session_id, 1, 0) == 1, "stale_marked=1 donation_inflight_skipped=0");
-	info = info_of(own);
+	info = context_info(own);
 	tap_ok(info.state == CAPOS_CONTEXT_BOUND && info.generation == 1,
 	       "a thread of no session is bound as before");
 	must(scheduling_context_unbind(own));
@@ -296,11 +272,11 @@ static uint64_t donates(void *argument)
 	(void)argument;
 	must(scheduling_context_bind_caller_thread(donor.context));
 	burn(MS);
-	donor.before = info_of(donor.context);
+	donor.before = context_info(donor.context);
 	donor.call = endpoint_call(donor.port, PROOF_IFACE, PROOF_ECHO, NULL, 0, NULL, 0);
 	donor.enter = ring_enter(0, 0);
 	donor.returned = true;
-	donor.after = info_of(donor.context);
+	donor.after = context_info(donor.context);
 	return 0;
 }
 
@@ -317,7 +293,8 @@ static bool stays_blocked(const struct thread *thread)
 
 static void donated(void)
 {
-	capos_handle port = port_made(), context = created(), bell = 0, go = 0, process = 0;
+	capos_handle port = port_made(), context = context_made(spec_of(BUDGET, PERIOD)), bell = 0, go = 0,
+		     process = 0;
 	uint64_t session_id = 0, bits = 0;
 	capos_handle session = session_made(&session_id);
 	struct capos_context_info info;
@@ -335,7 +312,7 @@ static void donated(void)
 	insist(thread_start(&thread, donates, NULL));
 	must(notification_wait(bell, CAPOS_NEVER, &bits));
 	tap_ok(times_logged(session_id, 0, 1) == 1, "stale_marked=0 donation_inflight_skipped=1");
-	info = info_of(context);
+	info = context_info(context);
 	tap_ok(info.state == CAPOS_CONTEXT_BOUND && info.donated == 1 && info.thread_id == thread.id &&
 		       info.generation == 1,
 	       "the donor is bound still, the receiver runs on its context");
@@ -367,7 +344,7 @@ static void donated(void)
 /* The session's object is destroyed, without a logout: the same. */
 static void destroyed(void)
 {
-	capos_handle port = port_made(), context = created(), process = 0, thread;
+	capos_handle port = port_made(), context = context_made(spec_of(BUDGET, PERIOD)), process = 0, thread;
 	uint64_t session_id = 0, word;
 	capos_handle session = session_made(&session_id);
 	struct capos_context_info info;

@@ -12,16 +12,6 @@ extern bool exact;
 /* The way of the timer, before and after a burst: DI2 and CONTEXT_LEAD_NS. */
 #define LATE_NS 2000u
 
-/* From known.context. */
-capos_handle context_made(struct capos_context_spec spec);
-static inline struct capos_context_spec spec_of(uint64_t budget_ns, uint64_t period_ns)
-{
-	return (struct capos_context_spec){ .budget_ns = budget_ns,
-					    .period_ns = period_ns,
-					    .deadline_ns = period_ns };
-}
-struct capos_context_info context_info(capos_handle context);
-
 /* --- runner.c ------------------------------------------------------------------------------------------------------ */
 
 /* A thread that reads the clock until it is told to stop. */
@@ -42,7 +32,6 @@ bool stands_still(const struct runner *runner);
 
 /* By a thread that is pinned to the first CPU. */
 void on_first(thread_function function, void *argument);
-uint64_t runtime_ns(capos_handle thread);
 
 capos_handle with_policy(uint64_t budget_ns, uint64_t period_ns, uint32_t overrun);
 /* It comes to be in that state (enum capos_context_state). */

@@ -87,14 +87,6 @@ static void label(bool passed, const char *name, const struct tally *before, con
 
 /* --- the server ------------------------------------------------------------------------------------------------------------ */
 
-static void pass(uint64_t span_ns)
-{
-	uint64_t end_ns = now_ns() + span_ns;
-
-	while (now_ns() < end_ns)
-		;
-}
-
 /* What a call asks for, but the reply. */
 static void work_on(struct server *s, const struct request *request)
 {
@@ -115,11 +107,11 @@ static void work_on(struct server *s, const struct request *request)
 				must(sleep_ns(100000));
 		}
 	} else {
-		pass(span_ns);
+		burn(span_ns);
 	}
 	if (request->method == REFUSED) {
 		s->refused = endpoint_reply_recv(s->port, &bad, 0, NULL);
-		pass(span_ns);
+		burn(span_ns);
 	}
 	if (s->context)
 		s->last = context_info(s->context);

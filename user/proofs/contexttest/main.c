@@ -7,29 +7,10 @@
 
 bool exact;
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} groups[] = {
+static const struct group groups[] = {
 	{ "budget", test_budget }, { "donate", test_donate }, { "deaths", test_deaths }, { "notify", test_notify },
 	{ "mask", test_mask },	   { "ends", test_ends },     { "share", test_share },
 };
-
-capos_handle context_made(struct capos_context_spec spec)
-{
-	capos_handle out = 0;
-
-	insist(scheduling_context_create(known.context, &spec, &out));
-	return out;
-}
-
-struct capos_context_info context_info(capos_handle context)
-{
-	struct capos_context_info info = { 0 };
-
-	must(scheduling_context_info(context, &info));
-	return info;
-}
 
 static bool wanted(const char *name, int argc, char **argv)
 {
@@ -55,17 +36,8 @@ int main(int argc, char **argv)
 		exact = exact || strcmp(argv[i], "exact") == 0;
 	grow_table();
 	(void)child_run("exit 0");
-	for (size_t i = 0; i < COUNT_OF(groups); i++) {
-		char name[64];
-		struct usage before;
-
-		if (!wanted(groups[i].name, argc, argv))
-			continue;
-		tap_note("group %s", groups[i].name);
-		before = usage_now();
-		groups[i].run();
-		fmt_buf(name, sizeof(name), "%s: everything was given back", groups[i].name);
-		tap_returns(before, name);
-	}
+	for (size_t i = 0; i < COUNT_OF(groups); i++)
+		if (wanted(groups[i].name, argc, argv))
+			run_group(&groups[i]);
 	return tap_done();
 }

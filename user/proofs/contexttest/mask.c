@@ -12,15 +12,6 @@
 
 static uint32_t last; /* the other CPU */
 
-static struct capos_cpu_set set_of(uint32_t a, uint32_t b)
-{
-	struct capos_cpu_set set = { .byte_count = 0 };
-
-	cpu_set_add(&set, a);
-	cpu_set_add(&set, b);
-	return set;
-}
-
 static capos_handle context_on(struct capos_context_spec spec, uint32_t a, uint32_t b)
 {
 	struct capos_cpu_set set = set_of(a, b);
@@ -28,14 +19,6 @@ static capos_handle context_on(struct capos_context_spec spec, uint32_t a, uint3
 
 	insist(scheduling_context_create_within(known.context, &spec, &set, &out));
 	return out;
-}
-
-static uint32_t runs_on(capos_handle thread)
-{
-	struct capos_thread_info info = { .last_cpu = CAPOS_CPU_ANY };
-
-	(void)thread_info(thread, &info);
-	return info.last_cpu;
 }
 
 static uint32_t here(void)

@@ -14,14 +14,6 @@ static struct capos_context_notifications drained(capos_handle context)
 	return cell;
 }
 
-static void burn(uint64_t ns)
-{
-	uint64_t end = now_ns() + ns;
-
-	while (now_ns() < end)
-		;
-}
-
 /* Until its budget has ended so often. */
 static void burn_budgets(capos_handle context, uint64_t times)
 {

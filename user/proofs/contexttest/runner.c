@@ -61,14 +61,6 @@ capos_handle with_policy(uint64_t budget_ns, uint64_t period_ns, uint32_t overru
 	return context_made(spec);
 }
 
-uint64_t runtime_ns(capos_handle thread)
-{
-	struct capos_thread_info info = { 0 };
-
-	must(thread_info(thread, &info));
-	return info.runtime_ns;
-}
-
 uint64_t overrun_ns(void)
 {
 	return exact ? 20000 : SECOND;

@@ -100,14 +100,6 @@ static bool give_region(uint64_t item)
 	return result_ok(address_space_unmap(known.space, item, PAGE));
 }
 
-static uint64_t sleep_forever(void *argument)
-{
-	(void)argument;
-	while (IS(sleep_until_ns(CAPOS_NEVER), OK))
-		;
-	return 0;
-}
-
 static struct capos_result take_thread(unsigned index, uint64_t *item)
 {
 	static struct thread threads[ITEMS_MAX];

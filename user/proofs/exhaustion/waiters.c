@@ -186,18 +186,10 @@ static bool event_receive(unsigned all)
 	return good;
 }
 
-static uint64_t sleeps(void *argument)
-{
-	(void)argument;
-	while (IS(sleep_until_ns(CAPOS_NEVER), OK))
-		;
-	return 0;
-}
-
 static bool open_thread(void)
 {
 	struct thread thread = { 0 };
-	bool good = result_ok(thread_start(&thread, sleeps, NULL));
+	bool good = result_ok(thread_start(&thread, sleep_forever, NULL));
 
 	object = thread.handle;
 	return good;

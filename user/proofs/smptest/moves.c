@@ -19,30 +19,14 @@ static unsigned effort(unsigned full)
 	return on_simulator() ? full / 5 : cpu_count > 16 ? full / 20 : cpu_count > 4 ? full / 8 : full;
 }
 
-static struct capos_cpu_set set_of(uint32_t cpu)
-{
-	struct capos_cpu_set set = { .byte_count = 0 };
-
-	cpu_set_add(&set, cpu);
-	return set;
-}
-
 /* At least one of the CPUs that there are. */
 static struct capos_cpu_set random_set(struct rng *rng)
 {
-	struct capos_cpu_set set = set_of((uint32_t)rng_below(rng, cpu_count));
+	struct capos_cpu_set set = { .byte_count = 0 };
 
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		cpu_set_add(&set, (uint32_t)rng_below(rng, cpu_count));
 	return set;
-}
-
-static uint32_t runs_on(capos_handle thread)
-{
-	struct capos_thread_info info = { .last_cpu = CAPOS_CPU_ANY };
-
-	(void)thread_info(thread, &info);
-	return info.last_cpu;
 }
 
 /* The caller is where its set allows when set_affinity returns, and stays within it. */
@@ -107,7 +91,7 @@ static void affinity(void)
 		wrong += !result_ok(thread_set_affinity(spinner[rng_below(&rng, count)].handle, &set));
 	}
 	for (unsigned i = 0; i < count; i++) {
-		struct capos_cpu_set set = set_of(i % cpu_count);
+		struct capos_cpu_set set = set_of(i % cpu_count, i % cpu_count);
 
 		wrong += !result_ok(thread_set_affinity(spinner[i].handle, &set));
 	}
@@ -276,7 +260,7 @@ static uint64_t moves_others(void *argument)
 
 static struct capos_cpu_set all_cpus(void)
 {
-	struct capos_cpu_set set = set_of(0);
+	struct capos_cpu_set set = set_of(0, 0);
 
 	for (uint32_t cpu = 0; cpu < cpu_count; cpu++)
 		cpu_set_add(&set, cpu);

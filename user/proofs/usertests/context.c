@@ -9,28 +9,6 @@ static const struct capos_context_spec good_spec = { .budget_ns = 5 * MS,
 static capos_handle context;
 static struct thread sleeper;
 
-static capos_handle created(capos_handle from, struct capos_context_spec spec)
-{
-	capos_handle out = 0;
-
-	insist(scheduling_context_create(from, &spec, &out));
-	return out;
-}
-
-static struct capos_context_info info_of(capos_handle h)
-{
-	struct capos_context_info info = { 0 };
-
-	must(scheduling_context_info(h, &info));
-	return info;
-}
-
-static uint64_t sleeps(void *argument)
-{
-	(void)argument;
-	return sleep_until_ns(CAPOS_NEVER).status;
-}
-
 /* --- specs -------------------------------------------------------------------------------------------------------------- */
 
 #define WITH(field_, value)                                                                                          \
@@ -45,7 +23,7 @@ static uint64_t sleeps(void *argument)
 
 static void specs(void)
 {
-	struct capos_context_spec spec = good_spec, whole = info_of(known.context).spec;
+	struct capos_context_spec spec = good_spec, whole = context_info(known.context).spec;
 	struct capos_context_info info;
 	capos_handle least, half, other;
 
@@ -67,19 +45,19 @@ static void specs(void)
 					    .period_ns = CAPOS_CONTEXT_PERIOD_MAX_NS,
 					    .deadline_ns = 1,
 					    .replenishment = CAPOS_REPLENISH_CBS };
-	least = created(known.context, spec);
-	info = info_of(least);
+	least = context_made(spec);
+	info = context_info(least);
 	tap_ok(memcmp(&info.spec, &spec, sizeof(spec)) == 0 && info.generation == 1 &&
 		       info.state == CAPOS_CONTEXT_UNBOUND && info.thread_id == 0 &&
 		       info.remaining_budget_ns == CAPOS_CONTEXT_BUDGET_MIN_NS && info.used_ns == 0 &&
-		       info.context_id > info_of(known.context).context_id,
+		       info.context_id > context_info(known.context).context_id,
 	       "the smallest budget, the longest period");
 	spec = good_spec;
 	REFUSES(scheduling_context, create, CAPOS_CONTEXT_WIDER, 0, "more than the creator's", .handle = least,
 		.message = &spec, .bytes = sizeof(spec));
-	half = created(known.context, *WITH(budget_ns, 25 * MS));
-	other = created(half, (struct capos_context_spec){ 1500 * MS, 3 * SECOND, SECOND, 0, 0 });
-	tap_ok(info_of(other).spec.budget_ns == 1500 * MS, "half of a CPU by other numbers");
+	half = context_made(*WITH(budget_ns, 25 * MS));
+	other = context_made_from(half, (struct capos_context_spec){ 1500 * MS, 3 * SECOND, SECOND, 0, 0 });
+	tap_ok(context_info(other).spec.budget_ns == 1500 * MS, "half of a CPU by other numbers");
 	spec = (struct capos_context_spec){ 1500 * MS + 1, 3 * SECOND, SECOND, 0, 0 };
 	REFUSES(scheduling_context, create, CAPOS_CONTEXT_WIDER, 0, "a nanosecond in three seconds more",
 		.handle = half, .message = &spec, .bytes = sizeof(spec));
@@ -109,11 +87,11 @@ static uint64_t asks(void *argument)
 
 static void bindings(void)
 {
-	capos_handle second = created(known.context, good_spec), stale = stale_handle(), revoked, reader, port;
+	capos_handle second = context_made(good_spec), stale = stale_handle(), revoked, reader, port;
 	struct thread passive, ended;
 	uint64_t word[CAPOS_WORDS] = { 0 };
 
-	context = created(known.context, good_spec);
+	context = context_made(good_spec);
 	revoked = revoked_handle(sleeper.handle);
 	reader = with_rights(sleeper.handle, CAPOS_RIGHT_READ);
 	BIND_FAILS(INVALID_HANDLE, "forged", FORGED_HANDLE);
@@ -123,7 +101,7 @@ static void bindings(void)
 	BIND_FAILS(MISSING_RIGHTS, "a handle to look at", reader);
 	drop(revoked);
 	drop(reader);
-	insist(thread_start_on(&passive, sleeps, NULL, CAPOS_CPU_ANY, CAPOS_THREAD_PASSIVE));
+	insist(thread_start_on(&passive, sleep_forever, NULL, CAPOS_CPU_ANY, CAPOS_THREAD_PASSIVE));
 	BIND_REFUSES(CAPOS_CONTEXT_PASSIVE_THREAD, "without an entity", passive.handle);
 	must(thread_terminate(passive.handle));
 	must(thread_finish(&passive, CAPOS_NEVER, NULL));
@@ -141,7 +119,7 @@ static void bindings(void)
 	REFUSES(scheduling_context, resume, CAPOS_CONTEXT_NOT_SUSPENDED, 0, "without a thread", .handle = context);
 
 	expect_good(scheduling_context_bind_thread(context, sleeper.handle), "a thread is bound");
-	tap_ok(info_of(context).thread_id == sleeper.id && info_of(context).state == CAPOS_CONTEXT_BOUND,
+	tap_ok(context_info(context).thread_id == sleeper.id && context_info(context).state == CAPOS_CONTEXT_BOUND,
 	       "and is named");
 	REFUSES(scheduling_context, resume, CAPOS_CONTEXT_NOT_SUSPENDED, 0,
 		"of a thread that waits for something else", .handle = context);
@@ -158,7 +136,7 @@ static void bindings(void)
 		; /* the clock may stand for a while (--tsc) */
 	must(scheduling_context_unbind(context));
 	destroy(second);
-	tap_ok(info_of(context).used_ns > 0 && info_of(context).remaining_budget_ns <= 5 * MS,
+	tap_ok(context_info(context).used_ns > 0 && context_info(context).remaining_budget_ns <= 5 * MS,
 	       "what the caller ran was charged");
 }
 
@@ -166,7 +144,7 @@ static void bindings(void)
 
 static void waits(void)
 {
-	capos_handle quiet = created(known.context, good_spec), observer = 0;
+	capos_handle quiet = context_made(good_spec), observer = 0;
 	struct capos_context_notifications cell = { .sequence = 1 };
 	struct capos_cqe done = { 0 };
 	uint64_t sequence = 9, revoked = 0;
@@ -212,7 +190,7 @@ static void waits(void)
 static bool is_recorded(uint64_t process_id, capos_handle bound)
 {
 	struct capos_context_record records[CONTEXT_RECORDS_MAX] = { 0 };
-	struct capos_context_info info = info_of(bound);
+	struct capos_context_info info = context_info(bound);
 	uint64_t count = 0, next = 0;
 
 	must(scheduling_policy_snapshot(known.policy, CAPOS_SNAPSHOT_CONTEXTS, info.thread_id, 0, 0, records, &count,
@@ -255,17 +233,17 @@ static void processes(void)
 {
 	struct capos_spawn spawn;
 	struct process_end end = { 0 };
-	capos_handle process = 0, first = created(known.context, good_spec), looker, dead, stale = stale_handle();
+	capos_handle process = 0, first = context_made(good_spec), looker, dead, stale = stale_handle();
 	capos_handle before = context;
 	uint64_t id = 0, thread_id;
 
-	context = created(known.context, good_spec);
+	context = context_made(good_spec);
 	spawn_init(&spawn, "child", "sleep");
 	tap_ok(spawn_bind(&spawn, first) && !spawn_bind(&spawn, first), "a process for a context, and for one only");
 	(void)spawn_grant_own(&spawn, "timer");
 	insist(spawn_start(&spawn, &process, &id));
-	thread_id = info_of(first).thread_id;
-	tap_ok(thread_id > id && info_of(first).used_ns <= 5 * MS && is_recorded(id, first),
+	thread_id = context_info(first).thread_id;
+	tap_ok(thread_id > id && context_info(first).used_ns <= 5 * MS && is_recorded(id, first),
 	       "its first thread is bound when it is born");
 #define REQUEST                                                                                                      \
 	.handle = known.process_spawner, .message = &spawn,                                                          \
@@ -292,7 +270,8 @@ static void processes(void)
 	drop(dead);
 	must(process_kill(process, 1));
 	must(process_wait(process, CAPOS_NEVER, &end));
-	tap_ok(info_of(context).state == CAPOS_CONTEXT_UNBOUND, "a process that is killed gives its context back");
+	tap_ok(context_info(context).state == CAPOS_CONTEXT_UNBOUND,
+	       "a process that is killed gives its context back");
 	BIND_THERE_REFUSES(CAPOS_CONTEXT_THREAD_ENDED, "that was killed", process, thread_id);
 	drop(process);
 	passive_there();
@@ -315,15 +294,6 @@ static void processes(void)
 }
 
 /* --- masks -------------------------------------------------------------------------------------------------------------- */
-
-static struct capos_cpu_set set_of(uint32_t first, uint32_t last)
-{
-	struct capos_cpu_set set = { .byte_count = (uint16_t)((first > last ? first : last) / 8 + 1) };
-
-	set.byte[first / 8] |= (uint8_t)(1u << (first % 8));
-	set.byte[last / 8] |= (uint8_t)(1u << (last % 8));
-	return set;
-}
 
 #define MASK(set_)                                                                                                   \
 	.handle = known.context, .word = { (uintptr_t)(set_) }, .message = &good_spec, .bytes = sizeof(good_spec)
@@ -424,7 +394,7 @@ static void processes_off_mask(capos_handle one, capos_handle pair, uint32_t cpu
 	(void)spawn_bind(&spawn, pair);
 	(void)spawn_grant_own(&spawn, "timer");
 	insist(spawn_start(&spawn, &process, NULL));
-	thread_id = info_of(pair).thread_id;
+	thread_id = context_info(pair).thread_id;
 	must(scheduling_context_unbind(pair));
 	REFUSES(process, bind_context, CAPOS_CONTEXT_CPU_MASK_MISMATCH, 0, "of another process, off the mask",
 		.handle = process, .word = { one, thread_id });
@@ -444,7 +414,7 @@ static void masks(void)
 	insist(scheduling_context_create_within(pair, &good_spec, &first, &one));
 	expect_good(scheduling_context_cpus(one, &back), "its CPUs");
 	tap_ok(memcmp(&back, &first, sizeof(back)) == 0, "are those that it was made for");
-	child = created(pair, good_spec);
+	child = context_made_from(pair, good_spec);
 	must(scheduling_context_cpus(child, &back));
 	tap_ok(memcmp(&back, &both, sizeof(back)) == 0, "without a mask those of its creator");
 	destroy(child);
@@ -463,7 +433,7 @@ static void masks(void)
 			"whose set has none of it", .handle = one);
 		REFUSES(scheduling_context, bind_thread, CAPOS_CONTEXT_CPU_MASK_MISMATCH, 0,
 			"of which the set has none of it", .handle = one, .word = { self });
-		tap_ok(info_of(one).state == CAPOS_CONTEXT_UNBOUND, "and is not bound");
+		tap_ok(context_info(one).state == CAPOS_CONTEXT_UNBOUND, "and is not bound");
 		must(thread_set_cpu(self, CAPOS_CPU_ANY));
 		processes_off_mask(one, pair, last);
 		expect_good(scheduling_context_bind_caller_thread(one), "without such a set it is bound");
@@ -508,7 +478,7 @@ static void masks(void)
 
 static void ends(void)
 {
-	capos_handle child = created(context, good_spec), observer = 0;
+	capos_handle child = context_made_from(context, good_spec), observer = 0;
 	struct capos_context_notifications cell = { 0 };
 
 	insist(cap_table_derive(known.caps, context, CAPOS_RIGHTS_ALL, 0, &observer));
@@ -518,7 +488,7 @@ static void ends(void)
 	(void)scheduling_context_drain_notifications(context, &cell);
 	tap_ok(cell.explicit_revoke == 1 && cell.state == CAPOS_CONTEXT_REVOKED, "which learns that it was a revoke");
 	ENDED(CAPOS_CONTEXT_STALE_GENERATION, "through another", observer);
-	tap_ok(info_of(child).state == CAPOS_CONTEXT_UNBOUND, "what was created through it is there still");
+	tap_ok(context_info(child).state == CAPOS_CONTEXT_UNBOUND, "what was created through it is there still");
 	expect_good(scheduling_context_bind_thread(child, sleeper.handle), "and its thread is free for it");
 	drop(observer);
 	destroy(context);
@@ -527,7 +497,7 @@ static void ends(void)
 
 void test_context(void)
 {
-	insist(thread_start(&sleeper, sleeps, NULL));
+	insist(thread_start(&sleeper, sleep_forever, NULL));
 	specs();
 	bindings();
 	waits();

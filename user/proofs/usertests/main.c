@@ -7,10 +7,7 @@
 
 capos_handle sample[CAPOS_IFACE_COUNT];
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} groups[] = {
+static const struct group groups[] = {
 	{ "generic", test_generic },	 { "cap", test_cap },
 	{ "memory", test_memory },	 { "space", test_space },
 	{ "thread", test_thread },	 { "process", test_process },
@@ -84,18 +81,9 @@ int main(int argc, char **argv)
 		test_growth();
 	warm_up();
 	make_samples();
-	for (size_t i = 0; i < COUNT_OF(groups); i++) {
-		char name[64];
-		struct usage before;
-
-		if (!wanted(groups[i].name, argc, argv))
-			continue;
-		tap_note("group %s", groups[i].name);
-		before = usage_now();
-		groups[i].run();
-		fmt_buf(name, sizeof(name), "%s: everything was given back", groups[i].name);
-		tap_returns(before, name);
-	}
+	for (size_t i = 0; i < COUNT_OF(groups); i++)
+		if (wanted(groups[i].name, argc, argv))
+			run_group(&groups[i]);
 	(void)process_kill(sample[CAPOS_IFACE_process], 0);
 	(void)spawn_finish(sample[CAPOS_IFACE_process], CAPOS_NEVER, NULL);
 	return tap_done();

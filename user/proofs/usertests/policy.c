@@ -260,12 +260,6 @@ static void threads(void)
 	tap_ok(count == 0 && next == 0, "and nothing behind it");
 }
 
-static uint64_t sleeps(void *argument)
-{
-	(void)argument;
-	return sleep_until_ns(CAPOS_NEVER).status;
-}
-
 /* The same records through memory, page by page of it. */
 static void into_memory(void)
 {
@@ -277,7 +271,7 @@ static void into_memory(void)
 	bool same = true;
 
 	insist(block_map(&block, 2 * PAGE));
-	insist(thread_start(&third, sleeps, NULL));
+	insist(thread_start(&third, sleep_forever, NULL));
 	records = block.address;
 	must(scheduling_policy_snapshot(known.policy, CAPOS_SNAPSHOT_THREADS, 0, 0, 0, first, &some, &next));
 	expect_good(scheduling_policy_snapshot(known.policy, CAPOS_SNAPSHOT_THREADS, 0, block.memory, 0, NULL, &count,
