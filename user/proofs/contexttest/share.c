@@ -6,9 +6,14 @@
 #include "contexttest.h"
 
 #define LONG_NS (600 * SECOND) /* nothing comes back within a test */
-#define WINDOW_NS (200 * MS)
 
 static struct runner bound, other;
+
+/* Long enough for what is claimed: shares in exact time, else what is off by much. */
+static uint64_t window_ns(void)
+{
+	return exact ? 200 * MS : 60 * MS;
+}
 
 struct ran {
 	uint64_t bound_ns, other_ns;
@@ -40,16 +45,16 @@ static void best_effort(void)
 
 	begin_on(context);
 	tap_ok(is_in(context, CAPOS_CONTEXT_BEST_EFFORT), "its budget is used up");
-	beside = window(WINDOW_NS);
+	beside = window(window_ns());
 	tap_note("best effort beside one: ran_ns=%lu beside_ns=%lu", (unsigned long)beside.bound_ns,
 		 (unsigned long)beside.other_ns);
 	tap_ok(beside.bound_ns < beside.other_ns / (exact ? 500 : 5),
 	       "best effort: it gets what the other one leaves");
 	runner_stop(&other);
 	alone_ns = runtime_ns(bound.thread.handle);
-	must(sleep_ns(WINDOW_NS));
+	must(sleep_ns(window_ns()));
 	alone_ns = runtime_ns(bound.thread.handle) - alone_ns;
-	tap_ok(alone_ns > WINDOW_NS / 2, "all, when that is gone");
+	tap_ok(alone_ns > window_ns() / 2, "all, when that is gone");
 	must(scheduling_context_unbind(context));
 	runner_stop(&bound);
 	destroy(context);
@@ -69,10 +74,10 @@ static void comes_back(void)
 	tap_ok(came, "and comes back when there is more, each time");
 	used_ns = context_info(context).used_ns;
 	begin_ns = now_ns();
-	ran = window(SECOND);
+	ran = window(5 * window_ns());
 	span_ns = now_ns() - begin_ns;
 	used_ns = context_info(context).used_ns - used_ns;
-	tap_note("best effort, ten periods: used_ns=%lu ran_ns=%lu beside_ns=%lu", (unsigned long)used_ns,
+	tap_note("best effort, again and again: used_ns=%lu ran_ns=%lu beside_ns=%lu", (unsigned long)used_ns,
 		 (unsigned long)ran.bound_ns, (unsigned long)ran.other_ns);
 	tap_ok(used_ns <= (span_ns / (100 * MS) + 2) * 10 * MS + (exact ? 0 : overrun_ns()),
 	       "on no more than its budget");
@@ -95,7 +100,7 @@ static void no_more_than_fair(uint32_t replenishment)
 	spec.replenishment = replenishment;
 	context = context_made(spec);
 	begin_on(context);
-	ran = window(2 * WINDOW_NS);
+	ran = window(2 * window_ns());
 	tap_note("replenishment=%u: bound_ns=%lu unbound_ns=%lu", replenishment, (unsigned long)ran.bound_ns,
 		 (unsigned long)ran.other_ns);
 	tap_ok(exact ? ran.bound_ns < ran.other_ns + 5 * MS : ran.bound_ns < 2 * ran.other_ns,
