@@ -25,12 +25,23 @@ static inline void set_first(struct timer_queue *queue, struct timer *first) REQ
 	atomic_store_relaxed(&queue->first_ns, first != NULL ? first->deadline_ns : INSTANT_NEVER.ns);
 }
 
+/* Of the queued ones: no other is. */
+static inline bool is_only(const struct timer_queue *queue, const struct timer *timer) REQUIRES(queue->lock)
+{
+	return RB_ROOT(&queue->tree) == timer && RB_LEFT(timer, node) == NULL && RB_RIGHT(timer, node) == NULL;
+}
+
 /* It is queued no more. */
 static inline void take(struct timer_queue *queue, struct timer *timer) REQUIRES(queue->lock)
 {
-	if (timer == queue->first)
-		set_first(queue, RB_NEXT(timer_tree, &queue->tree, timer));
-	RB_REMOVE(timer_tree, &queue->tree, timer);
+	if (is_only(queue, timer)) {
+		RB_INIT(&queue->tree);
+		set_first(queue, NULL);
+	} else {
+		if (timer == queue->first)
+			set_first(queue, RB_NEXT(timer_tree, &queue->tree, timer));
+		RB_REMOVE(timer_tree, &queue->tree, timer);
+	}
 	atomic_store_relaxed(&timer->cpu, NULL);
 }
 

@@ -564,6 +564,134 @@ static void rebound(void **state)
 	assert_in_range(runtime(thread), 10 * MS - 4000, 10 * MS);
 }
 
+/* --- a refill beside another one, who runs meanwhile -------------------------------------------------------------------------- */
+
+/* On CPU 0, where *other goes on. */
+static struct thread *throttled_beside(struct context *context, struct thread **other)
+{
+	struct thread *thread = running_on(0);
+
+	*other = running_on(0);
+	on(0);
+	binds(context, thread);
+	while (owner_of(thread->own) != OWNER_THROTTLED)
+		(void)fires(0);
+	assert_ptr_equal(cpus[0]->current, *other);
+	return thread;
+}
+
+/* What CPU 0 resumes when the refill has come. */
+static struct thread *refill_comes(const struct context *context)
+{
+	u64 refill_ns = refills_next_ns(&context->refills);
+	struct thread *resumed = NULL;
+
+	while (now_ns < refill_ns)
+		resumed = fires(0);
+	return resumed;
+}
+
+/* It joins the queue that it left, and takes the CPU: one interrupt, armed for the end of its budget. */
+static void refilled(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *other, *thread = throttled_beside(context, &other);
+	u64 local = cpus[0]->placed.local, preemptions = other->account.preemptions;
+
+	(void)state;
+	assert_ptr_equal(refill_comes(context), thread);
+	assert_int_equal(cpus[0]->placed.local, local + 1);
+	assert_int_equal(other->account.preemptions, preemptions + 1);
+	assert_int_equal(owner_of(other->own), OWNER_QUEUE);
+	assert_int_equal(cpus[0]->budget_end_ns, now_ns + context->refills.refill->amount_ns - CONTEXT_LEAD_NS);
+	assert_int_equal(armed_at[0], MIN(cpus[0]->budget_end_ns, MIN(cpus[0]->tick_ns, cpus[0]->slice_end_ns)));
+	assert_null(atomic_load_relaxed(&context->timer.cpu));
+	assert_false(cpus[0]->in_interrupt);
+	sched_verify(cpus[0]);
+}
+
+/* Due before the other one, but not by half a request: it waits in the queue for its turn, for which the one-shot is armed. */
+static void refilled_for_its_turn(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *other, *thread = throttled_beside(context, &other);
+	u64 refill_ns = refills_next_ns(&context->refills), request = thread->own->request_virtual;
+
+	(void)state;
+	cpus[0]->tick_ns = cpus[0]->slice_end_ns = refill_ns + MS;
+	thread->own->lag = 0;
+	other->own->request_end = other->own->deadline =
+		other->own->vruntime + (refill_ns - cpus[0]->account_ns) * (VIRTUAL_PER_NS / CAPOS_WEIGHT_DEFAULT) +
+		request + request / 4;
+	now_ns = refill_ns;
+	assert_ptr_equal(interrupted(0, IRQ_TIMER), other);
+	assert_int_equal(owner_of(thread->own), OWNER_QUEUE);
+	assert_true((i64)(thread->own->deadline - other->own->deadline) < 0);
+	assert_int_equal(armed_at[0], refill_ns + MS);
+	sched_verify(cpus[0]);
+}
+
+/* A CPU idles, or it may not be here any more: placement is asked, as at any wake-up. */
+static void refilled_elsewhere(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *other, *thread = throttled_beside(context, &other);
+
+	(void)state;
+	thread->own->affinity = AFFINITY_ANY;
+	assert_null(exits(1)); /* it idles */
+	on(0);
+	assert_ptr_equal(refill_comes(context), other);
+	assert_int_equal(owner_of(thread->own), OWNER_INBOX);
+	assert_int_equal(ipis[1], 1);
+	assert_ptr_equal(interrupted(1, IRQ_IPI), thread);
+	assert_int_equal(thread->account.migrations[CAPOS_MIGRATION_WAKE], 1);
+}
+
+static void refilled_not_here(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *other, *thread = throttled_beside(context, &other);
+
+	(void)state;
+	thread->own->affinity = affinity_of_cpu(1);
+	assert_ptr_equal(refill_comes(context), other);
+	assert_int_equal(owner_of(thread->own), OWNER_INBOX);
+	assert_ptr_equal(atomic_load_relaxed(&thread->own->cpu), cpus[1]);
+}
+
+/* Two are due at one interrupt, and a timer of another kind: none is left behind. */
+static unsigned shots;
+
+static void shot(struct cpu *cpu, struct timer *timer)
+{
+	(void)cpu, (void)timer;
+	shots++;
+}
+
+static void refilled_with_others(void **state)
+{
+	struct context *first = context_new(5 * MS, 500 * MS), *second = context_new(5 * MS, 500 * MS);
+	struct thread *other, *thread = throttled_beside(first, &other), *late = running_on(0);
+	struct timer timer = { .deadline_ns = 0 };
+
+	(void)state;
+	binds(second, late);
+	while (owner_of(late->own) != OWNER_THROTTLED)
+		(void)fires(0);
+	assert_int_equal(owner_of(thread->own), OWNER_THROTTLED);
+	shots = 0;
+	now_ns = refills_next_ns(&second->refills) + 1;
+	timer_start(on(0), &timer, (struct instant){ now_ns }, shot);
+	cpus[0]->tick_ns = now_ns + MS;
+	(void)interrupted(0, IRQ_TIMER);
+	assert_int_equal(shots, 1);
+	assert_int_not_equal(owner_of(thread->own), OWNER_THROTTLED);
+	assert_int_not_equal(owner_of(late->own), OWNER_THROTTLED);
+	assert_int_equal(timer_next(cpus[0]).ns, INSTANT_NEVER.ns);
+	sched_verify(cpus[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -589,6 +717,11 @@ int main(void)
 		TEST(suspended),
 		TEST(suspended_ends),
 		TEST(rebound),
+		TEST(refilled),
+		TEST(refilled_for_its_turn),
+		TEST(refilled_elsewhere),
+		TEST(refilled_not_here),
+		TEST(refilled_with_others),
 	};
 
 	fakes_used();

@@ -74,6 +74,32 @@ static void cancel_from_any_cpu(void **state)
 	assert_ptr_equal(atomic_load_relaxed(&timers[0].cpu), cpus[1]);
 }
 
+static void other(struct cpu *cpu, struct timer *timer)
+{
+	(void)cpu, (void)timer;
+	fail();
+}
+
+/* Only the first one is taken, when it is due, and of that kind; it does not run. */
+static void first_is_taken(void **state)
+{
+	struct cpu *cpu = on(0);
+
+	(void)state;
+	start(0, 0, 200);
+	start(0, 1, 100);
+	assert_null(timer_take_due(cpu, mach_clock(), note));
+	now_ns += 200;
+	assert_null(timer_take_due(cpu, mach_clock(), other));
+	assert_ptr_equal(timer_take_due(cpu, mach_clock(), note), &timers[1]);
+	assert_false(timer_is_queued(&timers[1]));
+	assert_int_equal(timer_next(cpu).ns, timers[0].deadline_ns);
+	assert_ptr_equal(timer_take_due(cpu, mach_clock(), note), &timers[0]);
+	assert_null(timer_take_due(cpu, mach_clock(), note));
+	assert_int_equal(timer_next(cpu).ns, INSTANT_NEVER.ns);
+	assert_int_equal(fired_count, 0);
+}
+
 static void sixteen_at_a_time(void **state)
 {
 	(void)state;
@@ -232,6 +258,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TIMER_TEST(order_and_ties),
 		TIMER_TEST(cancel_from_any_cpu),
+		TIMER_TEST(first_is_taken),
 		TIMER_TEST(sixteen_at_a_time),
 		TIMER_TEST(started_twice_is_found),
 		TIMER_TEST(one_claim_per_wait),
