@@ -123,7 +123,10 @@ static void replenished(uint32_t replenishment)
 	       "never more than the budget");
 	must(scheduling_context_unbind(context));
 	(void)sleep_ns(60 * MS);
-	tap_ok(context_info(context).remaining_budget_ns == 2 * MS, "after a sleep the whole budget is there");
+	/* Later where the CPU was held up while somebody was bound: that was charged, and is a debt of many periods. */
+	tap_ok(exact ? context_info(context).remaining_budget_ns == 2 * MS
+		     : becomes_true(context_info(context).remaining_budget_ns == 2 * MS),
+	       "after a sleep the whole budget is there");
 	runner_stop(&runner);
 	destroy(context);
 }
