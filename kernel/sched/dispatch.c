@@ -5,7 +5,7 @@
  *   sched_exit:  current thread, nothing to look at  -> back to user mode (the fast path: three loads)
  *                attention                           -> interrupt window; step its operation, or a piece of its death; again
  *                resched or no current               -> choose: hand-off, else the queue's best, else steal, else idle
- *                (straight ways to the queue's best: exit_blocked; sched_exit_charged; switch_fast.c)
+ *                (straight ways to the queue's best: exit_blocked; sched_exit_charged, _budget, _woken; switch_fast.c)
  *                an activity was chosen              -> interrupt window; step it; again
  *
  * DI1  Before each step interrupts get their window; no step takes more than about 2,000 instructions.
@@ -471,7 +471,6 @@ __attribute__((noinline)) struct thread *sched_exit_woken(struct cpu *cpu, struc
 {
 	struct entity *next;
 
-	KASSERT(atomic_load_relaxed(&woken->cpu) == cpu);
 	no_alloc_begin(cpu);
 	wake_begin(woken, cpu->account_ns);
 	TRACE(cpu, WAKE, woken->thread->object.id, cpu->id, cpu->current->object.id);

@@ -77,10 +77,10 @@ static inline bool place_allows(const struct cpu *cpu, const struct entity *enti
 {
 	return affinity_allows(shared_load_relaxed(&entity->affinity), cpu);
 }
-/* One that was here last, where another one runs: place_woken would leave it here. False: that is to be asked. */
+/* One that is woken where another one runs: it was here last, and place_woken would leave it here. False: that is to be asked. */
 static inline bool place_stays(const struct cpu *cpu, const struct entity *entity)
 {
-	return place_allows(cpu, entity) && !place_some_idle();
+	return atomic_load_relaxed(&entity->cpu) == cpu && place_allows(cpu, entity) && !place_some_idle();
 }
 /* `cpu` moves an entity that it owns. */
 static inline void account_move(struct cpu *cpu, struct entity *entity, enum capos_migration kind)
@@ -122,7 +122,7 @@ static inline u64 entity_received(const struct entity *entity)
 MUST_CHECK struct thread *sched_exit_charged(struct cpu *cpu);
 /* The same when it has a context, or had one: that is charged with used_ns yet. */
 MUST_CHECK struct thread *sched_exit_budget(struct cpu *cpu, u64 used_ns);
-/* The same when `woken`, owner NONE, which was current here last, is to join the queue here (place_stays). */
+/* The same when `woken`, owner NONE, is to join the queue here before (place_stays). */
 MUST_CHECK struct thread *sched_exit_woken(struct cpu *cpu, struct entity *woken);
 /* Arm the one-shot for this CPU's next event if that is earlier than what is armed. */
 static inline void dispatch_arm(struct cpu *cpu)

@@ -660,6 +660,20 @@ static void refilled_not_here(void **state)
 	assert_ptr_equal(atomic_load_relaxed(&thread->own->cpu), cpus[1]);
 }
 
+/* Bound to a thread of another CPU, and throttled there, between the shot and the look: that one is woken where it was. */
+static void refilled_for_another(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *other, *thread = throttled_beside(context, &other);
+
+	(void)state;
+	thread->own->affinity = AFFINITY_ANY;
+	atomic_store_relaxed(&thread->own->cpu, cpus[1]);
+	assert_ptr_equal(refill_comes(context), other);
+	assert_int_equal(owner_of(thread->own), OWNER_INBOX);
+	assert_ptr_equal(atomic_load_relaxed(&thread->own->cpu), cpus[1]);
+}
+
 /* Two are due at one interrupt, and a timer of another kind: none is left behind. */
 static unsigned shots;
 
@@ -721,6 +735,7 @@ int main(void)
 		TEST(refilled_for_its_turn),
 		TEST(refilled_elsewhere),
 		TEST(refilled_not_here),
+		TEST(refilled_for_another),
 		TEST(refilled_with_others),
 	};
 
