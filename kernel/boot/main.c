@@ -45,6 +45,7 @@ struct thread *kernel_boot(const struct boot_info *info)
 		clock_distrust(cpu);
 	cpu->account_ns = mach_clock().ns;
 	cpu->up_ns = cpu->account_ns;
+	cpu->tick_ns = cpu->account_ns + TICK_NS;
 	atomic_store_release(&cpu->online, 1u); /* as kernel_cpu_boot does for the others */
 	task_init();
 	park_init();

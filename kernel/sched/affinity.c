@@ -34,9 +34,9 @@ u64 affinity_word(u64 affinity, u32 index)
 	return shared_load_relaxed(&((const u64 *)(uintptr_t)affinity)[index]);
 }
 
-bool affinity_allows_wide(u64 affinity, u32 id)
+bool affinity_allows_wide(u64 affinity, const struct cpu *cpu)
 {
-	return (affinity_word(affinity, id / 64) >> (id % 64) & 1) != 0;
+	return (affinity_word(affinity, cpu->id / 64) >> (cpu->id % 64) & 1) != 0;
 }
 
 static bool is_online(u32 id)

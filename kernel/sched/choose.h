@@ -26,20 +26,16 @@ static inline void requeue_current(struct cpu *cpu) REQUIRES(cpu->runq.lock)
 	runq_requeue(&cpu->runq, entity);
 }
 
-/* keep_slice: a hand-off goes on within the slice of the one that blocked, for which the one-shot is armed already. Else the caller arms
- * it. */
-static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
+static inline __attribute__((always_inline)) void set_current_as(struct cpu *cpu, struct entity *entity,
+								 struct thread *thread, struct cpu_account *account,
+								 bool keep_slice)
 {
 	u64 now_ns = cpu->account_ns;
-	struct thread *thread = entity->thread;
-	struct cpu_account *account = thread != NULL ? &thread->account : &entity->activity->account;
-	struct context *context = atomic_load_relaxed(&entity->context);
-	bool goes_on = true;
 	u32 owner;
 
 	cpu->budget_end_ns = INSTANT_NEVER.ns;
-	if (unlikely(context != NULL)) {
-		goes_on = context_begin(cpu, entity);
+	if (has_context(entity)) {
+		context_begin(cpu, entity);
 		if (keep_slice)
 			dispatch_arm_budget(cpu);
 	}
@@ -58,17 +54,30 @@ static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, s
 	cpu->switches++;
 	MEASURE_COUNT(cpu, thread_placement_selected, 1);
 	MEASURE_COUNT(cpu, thread_placement_first_selected, account->switches == 1);
-	cpu->resched = !place_allows(cpu, entity) || params_differ(entity) || !goes_on ||
-		       unlikely(!atomic_equals_relaxed(&entity->context, context)); /* bound in between */
-	if (cpu->tick_ns == INSTANT_NEVER.ns)
-		cpu->tick_ns = now_ns + TICK_NS;
-	if (likely(thread != NULL)) {
+	cpu->resched = false;
+	if (unlikely(!place_allows(cpu, entity) || params_differ(entity) || context_stops(entity)))
+		cpu->resched = true;
+	if (thread != NULL) {
 		KASSERT(thread->entity == entity);
 		space_switch_inline(cpu, &thread->process->space);
 		TRACE(cpu, SWITCH, thread->object.id, thread->object.id, 0);
 	}
 	if (!keep_slice || cpu->account_ns >= cpu->slice_end_ns)
 		cpu->slice_end_ns = cpu->account_ns + request_left_ns(entity);
+}
+
+void set_current_activity(struct cpu *cpu, struct entity *entity, bool keep_slice); /* dispatch.c */
+
+/* keep_slice: a hand-off goes on within the slice of the one that blocked, for which the one-shot is armed already. Else the caller arms
+ * it. */
+static inline __attribute__((always_inline)) void set_current(struct cpu *cpu, struct entity *entity, bool keep_slice)
+{
+	struct thread *thread = entity->thread;
+
+	if (likely(thread != NULL))
+		set_current_as(cpu, entity, thread, &thread->account, keep_slice);
+	else
+		set_current_activity(cpu, entity, keep_slice);
 }
 
 /* The best of our own queue; there is no current one. */
@@ -93,14 +102,21 @@ static inline bool sent_away(struct cpu *cpu, struct entity *entity)
 	return true;
 }
 
-/* The current thread, whose registers are saved, gives way to the queue's best; where that is not to run here, to nobody:
- * sched_exit chooses. */
+/* The straight way to one that was taken from the queue. May it not run here (its affinity changed), set_current says so, and it is sent
+ * away before it is in user mode. */
+static inline __attribute__((always_inline)) void run_next(struct cpu *cpu, struct entity *entity)
+{
+	set_current(cpu, entity, false);
+	dispatch_arm_running(cpu);
+}
+
+/* The current thread, whose registers are saved, gives way to the queue's best. */
 static inline __attribute__((always_inline)) void yield_current(struct cpu *cpu)
 {
 	struct entity *entity = cpu->current_entity, *next = NULL;
 
 	no_alloc_begin(cpu);
-	account_current(cpu, entity, mach_clock());
+	account_current(cpu, entity, mach_clock_quick());
 	MEASURE_SITE(cpu, scheduler_lock_site_yield);
 	spin_lock_on(cpu, &cpu->runq.lock);
 	wake_drain_locked(cpu);
@@ -114,10 +130,8 @@ static inline __attribute__((always_inline)) void yield_current(struct cpu *cpu)
 		owner_change(next, OWNER_QUEUE, OWNER_HANDOFF);
 	}
 	spin_unlock_on(cpu, &cpu->runq.lock);
-	if (likely(next != NULL && !sent_away(cpu, next))) {
-		set_current(cpu, next, false);
-		dispatch_arm(cpu);
-	}
+	if (likely(next != NULL))
+		run_next(cpu, next);
 	no_alloc_end(cpu);
 }
 

@@ -120,18 +120,18 @@ static inline bool begins_locked(struct cpu *cpu, struct context *context)
 	return true;
 }
 
-bool context_begin(struct cpu *cpu, struct entity *entity)
+void context_begin(struct cpu *cpu, struct entity *entity)
 {
 	struct context *context = lock_context(cpu, entity);
-	bool goes_on;
+	bool may_run;
 
 	if (context == NULL)
-		return true;
+		return;
 	/* SX5. Whoever looked from another CPU may have read the clock later. */
 	context->charged_ns = MAX(context->charged_ns, cpu->account_ns);
-	goes_on = is_dying(entity) || context->best_effort || begins_locked(cpu, context);
+	may_run = is_dying(entity) || context->best_effort || begins_locked(cpu, context);
+	shared_store_relaxed(&context->may_run, may_run);
 	unlock_context(cpu, context);
-	return goes_on;
 }
 
 /* The way of the timer: on the CPU where the budget ended. */
@@ -345,6 +345,7 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 	} else {
 		shared_store_relaxed(&context->entity, entity);
 		context->thread_id = thread->object.id;
+		shared_store_relaxed(&context->may_run, false);
 		context->charged_ns = mach_clock().ns;
 		context_no_job(context, context->charged_ns);
 		name_context(context, entity, context);

@@ -8,8 +8,8 @@
 #include <kernel/fastpath.h>
 
 /* `entity` is about to become current, at account_ns: cpu->budget_end_ns, which says NEVER, is the end of its budget or its job's
- * deadline. False: it has no budget, and the CPU is to choose anew when it is current. */
-MUST_CHECK bool context_begin(struct cpu *cpu, struct entity *entity);
+ * deadline. Then context_stops. */
+void context_begin(struct cpu *cpu, struct entity *entity);
 /* The CPU chooses anew; current is charged, but for used_ns, which its context is charged with here. True: its budget is over, it waits,
  * nobody is current, and *next, who is to be, left the queue (NULL: nobody). Else cpu->budget_end_ns is known anew, of current, or, by best
  * effort, of who took its place. */
@@ -45,6 +45,19 @@ void context_mark(struct cpu *cpu, struct context *context);
 
 /* context.c; under context->lock: enum capos_context_state. */
 u32 context_state(const struct context *context);
+
+static inline bool context_may_run(const struct entity *entity)
+{
+	const struct context *context = atomic_load_relaxed(&entity->context);
+
+	return context == NULL || shared_load_relaxed(&context->may_run);
+}
+
+/* It is current: has it no budget, or was it bound after context_begin? The CPU is to choose anew. */
+static inline bool context_stops(const struct entity *entity)
+{
+	return has_context(entity) && !context_may_run(entity);
+}
 
 /* Who chooses anew has to ask context_ends_current: the current entity has a budget, or had one when it was last looked at. */
 static inline bool context_matters(const struct cpu *cpu)

@@ -62,8 +62,13 @@ bool sched_handoff(struct cpu *cpu, struct thread *thread)
 
 /* --- choosing -------------------------------------------------------------------------------------------------------- */
 
-/* The current thread leaves as blocked data, and what it was to do `to` is about to. */
-static inline void pass_on(struct cpu *cpu, struct thread *to)
+__attribute__((noinline)) void set_current_activity(struct cpu *cpu, struct entity *entity, bool keep_slice)
+{
+	set_current_as(cpu, entity, NULL, &entity->activity->account, keep_slice);
+}
+
+/* The current thread leaves as blocked data, and what it was to do `to`, on this entity, is about to. */
+static inline void pass_on(struct cpu *cpu, struct thread *to, struct entity *entity)
 {
 	struct thread *from = cpu->current;
 
@@ -71,8 +76,8 @@ static inline void pass_on(struct cpu *cpu, struct thread *to)
 	account_unblocked(to);
 	mach_thread_leave(from);
 	owner_change(cpu->current_entity, OWNER_CURRENT, OWNER_NONE);
-	to->entity->thread = to;
-	to->entity->enqueued_ns = cpu->account_ns;
+	entity->thread = to;
+	entity->enqueued_ns = cpu->account_ns;
 }
 
 /* sched_switch_to where `to` may not run next: it is woken. */
@@ -101,7 +106,7 @@ static __attribute__((noinline)) bool switch_among(struct cpu *cpu, struct threa
 		spin_unlock_on(cpu, &cpu->runq.lock);
 		return switch_not(cpu, to);
 	}
-	pass_on(cpu, to);
+	pass_on(cpu, to, entity);
 	if (in_turn) {
 		owner_change(entity, OWNER_NONE, OWNER_HANDOFF);
 		runq_join_running(runq, entity, moved);
@@ -125,7 +130,7 @@ bool sched_switch_to(struct cpu *cpu, struct thread *to)
 	bool moved;
 
 	KASSERT(cpu->current != NULL && cpu->current_entity->thread == cpu->current);
-	account_current_as(cpu, cpu->current_entity, mach_clock(), true);
+	account_current_as(cpu, cpu->current_entity, mach_clock_quick(), true);
 	if (entity == NULL || cpu->handoff != NULL || cpu->resched || !place_allows(cpu, entity))
 		return switch_not(cpu, to);
 	moved = atomic_load_relaxed(&entity->cpu) != cpu;
@@ -137,7 +142,7 @@ bool sched_switch_to(struct cpu *cpu, struct thread *to)
 		runq_set_current(&cpu->runq, cpu->current_entity);
 		return switch_not(cpu, to);
 	}
-	pass_on(cpu, to);
+	pass_on(cpu, to, entity);
 	owner_change(entity, OWNER_NONE, OWNER_HANDOFF);
 	set_current(cpu, entity, true);
 	return true;
@@ -153,17 +158,27 @@ void send_away(struct cpu *cpu, struct entity *entity)
 	place_elsewhere(cpu, entity);
 }
 
+/* The queue's best. */
 static inline __attribute__((always_inline)) struct entity *pick(struct cpu *cpu)
 {
 	struct entity *entity;
 
-	do {
-		/* Without a look first: a thief that moves the inbox to the queue holds the lock, and tells nobody. */
-		spin_lock(&cpu->runq.lock);
-		wake_drain_locked(cpu);
-		entity = take_best(cpu);
-		spin_unlock(&cpu->runq.lock);
-	} while (unlikely(entity != NULL && sent_away(cpu, entity)));
+	/* Without a look first: a thief that moves the inbox to the queue holds the lock, and tells nobody. */
+	spin_lock_on(cpu, &cpu->runq.lock);
+	wake_drain_locked(cpu);
+	entity = take_best(cpu);
+	spin_unlock_on(cpu, &cpu->runq.lock);
+	return entity;
+}
+
+/* The same of those that may run here. */
+static struct entity *pick_allowed(struct cpu *cpu)
+{
+	struct entity *entity;
+
+	do
+		entity = pick(cpu);
+	while (unlikely(entity != NULL && sent_away(cpu, entity)));
 	return entity;
 }
 
@@ -200,10 +215,10 @@ static void idle(struct cpu *cpu)
 	}
 	atomic_store_relaxed(&cpu->idling, 0u);
 	place_clear_idle(cpu);
-	now = mach_clock();
+	now = mach_clock_quick();
 	account_idle(cpu, now);
 	(void)sched_irq(cpu, bits, now);
-	cpu->tick_ns = INSTANT_NEVER.ns;
+	cpu->tick_ns = now.ns + TICK_NS; /* it may be busy from here on */
 }
 
 /* Current gives way to the queue's best, which is *next now, or is where it may not be any more. False: it goes on. `woken` (NULL: nobody)
@@ -215,7 +230,7 @@ static inline __attribute__((always_inline)) bool preempt(struct cpu *cpu, struc
 	bool gives_way;
 
 	MEASURE_SITE(cpu, scheduler_lock_site_timer_select);
-	spin_lock(&cpu->runq.lock);
+	spin_lock_on(cpu, &cpu->runq.lock);
 	wake_drain_locked(cpu);
 	if (unlikely(params_differ(entity)))
 		runq_adopt_current(&cpu->runq, entity);
@@ -242,7 +257,7 @@ static inline __attribute__((always_inline)) bool preempt(struct cpu *cpu, struc
 		OBSERVE_CHOICE(cpu, entity, entity);
 		cpu->slice_end_ns = cpu->account_ns + request_left_ns(entity);
 	}
-	spin_unlock(&cpu->runq.lock);
+	spin_unlock_on(cpu, &cpu->runq.lock);
 	return gives_way;
 }
 
@@ -268,7 +283,7 @@ static void choose(struct cpu *cpu)
 	/* Without a current entity the time is accounted for up to where that left. */
 	if (cpu->current_entity != NULL) {
 		KASSERT(cpu->handoff == NULL);
-		account_current(cpu, cpu->current_entity, mach_clock());
+		account_current(cpu, cpu->current_entity, mach_clock_quick());
 		/* It waits for its budget, or gives way; else it goes on. */
 		if (!(context_matters(cpu) && context_ends_current(cpu, 0, &entity)) &&
 		    !preempt(cpu, NULL, &entity)) {
@@ -283,7 +298,7 @@ static void choose(struct cpu *cpu)
 	}
 	MEASURE_SITE(cpu, scheduler_lock_site_start_idle_selection);
 	if (entity == NULL)
-		entity = pick(cpu);
+		entity = pick_allowed(cpu);
 	if (entity == NULL) {
 		entity = steal(cpu);
 		if (entity != NULL && sent_away(cpu, entity))
@@ -425,18 +440,16 @@ static __attribute__((noinline)) struct thread *exit_blocked(struct cpu *cpu)
 	no_alloc_begin(cpu);
 	MEASURE_SITE(cpu, scheduler_lock_site_blocking);
 	entity = pick(cpu);
-	if (likely(entity != NULL)) {
-		set_current(cpu, entity, false);
-		dispatch_arm(cpu);
-	}
+	if (likely(entity != NULL))
+		run_next(cpu, entity);
 	no_alloc_end(cpu);
 	return exit_chosen(cpu);
 }
 
-/* `next` becomes current; where that is not to run here, or is NULL, who is current now goes on. */
+/* `next` becomes current (as by run_next); NULL: who is current now goes on. */
 static inline __attribute__((always_inline)) struct thread *exit_to(struct cpu *cpu, struct entity *next)
 {
-	if (likely(next != NULL && !sent_away(cpu, next)))
+	if (likely(next != NULL))
 		set_current(cpu, next, false);
 	dispatch_arm(cpu);
 	no_alloc_end(cpu);

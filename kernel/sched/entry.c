@@ -287,6 +287,7 @@ struct thread *kernel_cpu_boot(struct cpu *cpu)
 	clock_agree(cpu);
 	cpu->account_ns = mach_clock().ns;
 	cpu->up_ns = cpu->account_ns;
+	cpu->tick_ns = cpu->account_ns + TICK_NS;
 	reclaim_kernel_enter_inline(cpu);
 	atomic_store_release(&cpu->online, 1u); /* pairs with the boot CPU's wait in kernel_boot */
 	clock_started(cpu);

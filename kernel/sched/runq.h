@@ -234,11 +234,16 @@ static inline void keep_received(struct entity *entity, u64 to, bool moved)
 		entity->shift += to - entity->vruntime;
 }
 
+static inline void join_at(struct entity *entity, u64 vruntime, bool moved)
+{
+	keep_received(entity, vruntime, moved);
+	place_at(entity, vruntime);
+}
+
 static inline void runq_join(struct runq *runq, struct entity *entity, bool moved)
 {
 	if (likely(joins_plainly(runq, entity)) && comes_plainly(runq, moved)) {
-		keep_received(entity, atomic_load_relaxed(&runq->vruntime), moved);
-		place_at(entity, atomic_load_relaxed(&runq->vruntime));
+		join_at(entity, atomic_load_relaxed(&runq->vruntime), moved);
 		set_only(runq, entity);
 		atomic_store_relaxed(&runq->count, 1u);
 	} else {
@@ -250,8 +255,7 @@ static inline bool runq_join_next(struct runq *runq, struct entity *entity, bool
 {
 	if (unlikely(!joins_plainly(runq, entity)) || !comes_plainly(runq, moved))
 		return runq_join_next_general(runq, entity, moved);
-	keep_received(entity, atomic_load_relaxed(&runq->vruntime), moved);
-	place_at(entity, atomic_load_relaxed(&runq->vruntime));
+	join_at(entity, atomic_load_relaxed(&runq->vruntime), moved);
 	return true;
 }
 

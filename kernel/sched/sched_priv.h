@@ -73,7 +73,7 @@ static inline bool place_some_idle(void)
 }
 /* An idle CPU, which nobody else is given until it goes idle again; NULL: none. */
 struct cpu *place_take_idle(struct cpu *cpu);
-static inline bool place_allows(const struct cpu *cpu, const struct entity *entity)
+static inline __attribute__((always_inline)) bool place_allows(const struct cpu *cpu, const struct entity *entity)
 {
 	return affinity_allows(shared_load_relaxed(&entity->affinity), cpu);
 }
@@ -124,30 +124,39 @@ MUST_CHECK struct thread *sched_exit_charged(struct cpu *cpu);
 MUST_CHECK struct thread *sched_exit_budget(struct cpu *cpu, u64 used_ns);
 /* The same when `woken`, owner NONE, is to join the queue here before (place_stays). */
 MUST_CHECK struct thread *sched_exit_woken(struct cpu *cpu, struct entity *woken);
-/* Arm the one-shot for this CPU's next event if that is earlier than what is armed. */
-static inline void dispatch_arm(struct cpu *cpu)
+static inline void arm_earlier(struct cpu *cpu, u64 next_ns)
 {
-	u64 next_ns = atomic_load_relaxed(&cpu->timers.first_ns);
-
-	if (cpu->current_entity != NULL) {
-		next_ns = MIN(next_ns, cpu->tick_ns);
-		next_ns = MIN(next_ns, cpu->budget_end_ns);
-		if (atomic_load_relaxed(&cpu->runq.count) > 0)
-			next_ns = MIN(next_ns, cpu->slice_end_ns);
-	}
 	if (unlikely(next_ns < cpu->armed_ns)) {
 		cpu->armed_ns = next_ns;
 		mach_timer_arm((struct instant){ next_ns });
 	}
 }
 
+/* dispatch_arm where there is a current entity. */
+static inline __attribute__((always_inline)) void dispatch_arm_running(struct cpu *cpu)
+{
+	u64 next_ns = MIN(atomic_load_relaxed(&cpu->timers.first_ns), cpu->tick_ns);
+
+	if (unlikely(cpu->budget_end_ns != INSTANT_NEVER.ns))
+		next_ns = MIN(next_ns, cpu->budget_end_ns);
+	if (atomic_load_relaxed(&cpu->runq.count) > 0)
+		next_ns = MIN(next_ns, cpu->slice_end_ns);
+	arm_earlier(cpu, next_ns);
+}
+
+/* Arm the one-shot for this CPU's next event if that is earlier than what is armed. */
+static inline __attribute__((always_inline)) void dispatch_arm(struct cpu *cpu)
+{
+	if (likely(cpu->current_entity != NULL))
+		dispatch_arm_running(cpu);
+	else
+		arm_earlier(cpu, atomic_load_relaxed(&cpu->timers.first_ns));
+}
+
 /* The event that is armed may be later than the end of the budget of who becomes current. */
 static inline void dispatch_arm_budget(struct cpu *cpu)
 {
-	if (cpu->budget_end_ns < cpu->armed_ns) {
-		cpu->armed_ns = cpu->budget_end_ns;
-		mach_timer_arm((struct instant){ cpu->budget_end_ns });
-	}
+	arm_earlier(cpu, cpu->budget_end_ns);
 }
 
 /* activity.c */

@@ -22,10 +22,8 @@ struct thread *sched_exit_blocked(struct cpu *cpu, struct thread *from)
 	wake_drain_locked(cpu);
 	entity = take_best(cpu);
 	spin_unlock_on(cpu, &cpu->runq.lock);
-	if (likely(entity != NULL) && !sent_away(cpu, entity)) {
-		set_current(cpu, entity, false);
-		dispatch_arm(cpu);
-	}
+	if (likely(entity != NULL))
+		run_next(cpu, entity);
 	no_alloc_end(cpu);
 	if (unlikely(cpu->current == NULL)) {
 		cpu->armed_waiter = &from->wait;

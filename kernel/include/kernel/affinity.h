@@ -34,13 +34,13 @@ static inline size_t affinity_mask_bytes(u32 cpu_count)
 /* CPUs 64 index .. 64 index + 63 that it allows. */
 u64 affinity_word(u64 affinity, u32 index);
 /* On a machine of more than AFFINITY_INLINE_CPUS; not AFFINITY_ANY. */
-bool affinity_allows_wide(u64 affinity, u32 id);
+bool affinity_allows_wide(u64 affinity, const struct cpu *cpu);
 /* May it run on this CPU? */
-static inline bool affinity_allows(u64 affinity, const struct cpu *cpu)
+static inline __attribute__((always_inline)) bool affinity_allows(u64 affinity, const struct cpu *cpu)
 {
 	if (likely((affinity & cpu->affinity_bit) != 0 || affinity == AFFINITY_ANY))
 		return true;
-	return cpu->affinity_bit == 0 && affinity_allows_wide(affinity, cpu->id);
+	return cpu->affinity_bit == 0 && affinity_allows_wide(affinity, cpu);
 }
 /* Could a thread with this entity, which asked for `set` (NULL: for `affinity`), run by the mask of its context? It gets no other context
  * while the lock of its thread's object is held; else this is a look. */

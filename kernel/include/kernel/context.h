@@ -53,9 +53,10 @@ struct context {
 	struct refills refills;		/* (l:lock) */
 	u64 used_ns, throttles;		/* (l:lock) */
 	bool began;			/* (l:lock) it became current with a budget since that ended last */
-	bool suspended;			/* (l:lock) SX3 */
-	bool best_effort;		/* (l:lock) SX6 */
-	struct timer timer;		/* SX3 */
+	bool may_run;	  /* (l:lock; read by who made it current) it became so with what it needs, after the bind */
+	bool suspended;	  /* (l:lock) SX3 */
+	bool best_effort; /* (l:lock) SX6 */
+	struct timer timer; /* SX3 */
 	/* context_notify.c */
 	struct capos_context_notifications cell; /* (l:lock) state is filled in by the reader */
 	bool in_job;				 /* (l:lock) */

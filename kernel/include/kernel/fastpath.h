@@ -258,7 +258,8 @@ static inline void runq_leave(struct runq *runq, struct entity *entity, u64 left
 }
 
 /* What `entity` (current) had of service up to now, but for its context, which is to be charged with what this returns. */
-static inline u64 account_service(struct cpu *cpu, struct entity *entity, struct instant now)
+static inline __attribute__((always_inline)) u64 account_service(struct cpu *cpu, struct entity *entity,
+								 struct instant now)
 {
 	u64 delta_ns = account_elapsed_ns(cpu, now);
 
@@ -283,7 +284,8 @@ static inline bool has_context(const struct entity *entity)
 void context_charge(struct cpu *cpu, struct entity *entity, u64 used_ns, bool blocks);
 
 /* account_current; `blocks`, a constant: it leaves its CPU to wait. */
-static inline void account_current_as(struct cpu *cpu, struct entity *entity, struct instant now, bool blocks)
+static inline __attribute__((always_inline)) void account_current_as(struct cpu *cpu, struct entity *entity,
+								     struct instant now, bool blocks)
 {
 	u64 used_ns = account_service(cpu, entity, now);
 

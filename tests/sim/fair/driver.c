@@ -48,9 +48,9 @@ void spin_lock_contended(struct spinlock *lock, u32 me)
 	panic("a lock is held already");
 }
 
-bool affinity_allows_wide(u64 affinity, u32 id)
+bool affinity_allows_wide(u64 affinity, const struct cpu *cpu)
 {
-	(void)affinity, (void)id;
+	(void)affinity, (void)cpu;
 	panic("a queue asks where somebody may run");
 }
 

@@ -40,9 +40,9 @@ void sched_request(struct cpu *cpu, struct cpu *target, u32 request)
 	(void)cpu, (void)target, (void)request;
 }
 
-bool affinity_allows_wide(u64 affinity, u32 id)
+bool affinity_allows_wide(u64 affinity, const struct cpu *cpu)
 {
-	(void)affinity, (void)id;
+	(void)affinity, (void)cpu;
 	return false;
 }
 
