@@ -102,10 +102,11 @@ static inline bool sent_away(struct cpu *cpu, struct entity *entity)
 	return true;
 }
 
-/* The straight way to one that was taken from the queue. May it not run here (its affinity changed), set_current says so, and it is sent
- * away before it is in user mode. */
+/* One that was taken from the queue becomes current; where it is not to run here, nobody: sched_exit chooses. */
 static inline __attribute__((always_inline)) void run_next(struct cpu *cpu, struct entity *entity)
 {
+	if (unlikely(sent_away(cpu, entity)))
+		return;
 	set_current(cpu, entity, false);
 	dispatch_arm_running(cpu);
 }

@@ -446,10 +446,10 @@ static __attribute__((noinline)) struct thread *exit_blocked(struct cpu *cpu)
 	return exit_chosen(cpu);
 }
 
-/* `next` becomes current (as by run_next); NULL: who is current now goes on. */
+/* `next` becomes current; where that is not to run here, or is NULL, who is current now goes on. */
 static inline __attribute__((always_inline)) struct thread *exit_to(struct cpu *cpu, struct entity *next)
 {
-	if (likely(next != NULL))
+	if (likely(next != NULL && !sent_away(cpu, next)))
 		set_current(cpu, next, false);
 	dispatch_arm(cpu);
 	no_alloc_end(cpu);

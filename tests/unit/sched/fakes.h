@@ -333,6 +333,7 @@ static int setup(void **state)
 	for (u32 i = 0; i < CPUS; i++) {
 		on(i);
 		sched_init_cpu(cpus[i]);
+		cpus[i]->tick_ns = now_ns + TICK_NS; /* as kernel_cpu_boot */
 		atomic_store_relaxed(&cpus[i]->online, 1u);
 	}
 	on(0);
