@@ -54,13 +54,25 @@ struct sched_params params_unpack(u64 word)
 	};
 }
 
+static inline void adopt(struct entity *entity, u64 word, struct sched_params params)
+{
+	entity->adopted = word;
+	entity->weight = params.weight;
+	entity->latency_class = (u8)params.latency_class;
+	entity->request_ns = params.request_ns;
+	entity->request_virtual = params.request_ns * VIRTUAL_PER_NS / params.weight;
+	entity->vremainder = 0;
+}
+
 void params_init(struct entity *entity)
 {
-	const struct sched_params params = { .weight = CAPOS_WEIGHT_DEFAULT, .latency_class = CAPOS_LATENCY_NORMAL };
+	const struct sched_params params = { .weight = CAPOS_WEIGHT_DEFAULT,
+					     .latency_class = CAPOS_LATENCY_NORMAL,
+					     .request_ns = class_request_ns[CAPOS_LATENCY_NORMAL] };
+	u64 word = params_pack(&params);
 
-	entity->adopted = params_pack(&params);
-	atomic_store_relaxed(&entity->wanted, entity->adopted);
-	params_adopt(entity);
+	atomic_store_relaxed(&entity->wanted, word);
+	adopt(entity, word, params);
 }
 
 void params_adopt(struct entity *entity)
@@ -70,12 +82,7 @@ void params_adopt(struct entity *entity)
 
 	if (unlikely(word & PARAMS_BEST_EFFORT)) /* next to nothing beside others, in small pieces */
 		params = (struct sched_params){ 1, CAPOS_LATENCY_BATCH, CAPOS_REQUEST_MIN_NS };
-	entity->adopted = word;
-	entity->weight = params.weight;
-	entity->latency_class = (u8)params.latency_class;
-	entity->request_ns = params.request_ns;
-	entity->request_virtual = params.request_ns * VIRTUAL_PER_NS / params.weight;
-	entity->vremainder = 0;
+	adopt(entity, word, params);
 }
 
 struct sched_params sched_get_params(const struct thread *thread)

@@ -66,7 +66,8 @@ static void waiter_settle(struct waiter *waiter)
 
 	KASSERT((state & WAITER_STATE_MASK) == WAITER_CLAIMED);
 	if (waiter->timer.deadline_ns != INSTANT_NEVER.ns) {
-		(void)timer_cancel(&waiter->timer);
+		if (timer_is_queued(&waiter->timer))
+			(void)timer_cancel(&waiter->timer);
 		waiter->timer.deadline_ns = INSTANT_NEVER.ns; /* for waiter_arm_untimed */
 	}
 	atomic_store_release(&waiter->state, (state & ~WAITER_STATE_MASK) | WAITER_IDLE);
