@@ -326,7 +326,7 @@ static bool is_logged_out(const struct session *session)
 	return session != NULL && atomic_load_relaxed(&session->alive) == 0;
 }
 
-u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread)
+static inline __attribute__((always_inline)) u64 bind(struct cpu *cpu, struct context *context, struct thread *thread)
 {
 	struct entity *entity;
 	u64 result = STATUS(OK);
@@ -346,7 +346,7 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 		shared_store_relaxed(&context->entity, entity);
 		context->thread_id = thread->object.id;
 		shared_store_relaxed(&context->may_run, false);
-		context->charged_ns = mach_clock().ns;
+		context->charged_ns = mach_clock_quick().ns;
 		context_no_job(context, context->charged_ns);
 		name_context(context, entity, context);
 		/* Before the looks at the session and at who runs it: pairs with the exchanges in logout and in set_current. */
@@ -366,6 +366,47 @@ u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread
 		(void)affinity_settle(cpu, thread, entity);
 	look_anew(cpu, entity);
 	return result;
+}
+
+u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread)
+{
+	return bind(cpu, context, thread);
+}
+
+/* Under the thread's lock, so that it does not end meanwhile: who ends unbinds after that. */
+static inline __attribute__((always_inline)) u64 bind_through(struct cpu *cpu, const struct cap *cap,
+							      struct thread *thread)
+{
+	struct context *context = container_of(cap->object, struct context, object);
+	u64 result = IRESULT(CAPOS_CONTEXT_THREAD_ENDED), gone;
+
+	if (unlikely(thread != NULL && thread->passive)) {
+		result = IRESULT(CAPOS_CONTEXT_PASSIVE_THREAD);
+	} else if (likely(thread != NULL)) {
+		spin_lock_on(cpu, &thread->object.lock);
+		if (likely(!thread->ended))
+			result = bind(cpu, context, thread);
+		spin_unlock_on(cpu, &thread->object.lock);
+	}
+	if (likely(result == STATUS(OK)))
+		return result;
+	gone = context_check(context, cap->grant); /* that comes first */
+	return gone != STATUS(OK) ? gone : result;
+}
+
+u64 context_bind_through(struct cpu *cpu, const struct cap *cap, struct thread *thread)
+{
+	return bind_through(cpu, cap, thread);
+}
+
+u64 context_bind_for(struct call *call, struct thread *thread, struct grant *grant)
+{
+	const struct context *context = container_of(call->cap.object, struct context, object);
+	u64 result = bind_through(call->cpu, &call->cap, thread);
+
+	if (likely(result != STATUS(OK) || context->mask == AFFINITY_ANY || sched_has_left(thread)))
+		return result;
+	return thread_wait_until_left(call, thread, grant, false);
 }
 
 /* Unbound: NULL. Else whoever has it is told by go_on that it goes on without. */

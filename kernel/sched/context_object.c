@@ -183,27 +183,6 @@ u64 method_scheduling_context_cpus(struct call *call)
 	return STATUS(OK);
 }
 
-/* Under the thread's lock, so that it does not end meanwhile: who ends unbinds after that. */
-u64 context_bind_through(struct cpu *cpu, const struct cap *cap, struct thread *thread)
-{
-	struct context *context = container_of(cap->object, struct context, object);
-	u64 result = context_check(context, cap->grant);
-
-	if (result != STATUS(OK))
-		return result;
-	if (thread == NULL)
-		return IRESULT(CAPOS_CONTEXT_THREAD_ENDED);
-	if (thread->passive)
-		return IRESULT(CAPOS_CONTEXT_PASSIVE_THREAD);
-	spin_lock_on(cpu, &thread->object.lock);
-	if (thread->ended)
-		result = IRESULT(CAPOS_CONTEXT_THREAD_ENDED);
-	else
-		result = context_bind(cpu, context, thread);
-	spin_unlock_on(cpu, &thread->object.lock);
-	return result;
-}
-
 u64 method_scheduling_context_bind_caller_thread(struct call *call)
 {
 	return context_bind_through(call->cpu, &call->cap, call->thread);
@@ -211,19 +190,13 @@ u64 method_scheduling_context_bind_caller_thread(struct call *call)
 
 u64 method_scheduling_context_bind_thread(struct call *call)
 {
-	struct thread *thread;
 	struct cap cap;
-	u64 result;
 	u16 status =
 		cap_typed_inline(call->thread->process, call->word[0], CAPOS_IFACE_thread, CAPOS_RIGHT_CONTROL, &cap);
 
 	if (status != CAPOS_STATUS_OK)
 		return CAPOS_RESULT(status, 0, 1);
-	thread = container_of(cap.object, struct thread, object);
-	result = context_bind_through(call->cpu, &call->cap, thread);
-	if (likely(result != STATUS(OK) || sched_has_left(thread)))
-		return result;
-	return thread_wait_until_left(call, thread, cap.grant, false);
+	return context_bind_for(call, container_of(cap.object, struct thread, object), cap.grant);
 }
 
 u64 method_scheduling_context_unbind(struct call *call)

@@ -70,7 +70,8 @@ static inline bool spin_is_held_here(const struct spinlock *lock)
 }
 
 /* _on: for who has the address of this CPU's record at hand. Acquire: pairs with the release in spin_unlock. */
-static inline void spin_lock_on(const struct cpu *cpu, struct spinlock *lock) ACQUIRES(*lock) NO_TSA
+static inline __attribute__((always_inline)) void spin_lock_on(const struct cpu *cpu, struct spinlock *lock)
+	ACQUIRES(*lock) NO_TSA
 {
 	u32 me = (u32)(uintptr_t)cpu | 1u;
 

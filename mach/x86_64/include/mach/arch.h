@@ -194,7 +194,7 @@ static inline struct instant mach_clock(void)
 	return (struct instant){ mach_counter_ns(counter - CPU_CLOCK_FIELD(base)) };
 }
 
-static inline struct instant mach_clock_quick(void)
+static inline __attribute__((always_inline)) struct instant mach_clock_quick(void)
 {
 	u64 passed = rdtsc_ordered() - CPU_CLOCK_FIELD(base);
 
