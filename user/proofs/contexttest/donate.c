@@ -12,7 +12,7 @@
 
 enum method {
 	WORK = PROOF_KEEP + 1, /* word 0: ns of time that passes */
-	SERVICE,	       /* word 0: ns of the context's budget */
+	SERVICE,	       /* word 0: ns of the context's budget, which ends meanwhile */
 	RAISE,
 	REFUSED, /* the reply has a capability that the caller takes no place for; then one without */
 	HOLD,	 /* runs until it is let go */
@@ -97,10 +97,11 @@ static void work_on(struct server *s, const struct request *request)
 	if (s->context)
 		s->first = context_info(s->context);
 	if (request->method == SERVICE) {
-		uint64_t used_ns = s->first.used_ns;
+		struct capos_context_info now;
 
-		while (context_info(s->context).used_ns < used_ns + span_ns)
-			;
+		do
+			now = context_info(s->context);
+		while (now.used_ns < s->first.used_ns + span_ns || now.throttles == s->first.throttles);
 	} else if (request->method == HOLD || request->method == REST) {
 		while (s->held) {
 			if (request->method == REST)

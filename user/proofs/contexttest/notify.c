@@ -146,11 +146,14 @@ static uint64_t serves(void *argument)
 	capos_handle port = *(const capos_handle *)argument;
 	struct message was_lent = { .word = { 0 }, .words = 1 };
 	struct request request;
+	capos_handle context;
 
 	must(endpoint_recv(port, CAPOS_NEVER, 0, &request));
 	while (!context_info((capos_handle)request.message.word[0]).donated)
 		must(endpoint_reply_recv(port, &was_lent, 0, &request));
-	burn_budgets((capos_handle)request.message.word[0], 1);
+	context = (capos_handle)request.message.word[0];
+	/* One more: the caller may have been held up before the call. */
+	burn_budgets(context, context_info(context).throttles + 1);
 	was_lent.word[0] = 1;
 	return endpoint_reply(&was_lent).status;
 }
