@@ -232,10 +232,10 @@ enum capos_migration {
 #define CAPOS_REQUEST_MIN_NS 100000ull
 #define CAPOS_REQUEST_MAX_NS 100000000ull
 
-/* The three parameters of a thread in one word, from its lowest bits on. */
+/* The three parameters of a thread in one word, from its lowest bits on; the highest one is no parameter. */
 #define CAPOS_WEIGHT_BITS 17u
 #define CAPOS_CLASS_BITS 3u
-#define CAPOS_REQUEST_BITS 44u
+#define CAPOS_REQUEST_BITS 43u
 
 /* The best first. */
 #define CAPOS_LATENCY_CLASSES(X)                                                                                     \
@@ -398,8 +398,10 @@ struct capos_thread_record {
 			uint64_t weight : CAPOS_WEIGHT_BITS;
 			uint64_t latency_class : CAPOS_CLASS_BITS;
 			uint64_t request_ns : CAPOS_REQUEST_BITS;
+			uint64_t
+				best_effort : 1; /* its budget is used up: until the next refill it has weight 1 in class batch */
 		};
-		uint64_t parameters; /* the three of them, as the kernel has them */
+		uint64_t parameters; /* all of that, as the kernel has it */
 	};
 	uint8_t state;	     /* enum capos_thread_state */
 	uint8_t wait;	     /* enum capos_wait: what it is blocked on */

@@ -46,7 +46,7 @@ static inline void fill_rest(const struct thread *thread, const struct entity *o
 	out->virtual_runtime = LOAD(own->vruntime);
 	out->virtual_deadline = LOAD(own->deadline);
 	/* Pairs with nothing: as LOAD. */
-	out->parameters = atomic_load_acquire(&own->wanted) & ~PARAMS_BEST_EFFORT;
+	out->parameters = atomic_load_acquire(&own->wanted);
 	out->flags = thread->passive ? CAPOS_THREAD_PASSIVE : 0;
 	out->pinned_cpu = CAPOS_CPU_ANY;
 	if (unlikely(!shared_equals_relaxed(&own->affinity, AFFINITY_ANY)))

@@ -105,7 +105,7 @@ bool waiter_kill(struct cpu *cpu, struct waiter *waiter);
 static inline bool waiter_is_armed(struct waiter *waiter)
 {
 	_Static_assert((WAITER_IDLE & WAITER_ARMED) == 0 && (WAITER_CLAIMED & WAITER_ARMED) == 0, "one bit tells");
-	return (atomic_load_acquire(&waiter->state) & WAITER_ARMED) != 0; /* pairs with the exchange in waiter_arm */
+	return !atomic_clear_acquire(&waiter->state, WAITER_ARMED); /* pairs with the exchange in waiter_arm */
 }
 
 #endif

@@ -201,6 +201,34 @@ static bool is_recorded(uint64_t process_id, capos_handle bound)
 	       records[0].time_ns <= now_ns();
 }
 
+/* A record has a thread's own parameters all the time, and says when others are in effect. */
+static bool is_recorded_with(bool best_effort)
+{
+	struct capos_thread_record records[THREAD_RECORDS_MAX] = { 0 };
+	uint64_t count = 0, next = 0;
+
+	must(scheduling_policy_snapshot(known.policy, CAPOS_SNAPSHOT_THREADS, self()->id, 0, 0, records, &count,
+					&next));
+	return count > 0 && records[0].id == self()->id && records[0].weight == CAPOS_WEIGHT_DEFAULT &&
+	       records[0].latency_class == CAPOS_LATENCY_NORMAL && records[0].best_effort == best_effort;
+}
+
+static void best_effort_on_record(void)
+{
+	struct capos_context_spec spec = spec_of(MS, 100 * SECOND);
+	capos_handle little;
+
+	spec.overrun = CAPOS_OVERRUN_BEST_EFFORT;
+	little = context_made(spec);
+	must(scheduling_context_bind_caller_thread(little));
+	while (context_info(little).state != CAPOS_CONTEXT_BEST_EFFORT)
+		;
+	tap_ok(is_recorded_with(true), "who goes on by best effort is on record so");
+	must(scheduling_context_unbind(little));
+	tap_ok(is_recorded_with(false), "until its context is gone");
+	destroy(little);
+}
+
 /* A process whose second thread is a passive one. */
 static void passive_there(void)
 {
@@ -502,6 +530,7 @@ void test_context(void)
 	bindings();
 	waits();
 	processes();
+	best_effort_on_record();
 	masks();
 	ends();
 	must(thread_terminate(sleeper.handle));

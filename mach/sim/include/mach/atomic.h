@@ -192,6 +192,7 @@ static inline bool sim_cas(volatile void *word, u64 bytes, u64 expected, u64 des
 #define atomic_equals_relaxed(p, v) (atomic_load_relaxed(p) == (v))
 #define atomic_equals_acquire(p, v) (atomic_load_relaxed(p) == (v))
 #define atomic_clear_relaxed(p, mask) ((atomic_load_relaxed(p) & (mask)) == 0)
+#define atomic_clear_acquire(p, mask) ((atomic_load_relaxed(p) & (mask)) == 0)
 #define atomic_store_relaxed(p, v) sim_store(&(p)->value_, sizeof((p)->value_), SIM_WIDE((p)->value_, v))
 #define atomic_store_release(p, v) atomic_store_relaxed(p, v)
 

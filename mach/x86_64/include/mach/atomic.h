@@ -16,12 +16,13 @@
 
 #define atomic_load_relaxed(p) __atomic_load_n(&(p)->value_, __ATOMIC_RELAXED)
 #define atomic_load_acquire(p) __atomic_load_n(&(p)->value_, __ATOMIC_ACQUIRE)
-/* atomic_load_*(p) == value, and (atomic_load_relaxed(p) & mask) == 0, in one instruction: gcc does not fold its atomic loads into
+/* atomic_load_*(p) == value, and (atomic_load_*(p) & mask) == 0, in one instruction: gcc does not fold its atomic loads into
  * what uses them. */
 #ifdef __clang__ /* which does fold them */
 #define equals_relaxed_(word, v) (__atomic_load_n(&(word), __ATOMIC_RELAXED) == (v))
 #define atomic_equals_acquire(p, v) (atomic_load_acquire(p) == (v))
 #define clear_relaxed_(word, mask) ((__atomic_load_n(&(word), __ATOMIC_RELAXED) & (mask)) == 0)
+#define atomic_clear_acquire(p, mask) ((atomic_load_acquire(p) & (mask)) == 0)
 #else
 #define equals_relaxed_(word, v)                                                                                     \
 	({                                                                                                           \
@@ -42,6 +43,15 @@
 	({                                                                                                           \
 		bool clear_;                                                                                         \
 		__asm__ volatile("test%z1 %2, %1" : "=@ccz"(clear_) : "m"(word), "re"((__typeof__(word))(mask)));    \
+		clear_;                                                                                              \
+	})
+#define atomic_clear_acquire(p, mask)                                                                                \
+	({                                                                                                           \
+		bool clear_;                                                                                         \
+		__asm__ volatile("test%z1 %2, %1"                                                                    \
+				 : "=@ccz"(clear_)                                                                   \
+				 : "m"((p)->value_), "re"((__typeof__((p)->value_))(mask))                           \
+				 : "memory");                                                                        \
 		clear_;                                                                                              \
 	})
 #endif
