@@ -33,10 +33,12 @@ def test_every_row_of_the_issue_has_its_target():
 
 def test_rows_made_of_others():
     rows = {f"nest_{n}": sample(500 * n + (n == 3)) for n in range(1, costs.NESTED + 1)}
-    rows.update(context_throttle=sample(300, 200, 400), context_replenish=sample(200, 100, 300))
+    rows.update(context_throttle=sample(300, 200, 400), context_replenish=sample(200, 100, 300),
+                preempt_switch=sample(120, 110, 130))
     costs.derive(rows)
     assert rows["nest_level"] == {"median": 501, "min": 499, "max": 501}
     assert rows["throttle_replenish"] == {"median": 500, "min": 300, "max": 700}
+    assert rows["throttle_replenish_added"] == {"median": 260, "min": 60, "max": 460}
 
 
 def test_ticks_beside_throttled_threads_are_compared_with_those_alone(tmp_path, monkeypatch, capsys):
