@@ -24,16 +24,18 @@
 
 #define FAIL(...) sim_check_failed("dispatch", __VA_ARGS__)
 
-#define STRAY_NS 1000000ull /* until the CPU that is to send somebody away is asked */
+#define STRAY_NS 1000000ull /* for a CPU that was asked to send somebody away */
 
 /* A thread is not resumed again and again where its set and its context's mask do not meet: AF3, AF4. From the parts, not from the meet that
- * the dispatcher goes by. */
+ * the dispatcher goes by. Whoever changed them may still be on the way to ask, however long he is held up, until nobody else is in the kernel. */
 static void check_place(const struct cpu *cpu, const struct thread *thread)
 {
-	static struct {
+	static struct stray {
 		const struct entity *entity;
 		u64 switches, since_ns;
-	} stray[CPUS_SCANNED];
+		bool asked;
+	} strays[CPUS_SCANNED];
+	struct stray *stray = &strays[cpu->id % CPUS_SCANNED];
 	const struct entity *entity = cpu->current_entity;
 	const struct context *context = entity->context.value_;
 	u64 set = entity->server_set != 0 ? entity->server_set : entity->set;
@@ -43,12 +45,15 @@ static void check_place(const struct cpu *cpu, const struct thread *thread)
 		return;
 	if (plant("stray", 21) && mach_clock().ns > 100 * STRAY_NS)
 		allowed = false;
-	if (allowed || sim_ipi_in_flight(cpu) || stray[cpu->id].entity != entity ||
-	    stray[cpu->id].switches != thread->account.switches) {
-		stray[cpu->id].entity = allowed ? NULL : entity;
-		stray[cpu->id].switches = thread->account.switches;
-		stray[cpu->id].since_ns = mach_clock().ns;
-	} else if (mach_clock().ns - stray[cpu->id].since_ns > STRAY_NS) {
+	if (allowed || sim_ipi_in_flight(cpu) || stray->entity != entity ||
+	    stray->switches != thread->account.switches) {
+		stray->entity = allowed ? NULL : entity;
+		stray->switches = thread->account.switches;
+		stray->asked = false;
+	} else if (!stray->asked) {
+		stray->asked = sim_is_quiet();
+		stray->since_ns = sim_check_now();
+	} else if (sim_check_now() - stray->since_ns > STRAY_NS) {
 		FAIL("CPU %u runs thread %llu, which may not be there", cpu->id,
 		     (unsigned long long)thread->object.id);
 	}
