@@ -135,8 +135,9 @@ static inline void arm_earlier(struct cpu *cpu, u64 next_ns)
 /* dispatch_arm where there is a current entity. */
 static inline __attribute__((always_inline)) void dispatch_arm_running(struct cpu *cpu)
 {
-	u64 next_ns = MIN(atomic_load_relaxed(&cpu->timers.first_ns), cpu->tick_ns);
+	u64 next_ns = atomic_load_relaxed(&cpu->timers.first_ns); /* read once: others cancel timers meanwhile */
 
+	next_ns = MIN(next_ns, cpu->tick_ns);
 	if (unlikely(cpu->budget_end_ns != INSTANT_NEVER.ns))
 		next_ns = MIN(next_ns, cpu->budget_end_ns);
 	if (atomic_load_relaxed(&cpu->runq.count) > 0)

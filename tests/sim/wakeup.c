@@ -28,7 +28,8 @@ static void check_tick(struct cpu *cpu)
 	if (plant("lost-tick", ++checks))
 		cpu->armed_ns = INSTANT_NEVER.ns;
 	if (cpu->armed_ns > cpu->tick_ns)
-		sim_check_failed("wakeup", "CPU %u goes on without its tick (DI2)", cpu->id);
+		sim_check_failed("wakeup", "CPU %u goes on without its tick (DI2): at %llu, armed for %llu", cpu->id,
+				 (unsigned long long)cpu->tick_ns, (unsigned long long)cpu->armed_ns);
 }
 
 static void wakeup_step(struct cpu *cpu)
