@@ -341,13 +341,18 @@ static void apart_round_trip(u64 handle, unsigned words, u64 flags)
 	check_replied(client);
 }
 
+static void apart_world(void)
+{
+	fast_world(true);
+	server->wait.pinned = 1;
+}
+
 static void fast_apart(void **state)
 {
 	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
 
 	(void)state;
-	fast_world(true);
-	server->wait.pinned = 1;
+	apart_world();
 	for (unsigned words = 0; words <= CAPOS_WORDS; words++) {
 		for (unsigned i = 0; i < CAPOS_WORDS; i++)
 			client->mach.frame.word[i] = 10 + i;
@@ -370,8 +375,7 @@ static void fast_apart_leaves_the_rest(void **state)
 	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
 
 	(void)state;
-	fast_world(true);
-	server->wait.pinned = 1;
+	apart_world();
 	off_mask = true;
 	fast_refuses(client, handle, FAST_CALL(0));
 	off_mask = false;
@@ -418,8 +422,7 @@ static void fast_apart_without_a_loan(void **state)
 	u64 handle = fast_handle(1, CAPOS_RIGHTS_ALL);
 
 	(void)state;
-	fast_world(true);
-	server->wait.pinned = 1;
+	apart_world();
 	off_mask_after_all = true;
 	(void)fast(client, handle, FAST_CALL(1));
 	off_mask_after_all = false;
