@@ -326,6 +326,14 @@ static bool is_logged_out(const struct session *session)
 	return session != NULL && atomic_load_relaxed(&session->alive) == 0;
 }
 
+/* They name each other no more. */
+static inline void part(struct context *context, struct entity *entity)
+{
+	shared_store_relaxed(&context->entity, NULL);
+	context->thread_id = 0;
+	name_context(context, entity, NULL);
+}
+
 static inline __attribute__((always_inline)) u64 bind(struct cpu *cpu, struct context *context, struct thread *thread)
 {
 	struct entity *entity;
@@ -352,9 +360,7 @@ static inline __attribute__((always_inline)) u64 bind(struct cpu *cpu, struct co
 		/* Before the looks at the session and at who runs it: pairs with the exchanges in logout and in set_current. */
 		atomic_fence();
 		if (unlikely(is_logged_out(thread->process->session))) {
-			shared_store_relaxed(&context->entity, NULL);
-			context->thread_id = 0;
-			name_context(context, entity, NULL);
+			part(context, entity);
 			result = IRESULT(CAPOS_CONTEXT_SESSION_ENDED);
 		}
 	}
@@ -418,9 +424,7 @@ static struct entity *unbind_locked(struct cpu *cpu, struct context *context, en
 		return NULL;
 	charge_running(cpu, context);
 	*was = free_locked(context, entity);
-	shared_store_relaxed(&context->entity, NULL);
-	context->thread_id = 0;
-	name_context(context, entity, NULL);
+	part(context, entity);
 	return entity;
 }
 

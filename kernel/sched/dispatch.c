@@ -201,9 +201,8 @@ static void idle(struct cpu *cpu)
 	/* The queue too: leaving the last space and giving memory back above may have woken a thread here. */
 	if (wake_inbox_is_empty(cpu) && atomic_load_relaxed(&cpu->runq.count) == 0 &&
 	    atomic_load_relaxed(&cpu->requests) == 0) {
-		u64 next_ns = timer_next(cpu).ns; /* read once: others cancel timers meanwhile */
+		u64 next_ns = tick_or_timer_ns(cpu);
 
-		next_ns = MIN(next_ns, cpu->tick_ns);
 		if (next_ns != cpu->armed_ns) {
 			cpu->armed_ns = next_ns;
 			mach_timer_arm((struct instant){ next_ns });

@@ -178,19 +178,24 @@ static inline bool tick_is_quiet(struct cpu *cpu, struct instant now)
 /* What sched_irq does then. */
 static inline void quiet_tick(struct cpu *cpu, struct instant now)
 {
-	u64 first_ns, next_ns = now.ns + TICK_NS;
+	u64 next_ns;
 
 	_Static_assert(TICK_NS <= MACH_TIMER_SPAN_MAX_NS, "a tick can be armed as a span");
 	TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
 	cpu->ticks++;
 	MEASURE_COUNT(cpu, timer_bsp_tick_advances, cpu->id == 0);
 	cpu->balance_turn++;
-	cpu->tick_ns = next_ns;
-	/* Read once: others cancel timers meanwhile. They start none here, so it is later than now still. */
-	first_ns = atomic_load_relaxed(&cpu->timers.first_ns);
-	next_ns = MIN(next_ns, first_ns);
+	cpu->tick_ns = now.ns + TICK_NS;
+	next_ns = tick_or_timer_ns(cpu); /* others start none here, so it is later than now still */
 	cpu->armed_ns = next_ns;
 	mach_timer_arm_span((u32)(next_ns - now.ns));
+}
+
+/* The interrupt is the timer's alone, and has a straight way: the one-shot has expired. */
+static inline void timer_alone(struct cpu *cpu)
+{
+	TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
+	cpu->armed_ns = INSTANT_NEVER.ns;
 }
 
 /* The end of an interrupt. */
@@ -214,8 +219,7 @@ static __attribute__((noinline)) struct thread *irq_timers(struct cpu *cpu, stru
 {
 	struct entity *woken;
 
-	TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
-	cpu->armed_ns = INSTANT_NEVER.ns; /* it has expired */
+	timer_alone(cpu);
 	no_alloc_begin(cpu);
 	cpu->in_interrupt = true;
 	woken = context_refilled(cpu, now);
@@ -262,8 +266,7 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 	MEASURE_DO(measure_timer(cpu, IRQ_TIMER, true));
 	if (has_context(cpu->current_entity)) {
 		if (budget_is_over(cpu, now)) {
-			TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
-			cpu->armed_ns = INSTANT_NEVER.ns; /* it has expired */
+			timer_alone(cpu);
 			return sched_exit_budget(cpu, used_ns);
 		}
 		context_charge(cpu, cpu->current_entity, used_ns, false);
@@ -273,8 +276,7 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 		return leave_kernel(cpu, cpu->current);
 	}
 	if (likely(slice_is_over(cpu, now))) {
-		TRACE(cpu, IRQ, cpu->current->object.id, IRQ_TIMER, 0);
-		cpu->armed_ns = INSTANT_NEVER.ns;
+		timer_alone(cpu);
 		return sched_exit_charged(cpu);
 	}
 	if (timers_are_due(cpu, now) && now.ns < cpu->tick_ns && now.ns < cpu->budget_end_ns && nobody_asks(cpu))

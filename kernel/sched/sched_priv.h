@@ -132,12 +132,19 @@ static inline void arm_earlier(struct cpu *cpu, u64 next_ns)
 	}
 }
 
+/* The tick or the first timer, read once: others cancel timers meanwhile. */
+static inline u64 tick_or_timer_ns(const struct cpu *cpu)
+{
+	u64 first_ns = atomic_load_relaxed(&cpu->timers.first_ns);
+
+	return MIN(first_ns, cpu->tick_ns);
+}
+
 /* dispatch_arm where there is a current entity. */
 static inline __attribute__((always_inline)) void dispatch_arm_running(struct cpu *cpu)
 {
-	u64 next_ns = atomic_load_relaxed(&cpu->timers.first_ns); /* read once: others cancel timers meanwhile */
+	u64 next_ns = tick_or_timer_ns(cpu);
 
-	next_ns = MIN(next_ns, cpu->tick_ns);
 	if (unlikely(cpu->budget_end_ns != INSTANT_NEVER.ns))
 		next_ns = MIN(next_ns, cpu->budget_end_ns);
 	if (atomic_load_relaxed(&cpu->runq.count) > 0)
