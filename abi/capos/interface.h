@@ -320,7 +320,8 @@ struct capos_context_info {
 	uint64_t remaining_budget_ns;
 	uint64_t next_ns; /* when more comes, if nothing remains */
 	uint64_t used_ns; /* since it was made */
-	uint64_t throttles;
+	uint64_t
+		throttles; /* how often it was made to wait for a refill or for `resume`; not: ends by the other policies */
 };
 
 /* What happens to a context again and again, coalesced: the last event and how many there were. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where threads may run, and what happens to one when that changes. See affinity.h for AF1, AF2. */
+/* Where threads may run, and what happens to one when that changes. AF1, AF2, AF4: kernel/affinity.h. */
 #include <kernel/affinity.h>
 
 #include <capos/abi.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Scheduling contexts in the dispatcher: charge, throttling and its end, binding. SX1 to SX4: context.h. */
+/* Scheduling contexts in the dispatcher: charge, throttling and its end, binding. SX1 to SX7: kernel/context.h. */
 #include <kernel/call.h>
 #include <kernel/process.h>
 #include <string.h>
@@ -10,14 +10,22 @@ _Static_assert((u32)REFILL_SPORADIC == CAPOS_REPLENISH_SPORADIC && (u32)REFILL_P
 		       (u32)REFILL_CBS == CAPOS_REPLENISH_CBS,
 	       "kinds");
 
+/* The whole budget, from now_ns on. */
+static void fill_up(struct context *context, u64 now_ns)
+{
+	const struct capos_context_spec *spec = &context->spec;
+
+	refills_init(&context->refills, (enum refill_kind)spec->replenishment, spec->budget_ns, spec->period_ns,
+		     CONTEXT_LEAST_NS, now_ns);
+}
+
 void context_init(struct context *context, const struct capos_context_spec *spec)
 {
 	spinlock_init(&context->lock, RANK_CONTEXT, context->object.id);
 	context->spec = *spec;
 	context->mask = AFFINITY_ANY;
 	atomic_store_relaxed(&context->generation, 1ull);
-	refills_init(&context->refills, (enum refill_kind)spec->replenishment, spec->budget_ns, spec->period_ns,
-		     CONTEXT_LEAST_NS, mach_clock().ns);
+	fill_up(context, mach_clock().ns);
 	context->timer.deadline_ns = INSTANT_NEVER.ns;
 	context_no_job(context, 0);
 	waitlist_init(&context->watchers);
@@ -173,11 +181,10 @@ static bool overrun_locked(struct cpu *cpu, struct context *context, struct enti
 
 	context->began = false;
 	if (ends)
-		context_note_depletion(cpu, context, refills_next_ns(&context->refills));
+		context_note_depletion(cpu, context);
 	switch ((enum capos_overrun)context->spec.overrun) {
 	case CAPOS_OVERRUN_NOTIFY:
-		refills_init(&context->refills, (enum refill_kind)context->spec.replenishment,
-			     context->spec.budget_ns, context->spec.period_ns, CONTEXT_LEAST_NS, cpu->account_ns);
+		fill_up(context, cpu->account_ns);
 		(void)begins_locked(cpu, context);
 		return false;
 	case CAPOS_OVERRUN_BEST_EFFORT:
@@ -334,7 +341,8 @@ static inline void part(struct context *context, struct entity *entity)
 	name_context(context, entity, NULL);
 }
 
-static inline __attribute__((always_inline)) u64 bind(struct cpu *cpu, struct context *context, struct thread *thread)
+inline __attribute__((always_inline)) u64 context_bind(struct cpu *cpu, struct context *context,
+						       struct thread *thread)
 {
 	struct entity *entity;
 	u64 result = STATUS(OK);
@@ -342,7 +350,7 @@ static inline __attribute__((always_inline)) u64 bind(struct cpu *cpu, struct co
 	spin_lock_on(cpu, &thread->ring_lock); /* `own` stays (LE6) */
 	entity = shared_load_relaxed(&thread->own);
 	spin_lock_on(cpu, &context->lock);
-	if (atomic_load_relaxed(&context->generation) != 1) {
+	if (context_has_ended(context)) {
 		result = IRESULT(CAPOS_CONTEXT_STALE_GENERATION);
 	} else if (context->entity != NULL) {
 		result = IRESULT(CAPOS_CONTEXT_ALREADY_BOUND);
@@ -374,14 +382,9 @@ static inline __attribute__((always_inline)) u64 bind(struct cpu *cpu, struct co
 	return result;
 }
 
-u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread)
-{
-	return bind(cpu, context, thread);
-}
-
 /* Under the thread's lock, so that it does not end meanwhile: who ends unbinds after that. */
-static inline __attribute__((always_inline)) u64 bind_through(struct cpu *cpu, const struct cap *cap,
-							      struct thread *thread)
+inline __attribute__((always_inline)) u64 context_bind_through(struct cpu *cpu, const struct cap *cap,
+							       struct thread *thread)
 {
 	struct context *context = container_of(cap->object, struct context, object);
 	u64 result = IRESULT(CAPOS_CONTEXT_THREAD_ENDED), gone;
@@ -391,7 +394,7 @@ static inline __attribute__((always_inline)) u64 bind_through(struct cpu *cpu, c
 	} else if (likely(thread != NULL)) {
 		spin_lock_on(cpu, &thread->object.lock);
 		if (likely(!thread->ended))
-			result = bind(cpu, context, thread);
+			result = context_bind(cpu, context, thread);
 		spin_unlock_on(cpu, &thread->object.lock);
 	}
 	if (likely(result == STATUS(OK)))
@@ -400,15 +403,10 @@ static inline __attribute__((always_inline)) u64 bind_through(struct cpu *cpu, c
 	return gone != STATUS(OK) ? gone : result;
 }
 
-u64 context_bind_through(struct cpu *cpu, const struct cap *cap, struct thread *thread)
-{
-	return bind_through(cpu, cap, thread);
-}
-
 u64 context_bind_for(struct call *call, struct thread *thread, struct grant *grant)
 {
 	const struct context *context = container_of(call->cap.object, struct context, object);
-	u64 result = bind_through(call->cpu, &call->cap, thread);
+	u64 result = context_bind_through(call->cpu, &call->cap, thread);
 
 	if (likely(result != STATUS(OK) || context->mask == AFFINITY_ANY || sched_has_left(thread)))
 		return result;
@@ -446,7 +444,7 @@ bool context_unbind(struct cpu *cpu, struct context *context)
 static bool end_locked(struct cpu *cpu, struct context *context, struct grant *through, struct entity **entity,
 		       enum freed *was) REQUIRES(context->lock)
 {
-	if (atomic_load_relaxed(&context->generation) != 1)
+	if (context_has_ended(context))
 		return false;
 	context->revoked_through = through;
 	context->cell.explicit_revoke = through != NULL;
@@ -575,7 +573,7 @@ bool context_throttles(const struct thread *thread)
 
 u32 context_state(const struct context *context)
 {
-	if (atomic_load_relaxed(&context->generation) != 1)
+	if (context_has_ended(context))
 		return CAPOS_CONTEXT_REVOKED;
 	if (context->entity == NULL)
 		return CAPOS_CONTEXT_UNBOUND;

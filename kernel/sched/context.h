@@ -37,11 +37,17 @@ void context_no_job(struct context *context, u64 now_ns);
 void context_job_charged(struct cpu *cpu, struct context *context, bool blocks);
 /* It runs, with a budget, from account_ns on: the instant that it is to be looked at, for its deadline. */
 u64 context_job_runs(struct cpu *cpu, struct context *context);
-/* The budget is depleted at account_ns, there is more at next_ns. */
-void context_note_depletion(struct cpu *cpu, struct context *context, u64 next_ns);
+/* The budget is depleted at account_ns. */
+void context_note_depletion(struct cpu *cpu, struct context *context);
 
 /* Something is there for those who watch: they are woken soon, by this CPU. */
 void context_mark(struct cpu *cpu, struct context *context);
+
+/* Revoked, or its object is ending: for ever, and unbound. Under context->lock. */
+static inline bool context_has_ended(const struct context *context)
+{
+	return atomic_load_relaxed(&context->generation) != 1;
+}
 
 /* context.c; under context->lock: enum capos_context_state. */
 u32 context_state(const struct context *context);

@@ -90,8 +90,10 @@ u64 context_job_runs(struct cpu *cpu, struct context *context)
 	return context->job_due_ns;
 }
 
-void context_note_depletion(struct cpu *cpu, struct context *context, u64 next_ns)
+void context_note_depletion(struct cpu *cpu, struct context *context)
 {
+	u64 next_ns = refills_next_ns(&context->refills);
+
 	end_job(cpu, context);
 	write_slot(cpu, context, &context->cell.depletion, cpu->account_ns, next_ns);
 }
@@ -100,7 +102,7 @@ void context_note_depletion(struct cpu *cpu, struct context *context, u64 next_n
 
 u64 context_check(struct context *context, const struct grant *grant)
 {
-	if (likely(atomic_load_acquire(&context->generation) == 1)) /* pairs with the release in context_end */
+	if (likely(atomic_load_acquire(&context->generation) == 1)) /* pairs with the release in end_locked */
 		return STATUS(OK);
 	if (!object_is_alive(&context->object))
 		return STATUS(REVOKED); /* meanwhile */
@@ -156,7 +158,7 @@ static void tell_watchers(struct cpu *cpu, struct context *context)
 	spin_lock(&context->lock);
 	context->marked = false;
 	sequence = context->cell.sequence;
-	ended = atomic_load_relaxed(&context->generation) != 1;
+	ended = context_has_ended(context);
 	context->watched = false;
 	LIST_FOREACH_SAFE (&context->watchers.waiters, node, next)
 		context->watched |= !is_told(LIST_ENTRY(node, struct waiter, link), sequence, ended);

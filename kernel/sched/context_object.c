@@ -2,9 +2,9 @@
 /*
  * Interface scheduling_context: who may make budgets and bind them to threads.
  *
- *  SO1  A context is created through another one and is no wider: budget / period at most that of its creator's, compared as products. Nothing
+ *  CX1  A context is created through another one and is no wider: budget / period at most that of its creator's, compared as products. Nothing
  *       is carved or summed up: a budget only bounds what a thread has by its fair share.
- *  SO2  Revoking ends it for all holders at once and for ever; the object stays for who looks.
+ *  CX2  Revoking ends it for all holders at once and for ever; the object stays for who looks.
  */
 #include <kernel/context.h>
 
@@ -87,7 +87,7 @@ static u64 check_spec(const struct capos_context_spec *spec)
 	return spec->replenishment < CAPOS_REPLENISH_COUNT ? STATUS(OK) : FIELD(replenishment);
 }
 
-/* SO1. Both products are below 2^84. */
+/* CX1. Both products are below 2^84. */
 static bool is_wider(const struct capos_context_spec *child, const struct capos_context_spec *parent)
 {
 	return (unsigned __int128)child->budget_ns * parent->period_ns >

@@ -72,7 +72,7 @@ void registry_add_thread(struct thread *thread)
 	if (before != NULL)
 		atomic_store_release(&before->registry_next, thread); /* pairs with registry_after */
 	spin_unlock(&task->registry_lock);
-	/* Bound already, and who logs out may have looked before it was here: SX6. */
+	/* Bound already, and who logs out may have looked before it was here: SX7. */
 	atomic_fence();
 	if (session != NULL && atomic_load_relaxed(&session->alive) == 0)
 		(void)!context_logout(mach_this_cpu(), session, thread);

@@ -37,7 +37,7 @@ void session_put(struct session *session)
 
 /* --- the end of a session: liveness first, then one binding at a time, with no lock held over two of them ------------------- */
 
-/* True: this is who ends it, by steps. Full barrier, before the looks at bindings: SX5; pairs with the load in spawn too. */
+/* True: this is who ends it, by steps. Full barrier, before the looks at bindings: SX7; pairs with the load in spawn too. */
 static bool logout_begin(struct session *session)
 {
 	return atomic_xchg(&session->alive, 0u) != 0;

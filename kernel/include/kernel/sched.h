@@ -3,19 +3,22 @@
  * The scheduler's outer side: entities, activities, the per-CPU run queue, wake, dispatch, next event.
  *
  * What a CPU dispatches is an entity: a thread's or an activity's. An entity that can run has exactly one dispatch owner:
- * a CPU's current slot, a CPU's run queue, a CPU's wake inbox, or a hand-off in progress (B1, checked by `owner`).
+ * a CPU's current slot, a CPU's run queue, a CPU's wake inbox, or a hand-off in progress (B1, checked by `owner`). One without a
+ * budget may have to wait for it: throttled (SX3 in kernel/context.h).
  *
  *                 push                     drain (owner, thief)            pick
  *   sched_wake ---------> inbox (lock-free) ------------------> run queue ------> current
- *        |  target is this CPU                                      ^               |
- *        +----------------------------------------------------------+    preempted  |
- *                                                                   +---------------+
+ *    ^   |  target is this CPU                                    ^   ^            |   |
+ *    |   +--------------------------------------------------------+   | preempted  |   |
+ *    |                                                                +------------+   | budget ends
+ *    +---------- refill, resume, unbind ---------- throttled <-------------------------+
+ *
  * Invariants:
  *  SC1  owner changes only along those arrows; each change is asserted.
  *  SC2  The current entity is not in the queue.
  *  SC3  A push to a CPU that would not look within its wake bound sends one IPI, unless one is pending.
  *  SC4  Wake, requeue, hand-off, steal and exit paths allocate nothing.
- *  SC5  The armed one-shot is never later than the earliest of: slice end (if others wait), tick (if busy), timers.
+ *  SC5  The armed one-shot is never later than the earliest of: slice end (if others wait), budget end, tick (if busy), timers.
  */
 #ifndef KERNEL_SCHED_H
 #define KERNEL_SCHED_H
@@ -156,11 +159,6 @@ struct fair_tree {
 	struct entity *root, *first;
 };
 
-/*
- * The entities that compete on a CPU are those in the tree and the current one, which is in no sum: to charge it touches nothing
- * shared. For those who come with the lock from outside (thieves, snapshots) its vruntime and weight are published, late by the
- * time since the last charge at most.
- */
 /* What those that ended here were owed, or had had in advance: who comes from outside takes it over. For LAG_KEEP_NS. */
 struct runq_legacy {
 	i64 service;   /* K * ns; negative: a debt */
@@ -168,6 +166,11 @@ struct runq_legacy {
 	u64 left_ns;   /* when the last one left */
 };
 
+/*
+ * The entities that compete on a CPU are those in the tree and the current one, which is in no sum: to charge it touches nothing
+ * shared. For those who come with the lock from outside (thieves, snapshots) its vruntime and weight are published, late by the
+ * time since the last charge at most.
+ */
 struct runq {
 	struct spinlock lock;	   /* RANK_RUNQ, order = CPU */
 	struct fair_tree tree;	   /* (l:lock) */
@@ -236,7 +239,8 @@ MUST_CHECK bool sched_switch_to(struct cpu *cpu, struct thread *to);
  * data after this (FPU stored) and has no entity; the caller arms its waiter afterwards. See kernel/sched/lend.c.
  * sched_lend: caller -> passive server (which holds no entity); sched_lend_reserve must have said yes in decode.
  * sched_lend_blocked: `server` (current, or off its CPU without entity) goes on with the entity of a caller that is armed and
- * linked in a queue whose lock is held. False: no memory for the caller's spare; nothing changed. True: the server is off its
+ * linked in a queue whose lock is held. False: no memory for the caller's spare, or no CPU any more for a pinned server (LE8); nothing
+ * is lent. True: the server is off its
  * CPU and is given one by sched_handoff or thread_ready.
  * sched_return: server -> caller whose waiter is claimed; false when the server does not run on the entity that this caller
  * lent it (then: thread_ready(caller), which also settles a loan that is still out). */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/task/waitlist.c kernel/cap/errors.c */
-/* Scheduling contexts in the dispatcher: budgets are kept, throttled threads come back, and every way out of that: SX1 to SX4. */
+/* Scheduling contexts in the dispatcher: budgets are kept, throttled threads come back, and every way out of that: SX1 to SX6. */
 #include "tests/unit/sched/fakes_context.h"
 
 /* Alone on its CPU: its budget in each period, never more, less by the way of the timer at most. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* LINK: kernel/sched/ kernel/time/timer.c kernel/task/wait.c kernel/task/waitlist.c kernel/cap/errors.c */
-/* What a logout does to the contexts of the session's threads: SX5. */
+/* What a logout does to the contexts of the session's threads: SX7. */
 #include "tests/unit/sched/fakes_context.h"
 
 static struct session session;
