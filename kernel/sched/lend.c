@@ -190,6 +190,8 @@ void sched_drop_entity(struct thread *thread)
 	thread->apart = false;
 	if (entity == thread->own || !(atomic_load_relaxed(&entity->loan) & LOAN_LENT))
 		return;
+	/* Its owner may be blocked still: who looks at its context finds nobody, not one who may be gone by then. */
+	shared_store_relaxed(&entity->thread, NULL);
 	if (!(atomic_fetch_and(&entity->loan, ~LOAN_LENT) & LOAN_ORPHAN))
 		return;
 	sched_end_entity(entity);

@@ -235,6 +235,31 @@ static void gives_up(struct thread *server)
 	sched_drop_entity(server);
 }
 
+/* Its server receives again without a reply: nobody runs on it until its owner does, and nobody is named; that one may be gone by then. */
+static void dropped(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *caller, *server = lends(context, &caller);
+	struct entity *lent = caller->own;
+	struct capos_context_info info;
+
+	(void)state;
+	context_fill_info(on(0), context, &info);
+	assert_int_equal(info.holder_id, server->object.id);
+	assert_int_equal(info.donated, 1);
+	gives_up(server);
+	assert_null(lent->thread);
+	context_fill_info(on(0), context, &info);
+	assert_int_equal(info.thread_id, caller->object.id);
+	assert_int_equal(info.holder_id, 0);
+	assert_int_equal(info.donated, 0);
+	assert_true(wakes(0, caller));
+	assert_ptr_equal(exits(0), caller);
+	assert_ptr_equal(caller->entity, lent);
+	context_fill_info(on(0), context, &info);
+	assert_int_equal(info.holder_id, caller->object.id);
+}
+
 static u64 left(struct context *context)
 {
 	return refills_available_ns(&context->refills, now_ns);
@@ -718,6 +743,7 @@ int main(void)
 		TEST(bound_from_afar),
 		TEST(woken_without),
 		TEST(lent),
+		TEST(dropped),
 		TEST(taken_from_afar),
 		TEST(helped_with_more),
 		TEST(looked_at_from_afar),

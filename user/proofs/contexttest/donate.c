@@ -17,12 +17,13 @@ enum method {
 	REFUSED, /* the reply has a capability that the caller takes no place for; then one without */
 	HOLD,	 /* runs until it is let go */
 	REST,	 /* sleeps until then */
+	PASS_ON, /* calls the next one first, then sleeps until then */
 	ANSWER,	 /* with bytes */
 };
 
 struct server {
 	struct thread thread;
-	capos_handle port, context;
+	capos_handle port, context, next;
 	struct capos_context_info first, last; /* at the begin of the call, and at the end of what it did */
 	struct capos_result refused;
 	volatile bool works, held;
@@ -96,15 +97,17 @@ static void work_on(struct server *s, const struct request *request)
 	s->works = true;
 	if (s->context)
 		s->first = context_info(s->context);
+	if (request->method == PASS_ON)
+		(void)insist_on(endpoint_call(s->next, PROOF_IFACE, PROOF_ECHO, NULL, 0, NULL, 0));
 	if (request->method == SERVICE) {
 		struct capos_context_info now;
 
 		do
 			now = context_info(s->context);
 		while (now.used_ns < s->first.used_ns + span_ns || now.throttles == s->first.throttles);
-	} else if (request->method == HOLD || request->method == REST) {
+	} else if (request->method == HOLD || request->method == REST || request->method == PASS_ON) {
 		while (s->held) {
-			if (request->method == REST)
+			if (request->method != HOLD)
 				must(sleep_ns(100000));
 		}
 	} else {
@@ -524,6 +527,54 @@ static void helped(void)
 	destroy(more);
 }
 
+/* A passive server that takes a call, receives again without a reply, and ends. */
+static uint64_t forget(void *argument)
+{
+	const capos_handle *port = argument;
+	struct request request;
+
+	if (result_ok(insist_on(endpoint_recv(*port, CAPOS_NEVER, 0, &request))))
+		(void)endpoint_recv(*port, now_ns() + MS, 0, &request);
+	return 0;
+}
+
+/* The last one of a chain gave up the budget, and is gone: nobody has it until the donor's call is over, and nobody is named. */
+static void dropped(void)
+{
+	capos_handle context = context_made(spec_of(BUDGET_NS, PERIOD_NS));
+	struct tally before = { 0 }, after = { 0 };
+	struct thread last;
+	capos_handle port;
+	uint64_t code = 1;
+	bool good;
+
+	start_server(context, CAPOS_THREAD_PASSIVE);
+	insist(factory_endpoint(known.factory, PROOF_IFACE, &port));
+	insist(thread_start_on(&last, forget, &port, CAPOS_CPU_ANY, CAPOS_THREAD_PASSIVE));
+	(void)becomes_true(waits_on(last.handle) == CAPOS_WAIT_RECV);
+	server.next = port;
+	server.held = true;
+	start_donor(context, server.port, PASS_ON, 0);
+	must(thread_finish(&last, CAPOS_NEVER, NULL));
+	must(sleep_ns(50 * MS)); /* so that its memory is given back */
+	before.context = context_info(context);
+	good = before.context.thread_id == donor.thread.id && before.context.holder_id == 0 &&
+	       before.context.donated == 0 && before.context.state == CAPOS_CONTEXT_BOUND &&
+	       waits_on(donor.thread.handle) == CAPOS_WAIT_REPLY;
+	must(sleep_ns(5 * MS));
+	good = good && context_info(context).used_ns == before.context.used_ns;
+	server.held = false;
+	must(thread_finish(&donor.thread, CAPOS_NEVER, &code));
+	after.context = donor.after.context;
+	good = good && code == CAPOS_STATUS_OK && is_whole(&after.context) &&
+	       after.context.holder_id == donor.thread.id;
+	label(good, "endpoint_dropped_server", &before, &after);
+	server.context = 0;
+	stop_server();
+	destroy(port);
+	destroy(context);
+}
+
 /* --- suspended in the middle of a call ------------------------------------------------------------------------------------------ */
 
 enum inside { REPLIES, DONOR_KILLED, SERVER_KILLED, CONTEXT_REVOKED, CONTEXT_UNBOUND, INSIDE_ENDS };
@@ -788,6 +839,7 @@ void test_donate(void)
 	cancelled(false);
 	cancelled(true);
 	helped();
+	dropped();
 	for (unsigned way = 0; way < INSIDE_ENDS; way++)
 		suspended((enum inside)way);
 	weighed();
