@@ -47,10 +47,9 @@ static bool context_kill_step(struct object *object)
 	struct context *context = container_of(object, struct context, object);
 	struct cpu *cpu = mach_this_cpu();
 
-	if (!context_watchers_end(cpu, context))
-		return false;
+	/* First: who comes too late to wait is not remembered (CN5), and the mark of this end is looked at before the memory goes (CN4). */
 	(void)context_end(cpu, context, NULL);
-	return true;
+	return context_watchers_end(cpu, context);
 }
 
 static bool context_sweep_step(struct object *object, u64 *pass)

@@ -286,12 +286,32 @@ static void object_ends(void **state)
 	assert_int_equal(watches(running_on(1), context, &through, CAPOS_NEVER, 1), STATUS(REVOKED));
 }
 
+/* The object ends: first for who comes now, so that nobody is remembered who does not wait; then its own mark is waited for. */
+static void object_ends_first(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *owner = watcher(context, &through, CAPOS_NEVER);
+
+	(void)state;
+	atomic_store_relaxed(&context->object.state, OBJECT_DYING);
+	on(2);
+	assert_false(type_scheduling_context.kill_step(&context->object));
+	assert_int_equal(owner->mach.frame.call, STATUS(REVOKED));
+	assert_int_equal(watches(running_on(1), context, &through, CAPOS_NEVER, 0), STATUS(REVOKED));
+	assert_false(context->watched);
+	(void)interrupted(2, IRQ_IPI);
+	on(2);
+	assert_true(type_scheduling_context.kill_step(&context->object));
+	assert_null(cpus[2]->marked);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(depletions_coalesce),	TEST(deadline_while_it_runs), TEST(deadline_elsewhere),
 		TEST(watchers_are_woken),	TEST(watchers_do_not_wait),   TEST(watchers_of_a_revoked_one),
 		TEST(watchers_of_an_ended_one), TEST(watcher_gone),	      TEST(object_ends),
+		TEST(object_ends_first),
 	};
 
 	fakes_used();
