@@ -534,7 +534,6 @@ static void step_undo(struct cpu *cpu, struct spawn_request *request)
 		return;
 	}
 	if (request->thread != NULL) {
-		context_thread_gone(cpu, request->thread);
 		thread_abandon(request->thread);
 		request->thread = NULL;
 		return;

@@ -160,6 +160,7 @@ void thread_abandon(struct thread *thread)
 	thread->ended = thread->exited = true;
 	thread->exit_cause = CAPOS_EXIT_START_FAILED;
 	spin_unlock(&thread->object.lock);
+	context_thread_gone(mach_this_cpu(), thread); /* who found it may have bound it before that */
 	/* At once: who waits for a grace period in an operation waits for itself. A new object has one grant. */
 	reap(thread);
 }
