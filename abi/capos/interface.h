@@ -318,10 +318,9 @@ struct capos_context_info {
 	uint64_t thread_id; /* bound; 0: none */
 	uint64_t holder_id; /* that has it now: the bound one, or, along its calls, who serves them; 0: none */
 	uint64_t remaining_budget_ns;
-	uint64_t next_ns; /* when more comes, if nothing remains */
-	uint64_t used_ns; /* since it was made */
-	uint64_t
-		throttles; /* how often it was made to wait for a refill or for `resume`; not: ends by the other policies */
+	uint64_t next_ns;   /* when more comes, if nothing remains */
+	uint64_t used_ns;   /* since it was made */
+	uint64_t throttles; /* how often it was made to wait: for a refill, or for `resume` */
 };
 
 /* What happens to a context again and again, coalesced: the last event and how many there were. */

@@ -7,7 +7,6 @@
 
 #define CONTEXTS_MAX 16u
 #define NS_PER_US 1000ull
-#define NS_PER_MS 1000000ull
 #define NS_PER_SECOND 1000000000ull
 
 struct named_context {
@@ -16,70 +15,6 @@ struct named_context {
 };
 
 static struct named_context contexts[CONTEXTS_MAX];
-
-/* --- spans ------------------------------------------------------------------------------------------------------------------ */
-
-static const struct {
-	const char *name;
-	uint64_t ns;
-} units[] = { { "s", NS_PER_SECOND }, { "ms", NS_PER_MS }, { "us", NS_PER_US }, { "ns", 1 } };
-
-bool shell_span(const char *text, uint64_t *ns)
-{
-	char digits[24];
-	size_t n = 0;
-
-	while (text[n] >= '0' && text[n] <= '9' && n + 1 < sizeof(digits)) {
-		digits[n] = text[n];
-		n++;
-	}
-	digits[n] = 0;
-	for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		uint64_t count;
-
-		if (strcmp(text + n, units[i].name) != 0 || !shell_number(digits, &count) ||
-		    count > CAPOS_NEVER / units[i].ns)
-			continue;
-		*ns = count * units[i].ns;
-		return true;
-	}
-	return false;
-}
-
-const char *short_span_text(uint64_t ns, char text[24])
-{
-	unsigned i = 0;
-
-	while (ns % units[i].ns != 0)
-		i++;
-	if (ns == 0)
-		i = 2;
-	fmt_buf(text, 24, "%lu%s", (unsigned long)(ns / units[i].ns), units[i].name);
-	return text;
-}
-
-const char *budget_text(const struct capos_context_spec *spec, char text[32])
-{
-	char budget[24], period[24];
-
-	fmt_buf(text, 32, "%s/%s", short_span_text(spec->budget_ns, budget),
-		short_span_text(spec->period_ns, period));
-	return text;
-}
-
-bool shell_budget(char *text, struct capos_context_spec *spec)
-{
-	char *slash = strchr(text, '/');
-	bool good;
-
-	if (slash == NULL)
-		return false;
-	*slash = 0;
-	good = shell_span(text, &spec->budget_ns) && shell_span(slash + 1, &spec->period_ns);
-	*slash = '/';
-	spec->deadline_ns = spec->period_ns;
-	return good;
-}
 
 /* --- names ------------------------------------------------------------------------------------------------------------------ */
 
@@ -96,15 +31,22 @@ static struct named_context *find_or_say(const char *name)
 {
 	struct named_context *context = find(name);
 
-	if (context == NULL)
+	if (context == NULL && strcmp(name, SHELL_GIVEN_CONTEXT) == 0)
+		print("sc: '%s' is the one that this shell was given; `sc create` makes others of it\n", name);
+	else if (context == NULL)
 		print("sc: no context has the name '%s' (`sc info` lists them)\n", name);
 	return context;
 }
 
+static void release(capos_handle handle)
+{
+	(void)cap_table_destroy(known.caps, handle);
+	(void)cap_table_release(known.caps, handle);
+}
+
 static void forget(struct named_context *context)
 {
-	(void)cap_table_destroy(known.caps, context->handle);
-	(void)cap_table_release(known.caps, context->handle);
+	release(context->handle);
 	*context = (struct named_context){ .handle = 0 };
 }
 
@@ -117,22 +59,32 @@ static bool is_revoked(const struct named_context *context)
 	       (r.iresult == CAPOS_CONTEXT_WAS_REVOKED || r.iresult == CAPOS_CONTEXT_STALE_GENERATION);
 }
 
-/* A place for this name: a free one, or one of a context that was revoked. NULL: there is none (said). */
+/* Why no context can be given this name; NULL: one can. */
+static const char *refusal_of_name(const char *name)
+{
+	const struct named_context *context = find(name);
+
+	if (name[0] == 0 || strlen(name) >= CAPOS_NAME_BYTES)
+		return "is empty, or too long a name (15 bytes)";
+	if (strcmp(name, SHELL_GIVEN_CONTEXT) == 0)
+		return "is taken by the one that this shell was given";
+	return context != NULL && !is_revoked(context) ? "is taken (`sc revoke` frees a name)" : NULL;
+}
+
+_Static_assert(CAPOS_NAME_BYTES == 16, "refusal_of_name says so");
+
+/* A place for a name that can be given: its own, a free one, or one of a context that was revoked. NULL: there is none. */
 static struct named_context *place_for(const char *name)
 {
 	struct named_context *place = find(name);
 
-	if (strlen(name) >= CAPOS_NAME_BYTES || name[0] == 0 || strcmp(name, SHELL_GIVEN_CONTEXT) == 0 ||
-	    (place != NULL && !is_revoked(place))) {
-		print("sc: the name '%s' is taken, or too long\n", name);
-		return NULL;
-	}
 	for (unsigned i = 0; i < CONTEXTS_MAX && place == NULL; i++)
-		if (contexts[i].name[0] == 0 || is_revoked(&contexts[i]))
+		if (contexts[i].name[0] == 0)
 			place = &contexts[i];
-	if (place == NULL)
-		print("sc: %u contexts are there already\n", CONTEXTS_MAX);
-	else if (place->name[0])
+	for (unsigned i = 0; i < CONTEXTS_MAX && place == NULL; i++)
+		if (is_revoked(&contexts[i]))
+			place = &contexts[i];
+	if (place != NULL && place->name[0])
 		forget(place);
 	return place;
 }
@@ -145,38 +97,30 @@ static bool have_authority(void)
 	return false;
 }
 
-/* Which field a badArgument of `create` is about. */
-static const char *field_name(uint32_t detail)
-{
-	switch (detail) {
-	case offsetof(struct capos_context_spec, budget_ns):
-		return "the budget is greater than the period";
-	case offsetof(struct capos_context_spec, period_ns):
-		return "the period is more than an hour";
-	case offsetof(struct capos_context_spec, deadline_ns):
-		return "the deadline is 0, or behind the period";
-	case offsetof(struct capos_context_spec, overrun):
-		return "no such overrun policy here";
-	default:
-		return "no such kind of replenishment";
-	}
-}
-
 capos_handle budgets_create(const char *name, const struct capos_context_spec *spec, const struct capos_cpu_set *cpus)
 {
+	const char *refusal = refusal_of_name(name);
 	struct named_context *place;
 	struct capos_result r;
 	capos_handle handle = 0;
 
-	if (!have_authority() || (place = place_for(name)) == NULL)
+	if (!have_authority())
 		return 0;
+	if (refusal != NULL) {
+		print("sc: create: '%s' %s\n", name, refusal);
+		return 0;
+	}
 	r = scheduling_context_create_within(known.context, spec, cpus, &handle);
-	if (r.status == CAPOS_STATUS_BAD_ARGUMENT)
-		print("sc: create: badArgument: %s\n", field_name(r.detail));
-	else if (!result_ok(r))
-		shell_fail("sc: create", CAPOS_IFACE_scheduling_context, r);
-	if (!result_ok(r))
+	if (!result_ok(r)) {
+		budget_fail("sc: create", r);
 		return 0;
+	}
+	place = place_for(name);
+	if (place == NULL) {
+		print("sc: create: %u contexts are there already (`sc revoke` makes room)\n", CONTEXTS_MAX);
+		release(handle);
+		return 0;
+	}
 	copy_name(place->name, sizeof(place->name), name);
 	place->handle = handle;
 	return handle;
@@ -216,6 +160,26 @@ static bool number_of(const char *text, const char *(*name_of)(uint32_t), uint32
 	return false;
 }
 
+#define WANTED_SPAN "a whole number and its unit, like 200us, 5ms, 1s"
+
+static const struct {
+	const char *name, *wanted;
+} options[] = {
+	{ "deadline", WANTED_SPAN },
+	{ "kind", "sporadic, periodic, or cbs" },
+	{ "overrun", "throttle, best-effort, notify, or suspend" },
+	{ "cpus", "CPUs, like 0,2" },
+};
+
+/* NULL: there is no such option. */
+static const char *wanted_of(const char *option)
+{
+	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (strcmp(options[i].name, option) == 0)
+			return options[i].wanted;
+	return NULL;
+}
+
 static bool take_option(const char *option, char *value, struct capos_context_spec *spec, struct capos_cpu_set *cpus)
 {
 	if (strcmp(option, "cpus") == 0)
@@ -224,8 +188,13 @@ static bool take_option(const char *option, char *value, struct capos_context_sp
 		return shell_span(value, &spec->deadline_ns);
 	if (strcmp(option, "overrun") == 0)
 		return number_of(value, overrun_name, CAPOS_OVERRUN_COUNT, &spec->overrun);
-	return strcmp(option, "kind") == 0 &&
-	       number_of(value, replenishment_name, CAPOS_REPLENISH_COUNT, &spec->replenishment);
+	return number_of(value, replenishment_name, CAPOS_REPLENISH_COUNT, &spec->replenishment);
+}
+
+static int refuse(const char *what, const char *text, const char *wanted)
+{
+	print("sc: create: %s '%s' is not %s\n", what, text, wanted);
+	return 1;
 }
 
 /* sc create NAME BUDGET PERIOD [OPTION VALUE]... */
@@ -234,13 +203,23 @@ static int create(int argc, char **argv)
 	struct capos_context_spec spec = { 0 };
 	struct capos_cpu_set cpus = { 0 };
 
-	if (argc < 5 || argc % 2 == 0 || !shell_span(argv[3], &spec.budget_ns) ||
-	    !shell_span(argv[4], &spec.period_ns))
+	if (argc < 5 || argc % 2 == 0)
 		return shell_usage("sc");
+	if (!shell_span(argv[3], &spec.budget_ns))
+		return refuse("budget", argv[3], WANTED_SPAN);
+	if (!shell_span(argv[4], &spec.period_ns))
+		return refuse("period", argv[4], WANTED_SPAN);
 	spec.deadline_ns = spec.period_ns;
-	for (int i = 5; i < argc; i += 2)
+	for (int i = 5; i < argc; i += 2) {
+		const char *wanted = wanted_of(argv[i]);
+
+		if (wanted == NULL) {
+			print("sc: create: no option '%s' (deadline, kind, overrun, cpus)\n", argv[i]);
+			return 1;
+		}
 		if (!take_option(argv[i], argv[i + 1], &spec, &cpus))
-			return shell_usage("sc");
+			return refuse(argv[i], argv[i + 1], wanted);
+	}
 	return budgets_create(argv[2], &spec, cpus.byte_count ? &cpus : NULL) == 0;
 }
 
@@ -258,39 +237,32 @@ static void show_row(const char *name, capos_handle handle)
 	}
 	if (info.thread_id)
 		fmt_buf(thread, sizeof(thread), "%lu", (unsigned long)info.thread_id);
-	print("%-12.15s %-12s %-9s %-11s %-11s %6s %9s %9s %8lu\n", name, budget_text(&info.spec, budget),
+	print("%-12.15s %-12s %-9s %-11s %-11s %6s %9s %9s %9lu\n", name, budget_text(&info.spec, budget),
 	      replenishment_name(info.spec.replenishment), overrun_name(info.spec.overrun),
-	      context_state_name(info.state), thread, span_text(info.used_ns, used),
-	      short_span_text(info.remaining_budget_ns / NS_PER_US * NS_PER_US, left), (unsigned long)info.throttles);
+	      context_state_name(info.state), thread, span_text(info.used_ns, used), left_text(&info, left),
+	      (unsigned long)info.throttles);
 }
 
-void budget_until(const struct capos_context_info *info)
-{
-	uint64_t now = now_ns();
-
-	if (info->state == CAPOS_CONTEXT_THROTTLED)
-		print("until %lu.%06lu s since boot, %lu us from now", (unsigned long)(info->next_ns / NS_PER_SECOND),
-		      (unsigned long)(info->next_ns % NS_PER_SECOND / NS_PER_US),
-		      (unsigned long)(info->next_ns > now ? (info->next_ns - now) / NS_PER_US : 0));
-	else
-		print("%s", context_state_name(info->state));
-}
-
-/* CPUs that a context is for: ", CPUs 0-2,5"; nothing when it is for all of them. */
+/* CPUs that a context is for: ", CPUs 0-2,5", ", CPU 1"; nothing when it is for all of them. */
 static void show_cpus(capos_handle handle)
 {
 	struct capos_cpu_set set;
-	const char *before = ", CPUs ";
-	uint32_t count = startup()->cpu_count, first, last;
+	const char *before;
+	uint32_t count = startup()->cpu_count, allowed = 0, first, last;
 
 	if (!result_ok(scheduling_context_cpus(handle, &set)))
 		return;
+	for (uint32_t cpu = 0; cpu < count; cpu++)
+		allowed += cpu_set_has(&set, cpu);
+	if (allowed == count)
+		return;
+	before = allowed == 1 ? ", CPU " : ", CPUs ";
 	for (uint32_t cpu = 0; cpu < count; cpu = last + 1) {
 		for (first = cpu; first < count && !cpu_set_has(&set, first); first++)
 			;
 		for (last = first; last + 1 < count && cpu_set_has(&set, last + 1); last++)
 			;
-		if (first >= count || last - first + 1 == count)
+		if (first >= count)
 			return;
 		print(first == last ? "%s%u" : "%s%u-%u", before, first, last);
 		before = ",";
@@ -304,7 +276,7 @@ static int show_one(const char *name, capos_handle handle)
 	char budget[32], due[24], left[24], used[32];
 
 	if (!result_ok(r))
-		return shell_fail(name, CAPOS_IFACE_scheduling_context, r);
+		return budget_fail(name, r);
 	print("%s: context %lu, %s, %lu.%lu %% of a CPU, due after %s, %s, %s", name, (unsigned long)info.context_id,
 	      budget_text(&info.spec, budget), (unsigned long)(info.spec.budget_ns * 100 / info.spec.period_ns),
 	      (unsigned long)(info.spec.budget_ns * 1000 / info.spec.period_ns % 10),
@@ -314,15 +286,13 @@ static int show_one(const char *name, capos_handle handle)
 	if (info.thread_id == 0) {
 		print("\n  unbound");
 	} else {
-		print("\n  thread %lu, %s", (unsigned long)info.thread_id,
-		      info.state == CAPOS_CONTEXT_THROTTLED ? "throttled " : "");
-		budget_until(&info);
+		print("\n  thread %lu, ", (unsigned long)info.thread_id);
+		budget_state(&info);
 		if (info.donated)
 			print(", lent to thread %lu", (unsigned long)info.holder_id);
 	}
-	print("\n  left %s, used %s s, the budget ended %lu times\n",
-	      short_span_text(info.remaining_budget_ns / NS_PER_US * NS_PER_US, left), span_text(info.used_ns, used),
-	      (unsigned long)info.throttles);
+	print("\n  left %s, used %s s, throttled %lu time%s\n", left_text(&info, left), span_text(info.used_ns, used),
+	      (unsigned long)info.throttles, info.throttles == 1 ? "" : "s");
 	return 0;
 }
 
@@ -336,7 +306,7 @@ static int info(int argc, char **argv)
 		return show_one(argv[2], known.context);
 	if (argc == 3)
 		return (context = find_or_say(argv[2])) == NULL || show_one(context->name, context->handle);
-	print("NAME         BUDGET       KIND      OVERRUN     STATE          TID  CPU TIME      LEFT     ENDS\n");
+	print("NAME         BUDGET       KIND      OVERRUN     STATE          TID  CPU TIME      LEFT THROTTLED\n");
 	show_row(SHELL_GIVEN_CONTEXT, known.context);
 	for (unsigned i = 0; i < CONTEXTS_MAX; i++)
 		if (contexts[i].name[0])
@@ -377,7 +347,7 @@ static int bind(capos_handle context, const char *text)
 		return 1;
 	}
 	r = process_bind_context(process, context, wanted.thread_id);
-	return result_ok(r) ? 0 : shell_fail("sc: bind", CAPOS_IFACE_process, r);
+	return result_ok(r) ? 0 : budget_fail("sc: bind", r);
 }
 
 static void show_slot(const char *what, const struct capos_context_slot *slot)
@@ -390,7 +360,8 @@ static void show_slot(const char *what, const struct capos_context_slot *slot)
 		print("; the last one at %lu.%06lu s, thread %lu%s, left %s",
 		      (unsigned long)(slot->at_ns / NS_PER_SECOND),
 		      (unsigned long)(slot->at_ns % NS_PER_SECOND / NS_PER_US), (unsigned long)slot->holder_id,
-		      slot->donated ? " (lent)" : "", short_span_text(slot->remaining_budget_ns, left));
+		      slot->donated ? " (lent)" : "",
+		      short_span_text(slot->remaining_budget_ns / NS_PER_US * NS_PER_US, left));
 	print("\n");
 }
 
@@ -401,7 +372,7 @@ static int drain(const struct named_context *context)
 
 	/* Of one that was revoked it says what there was until then. */
 	if (!result_ok(r) && (r.status != CAPOS_STATUS_OK || r.iresult != CAPOS_CONTEXT_WAS_REVOKED))
-		return shell_fail("sc: drain", CAPOS_IFACE_scheduling_context, r);
+		return budget_fail("sc: drain", r);
 	print("%s: %s\n", context->name, context_state_name(cell.state));
 	show_slot("depletions", &cell.depletion);
 	show_slot("deadlines", &cell.deadline);
@@ -447,5 +418,5 @@ int command_sc(int argc, char **argv)
 	else
 		r = scheduling_context_revoke(context->handle);
 	fmt_buf(what, sizeof(what), "sc: %s", argv[1]);
-	return result_ok(r) ? 0 : shell_fail(what, CAPOS_IFACE_scheduling_context, r);
+	return result_ok(r) ? 0 : budget_fail(what, r);
 }

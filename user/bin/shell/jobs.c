@@ -120,7 +120,9 @@ static bool parse_option(struct capos_spawn *spawn, struct options *options, cha
 	case 'c':
 		return parse_cpus(text, &spawn->cpu, &options->cpus);
 	case 'b':
-		return options->context == NULL && shell_budget(text, &options->budget);
+		if (!shell_budget(text, &options->budget))
+			print("run: budget '%s' is not BUDGET/PERIOD, like 5ms/50ms\n", text);
+		return options->context == NULL && options->budget.period_ns != 0;
 	case 's':
 		options->context = text;
 		return options->budget.period_ns == 0;
@@ -187,6 +189,20 @@ static int run_foreground(struct job *job)
 	return end.cause == CAPOS_EXIT_NORMAL ? (int)end.code : 1;
 }
 
+static void say_not_started(const struct capos_spawn *spawn, struct capos_result r)
+{
+	char what[CAPOS_NAME_BYTES + 16];
+
+	fmt_buf(what, sizeof(what), "%s: its context", spawn->program);
+	if (r.status == CAPOS_STATUS_OK && r.iresult == CAPOS_SPAWN_BAD_CONTEXT)
+		budget_fail(what, (struct capos_result){ .iresult = (uint16_t)r.detail });
+	else
+		shell_fail(spawn->program, CAPOS_IFACE_process_spawner, r);
+	if (r.status == CAPOS_STATUS_QUOTA_EXCEEDED && r.detail == CAPOS_QUOTA_MEMORY)
+		print("  of the shell's memory it was to have %lu KiB (`run -m KIB`; `ps` shows limits)\n",
+		      (unsigned long)(spawn->memory_bytes >> 10));
+}
+
 /* A budget of its own bears the name jobPID. */
 static int start(struct capos_spawn *spawn, const char *line, bool background, capos_handle budget)
 {
@@ -205,11 +221,7 @@ static int start(struct capos_spawn *spawn, const char *line, bool background, c
 
 	if (!result_ok(r)) {
 		job->process = 0;
-		if (r.status == CAPOS_STATUS_OK && r.iresult == CAPOS_SPAWN_BAD_CONTEXT)
-			print("%s: its context: %s\n", spawn->program,
-			      iresult_name(CAPOS_IFACE_scheduling_context, r.detail));
-		else
-			shell_fail(spawn->program, CAPOS_IFACE_process_spawner, r);
+		say_not_started(spawn, r);
 		return 1;
 	}
 	job->budget = budget;

@@ -78,8 +78,8 @@ const struct shell_command shell_commands[] = {
 	{ "policy", "TID weight N | class interactive|normal|batch | request MICROSECONDS", "a thread's parameters",
 	  command_policy },
 	{ "sc",
-	  "create NAME BUDGET PERIOD [deadline SPAN] [kind sporadic|periodic|cbs]"
-	  " [overrun throttle|best-effort|notify|suspend] [cpus CPU[,CPU...]]\n"
+	  "create NAME BUDGET PERIOD [deadline SPAN] [kind sporadic|periodic|cbs]\n"
+	  "           [overrun throttle|best-effort|notify|suspend] [cpus CPU[,CPU...]]\n"
 	  "       sc info [NAME] | bind NAME PID|TID | unbind NAME | resume NAME | revoke NAME | drain NAME",
 	  "budgets of CPU time (spans: 5ms, 200us)", command_sc },
 	{ "why", "TID", "what a thread waits for, or why it does not run", command_why },

@@ -270,13 +270,11 @@ static void why_budget(const struct capos_context_record *record, void *context)
 		return;
 	print("  budget of %s, context %lu: %s, %s, ", own ? "its own" : "its caller",
 	      (unsigned long)info->context_id, budget_text(&info->spec, budget), overrun_name(info->spec.overrun));
-	if (info->state == CAPOS_CONTEXT_THROTTLED) {
-		print("used up ");
-		budget_until(info);
-	} else if (info->state != CAPOS_CONTEXT_BOUND) {
-		budget_until(info);
+	if (info->state == CAPOS_CONTEXT_BOUND) {
+		print("%s left", left_text(info, left));
 	} else {
-		print("%s left", short_span_text(info->remaining_budget_ns / 1000 * 1000, left));
+		print("used up; ");
+		budget_state(info);
 	}
 	if (!own)
 		print("; lent by thread %lu", (unsigned long)info->thread_id);

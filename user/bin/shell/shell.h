@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The shell's rooms: main (prompt, commands), jobs, show (tables), top, sched, budgets, trace. */
+/* The shell's rooms: main (prompt, commands), jobs, show (tables), top, sched, budgets, budget_text, trace. */
 #ifndef SHELL_H
 #define SHELL_H
 
@@ -62,9 +62,7 @@ int command_programs(int argc, char **argv);
 int command_top(int argc, char **argv);
 int command_trace(int argc, char **argv);
 
-/* budgets.c */
-#define SHELL_GIVEN_CONTEXT "context" /* name of the one that the shell was given */
-int command_sc(int argc, char **argv);
+/* budget_text.c */
 /* "5ms", "200us"; whole, with a unit. */
 bool shell_span(const char *text, uint64_t *ns);
 /* "5ms/50ms"; the deadline is the period. */
@@ -72,8 +70,16 @@ bool shell_budget(char *text, struct capos_context_spec *spec);
 /* The other way; texts of 24 and 32 bytes. */
 const char *short_span_text(uint64_t ns, char text[24]);
 const char *budget_text(const struct capos_context_spec *spec, char text[32]);
-/* Prints until when it is throttled; or its state. */
-void budget_until(const struct capos_context_info *info);
+/* What remains, in whole us, from a second on in whole ms. */
+const char *left_text(const struct capos_context_info *info, char text[24]);
+/* Prints its state: until when, or until what, it is throttled. */
+void budget_state(const struct capos_context_info *info);
+/* As shell_fail, of a context, with what the result means; of process.bind_context, too, whose results are the same. */
+int budget_fail(const char *what, struct capos_result r);
+
+/* budgets.c */
+#define SHELL_GIVEN_CONTEXT "context" /* name of the one that the shell was given */
+int command_sc(int argc, char **argv);
 /* cpus NULL: those of the context that the shell was given. 0: could not (said). */
 capos_handle budgets_create(const char *name, const struct capos_context_spec *spec,
 			    const struct capos_cpu_set *cpus);

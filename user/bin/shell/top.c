@@ -239,11 +239,11 @@ static void show_budget(const struct thread_sample *thread)
 
 	if (!thread->has_budget)
 		return;
-	add(" %10s %3lu.%lu %8s ", budget_text(&info->spec, budget), (unsigned long)(thread->spent / 10),
-	    (unsigned long)(thread->spent % 10), short_span_text(info->remaining_budget_ns / 1000 * 1000, left));
+	add(" %10s %5lu.%lu %8s ", budget_text(&info->spec, budget), (unsigned long)(thread->spent / 10),
+	    (unsigned long)(thread->spent % 10), left_text(info, left));
 	if (info->donated)
 		add("lent to %lu ", (unsigned long)info->holder_id);
-	if (info->state != CAPOS_CONTEXT_BOUND && thread->state != CAPOS_THREAD_THROTTLED)
+	if (info->state != CAPOS_CONTEXT_BOUND && info->state != CAPOS_CONTEXT_THROTTLED)
 		add("%s", context_state_name(info->state));
 }
 
@@ -278,7 +278,7 @@ static void show(struct sample *now, const struct sample *before)
 	    size_text(memory.total_bytes - memory.free_bytes, used), size_text(memory.total_bytes, total));
 	show_cpus(now, before);
 	add("\x1b[K\n  TID   PID PROGRAM     %%CPU STATE        CPU CLASS  WEIGHT %%WAIT SWITCH MOVE CPU TIME%s\x1b[K\n",
-	    now->has_budgets ? "     BUDGET %SPENT     LEFT" : "");
+	    now->has_budgets ? "     BUDGET  %SPENT     LEFT" : "");
 	for (unsigned i = 0; i < now->thread_count && i < ROWS_THREADS; i++)
 		show_thread_row(&now->threads[i]);
 	add("\x1b[J");
