@@ -7,6 +7,7 @@
 #include <kernel/cpu.h>
 #include <kernel/fastpath.h>
 
+/* budget.c */
 /* `entity` is about to become current, at account_ns: cpu->budget_end_ns, which says NEVER, is the end of its budget or its job's
  * deadline. Then context_stops. */
 void context_begin(struct cpu *cpu, struct entity *entity);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A budget that goes along with a lent entity (kernel/sched/lend.c take_spare, kernel/sched/context.c): the server runs on the donor's
+ * A budget that goes along with a lent entity (kernel/sched/lend.c take_spare, budget.c, context.c): the server runs on the donor's
  * entity on one CPU, is charged, throttled at the end of the budget and woken; on a second one the donor's call is cancelled, so that
  * the context moves to the donor's spare; on a third one the context is unbound or revoked, bound again, or another one is bound.
  *
