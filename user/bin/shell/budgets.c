@@ -64,8 +64,10 @@ static const char *refusal_of_name(const char *name)
 {
 	const struct named_context *context = find(name);
 
-	if (name[0] == 0 || strlen(name) >= CAPOS_NAME_BYTES)
-		return "is empty, or too long a name (15 bytes)";
+	if (name[0] == 0)
+		return "is no name";
+	if (strlen(name) >= CAPOS_NAME_BYTES)
+		return "is too long a name (more than 15 bytes)";
 	if (strcmp(name, SHELL_GIVEN_CONTEXT) == 0)
 		return "is taken by the one that this shell was given";
 	return context != NULL && !is_revoked(context) ? "is taken (`sc revoke` frees a name)" : NULL;
@@ -232,12 +234,12 @@ static void show_row(const char *name, capos_handle handle)
 	char text[RESULT_TEXT_BYTES], budget[32], used[32], left[24], thread[24] = "-";
 
 	if (!result_ok(r)) {
-		print("%-12.15s %s\n", name, result_text(CAPOS_IFACE_scheduling_context, r, text));
+		print("%-15s %s\n", name, result_text(CAPOS_IFACE_scheduling_context, r, text));
 		return;
 	}
 	if (info.thread_id)
 		fmt_buf(thread, sizeof(thread), "%lu", (unsigned long)info.thread_id);
-	print("%-12.15s %-12s %-9s %-11s %-11s %6s %9s %9s %9lu\n", name, budget_text(&info.spec, budget),
+	print("%-15s %-12s %-9s %-11s %-11s %6s %9s %9s %9lu\n", name, budget_text(&info.spec, budget),
 	      replenishment_name(info.spec.replenishment), overrun_name(info.spec.overrun),
 	      context_state_name(info.state), thread, span_text(info.used_ns, used), left_text(&info, left),
 	      (unsigned long)info.throttles);
@@ -306,7 +308,7 @@ static int info(int argc, char **argv)
 		return show_one(argv[2], known.context);
 	if (argc == 3)
 		return (context = find_or_say(argv[2])) == NULL || show_one(context->name, context->handle);
-	print("NAME         BUDGET       KIND      OVERRUN     STATE          TID  CPU TIME      LEFT THROTTLED\n");
+	print("NAME            BUDGET       KIND      OVERRUN     STATE          TID  CPU TIME      LEFT THROTTLED\n");
 	show_row(SHELL_GIVEN_CONTEXT, known.context);
 	for (unsigned i = 0; i < CONTEXTS_MAX; i++)
 		if (contexts[i].name[0])

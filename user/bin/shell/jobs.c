@@ -199,7 +199,7 @@ static void say_not_started(const struct capos_spawn *spawn, struct capos_result
 	else
 		shell_fail(spawn->program, CAPOS_IFACE_process_spawner, r);
 	if (r.status == CAPOS_STATUS_QUOTA_EXCEEDED && r.detail == CAPOS_QUOTA_MEMORY)
-		print("  of the shell's memory it was to have %lu KiB (`run -m KIB`; `ps` shows limits)\n",
+		print("  it was to have %lu KiB of the shell's: `run -m KIB` asks for less, `ps` shows who has what\n",
 		      (unsigned long)(spawn->memory_bytes >> 10));
 }
 

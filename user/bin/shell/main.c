@@ -79,7 +79,7 @@ const struct shell_command shell_commands[] = {
 	  command_policy },
 	{ "sc",
 	  "create NAME BUDGET PERIOD [deadline SPAN] [kind sporadic|periodic|cbs]\n"
-	  "           [overrun throttle|best-effort|notify|suspend] [cpus CPU[,CPU...]]\n"
+	  "                 [overrun throttle|best-effort|notify|suspend] [cpus CPU[,CPU...]]\n"
 	  "       sc info [NAME] | bind NAME PID|TID | unbind NAME | resume NAME | revoke NAME | drain NAME",
 	  "budgets of CPU time (spans: 5ms, 200us)", command_sc },
 	{ "why", "TID", "what a thread waits for, or why it does not run", command_why },
@@ -118,7 +118,8 @@ static int command_help(int argc, char **argv)
 			print("help: no command '%s'\n", argv[1]);
 			return 1;
 		}
-		print("%s %s\n  %s\n", command->name, command->usage, command->help);
+		shell_usage(command->name);
+		print("  %s\n", command->help);
 		return 0;
 	}
 	for (unsigned i = 0; i < shell_command_count; i++)

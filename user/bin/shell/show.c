@@ -142,7 +142,7 @@ int command_caps(int argc, char **argv)
 {
 	(void)argc;
 	(void)argv;
-	print(" SLOT  GEN  INTERFACE        RIGHTS       OBJECT  BADGE  NAME\n");
+	print(" SLOT  GEN  INTERFACE          RIGHTS       OBJECT  BADGE  NAME\n");
 	for (uint64_t slot = 0;;) {
 		struct capos_cap_record records[CAP_RECORDS_MAX];
 		uint64_t count = 0, next = 0;
@@ -154,7 +154,7 @@ int command_caps(int argc, char **argv)
 			char rights[12];
 
 			rights_text(records[i].rights, rights);
-			print("%5u %4u  %-16s %s %7lu %6lu  %.15s\n", CAPOS_HANDLE_SLOT(records[i].handle),
+			print("%5u %4u  %-18s %s %7lu %6lu  %.15s\n", CAPOS_HANDLE_SLOT(records[i].handle),
 			      CAPOS_HANDLE_GENERATION(records[i].handle), iface_name(records[i].iface), rights,
 			      (unsigned long)records[i].object_id, (unsigned long)records[i].badge,
 			      startup_name(records[i].handle));
