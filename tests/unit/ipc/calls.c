@@ -132,6 +132,16 @@ static void test_queued_call_lends(void **state)
 	assert_ptr_equal(cpu->current_entity, own2);
 	check_replied(client2);
 	assert_null(server->entity);
+	/* Answered without a receive: the server goes on on that, which is nobody's loan any more (LE5). */
+	call(client, 1, 0);
+	cpu->armed_waiter = NULL;
+	assert_int_equal(server->borrowed_from_id, client->object.id);
+	reply(server, false, 0);
+	check_replied(client);
+	assert_int_equal(server->borrowed_from_id, 0);
+	assert_true(runnable(server) && runnable(client));
+	recv(server, CAPOS_NEVER);
+	assert_null(server->entity);
 }
 
 /* LE7. To a passive server that waits; queued, and picked up by one, which goes on receiving; an active one lends nothing. */
@@ -186,13 +196,20 @@ static void test_too_deep(void **state)
 	assert_ptr_equal(server->entity, client2->own);
 	reply(server, false, 0);
 	check_replied(client2);
-	/* An active one, either way. */
+	/* An active one, either way: its call is queued, or it waits. */
 	server->passive = false;
 	run(client);
 	call(client, 4, 0);
 	cpu->armed_waiter = NULL;
 	recv(server, CAPOS_NEVER);
 	check_received(server, 4);
+	reply(server, false, 0);
+	check_replied(client);
+	recv(server, CAPOS_NEVER);
+	cpu->armed_waiter = NULL;
+	call(client, 5, 0);
+	check_received(server, 5);
+	cpu->armed_waiter = NULL;
 	reply(server, false, 0);
 	check_replied(client);
 	client->entity->depth = 0;

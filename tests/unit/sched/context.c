@@ -4,21 +4,44 @@
 #include "tests/unit/sched/fakes_context.h"
 
 /* Alone on its CPU: its budget in each period, never more, less by the way of the timer at most. */
-static void spinner_alone(void **state)
+static void spins_alone(enum capos_replenishment kind)
 {
 	struct thread *thread = running_on(0);
 	struct context *context = context_new(5 * MS, 50 * MS);
+	const struct cpu_account *account = &thread->account;
 	u64 begin, before;
 
-	(void)state;
+	context->spec.replenishment = kind;
+	context_init(context, &context->spec);
 	binds(context, thread);
 	begin = now_ns;
 	before = runtime(thread);
 	for (u64 period = 1; period <= 200; period++) {
 		runs_until(begin + period * 50 * MS);
-		assert_in_range(runtime(thread) - before, period * 5 * MS - 2000, period * 5 * MS);
+		assert_in_range(runtime(thread) - before, period * (5 * MS - CONTEXT_LEAD_NS), period * 5 * MS);
 	}
 	assert_in_range(context->throttles, 200, 201);
+	/* AC3: it was preempted each time. */
+	assert_int_equal(account->preemptions, context->throttles);
+	assert_int_equal(account->switches, account->preemptions + (owner_of(thread->own) == OWNER_CURRENT));
+}
+
+static void spinner_alone(void **state)
+{
+	(void)state;
+	spins_alone(CAPOS_REPLENISH_SPORADIC);
+}
+
+static void spinner_alone_periodic(void **state)
+{
+	(void)state;
+	spins_alone(CAPOS_REPLENISH_PERIODIC);
+}
+
+static void spinner_alone_cbs(void **state)
+{
+	(void)state;
+	spins_alone(CAPOS_REPLENISH_CBS);
 }
 
 /* Beside another one, which gets the rest: the budget is a bound, and the fair share is another. */
@@ -301,6 +324,41 @@ static void taken_from_afar(void **state)
 	gives_up(server);
 }
 
+/* The call ends otherwise: the job that began with it does too, and that of who goes on begins then. */
+static void taken_job(void **state)
+{
+	struct context *context = context_new(20 * MS, 50 * MS);
+	struct thread *caller, *server;
+	u64 begin;
+
+	(void)state;
+	context->spec.deadline_ns = 8 * MS;
+	server = lends(context, &caller);
+	now_ns += 3 * MS;
+	assert_true(waiter_end(on(0), &caller->wait, STATUS(PEER_GONE)));
+	begin = now_ns;
+	(void)exits(0);
+	runs_until(begin + 20 * MS);
+	assert_int_equal(context->cell.deadline.sequence, 1);
+	assert_int_equal(context->cell.deadline.at_ns, begin + 8 * MS);
+	gives_up(server);
+}
+
+/* The deadline at the instant at which the budget is depleted, and before it is done: both are told. */
+static void deadline_at_the_end(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *thread = running_on(0);
+
+	(void)state;
+	context->spec.deadline_ns = 5 * MS - CONTEXT_LEAD_NS;
+	binds(context, thread);
+	runs_until(now_ns + 10 * MS);
+	assert_int_equal(context->cell.deadline.sequence, 1);
+	assert_int_equal(context->cell.depletion.sequence, 1);
+	assert_int_equal(context->cell.deadline.at_ns, context->cell.depletion.at_ns);
+}
+
 /* More for a server that has used up its caller's budget: another context, bound to the caller, goes to where its entity is. */
 static void helped_with_more(void **state)
 {
@@ -312,6 +370,8 @@ static void helped_with_more(void **state)
 	runs_until(now_ns + 20 * MS);
 	assert_int_equal(owner_of(lent), OWNER_THROTTLED);
 	assert_in_range(runtime(server), 5 * MS - 1000, 5 * MS);
+	assert_int_equal(context->cell.depletion.holder_id, server->object.id);
+	assert_int_equal(context->cell.depletion.donated, 1);
 	assert_true(context_unbind(on(0), context));
 	assert_int_equal(binds_on(0, more, caller), CAPOS_STATUS_OK);
 	assert_ptr_equal(more->entity, lent);
@@ -344,7 +404,90 @@ static void looked_at_from_afar(void **state)
 	assert_int_equal(left(context), 4 * MS);
 }
 
-/* Another context is bound while the call of the thread ends: not to the entity that is lost, nor beside the first one (LE6). */
+/* The current thread of CPU 0 waits for so long. */
+static void sleeps(struct thread *thread, u64 span_ns)
+{
+	on(0);
+	blocks(thread, CAPOS_WAIT_RECV, INSTANT_NEVER);
+	cpus[0]->armed_waiter = NULL;
+	assert_null(exits(0));
+	now_ns += span_ns;
+	assert_null(interrupted(0, 0));
+	assert_true(wakes(0, thread));
+	assert_ptr_equal(exits(0), thread);
+}
+
+/* SX5: what is charged begins where the last charge ended, or where it became current: not what it ran before a look, nor what it waited,
+ * nor, when its CPU's clock is behind that of who looked, the same again. */
+static void charged_once(void **state)
+{
+	struct context *context = context_new(50 * MS, 50 * MS);
+	struct thread *thread = running_on(0);
+	struct capos_context_info info;
+
+	(void)state;
+	binds(context, thread);
+	now_ns += 1 * MS;
+	context_fill_info(on(1), context, &info);
+	now_ns += 1 * MS;
+	(void)interrupted(0, 0);
+	assert_int_equal(context->used_ns, 2 * MS);
+	sleeps(thread, 10 * MS);
+	now_ns += 1 * MS;
+	context_fill_info(on(1), context, &info);
+	assert_int_equal(info.used_ns, 3 * MS);
+	now_ns -= 1000;
+	sleeps(thread, 0);
+	now_ns += 1000 + 1 * MS;
+	(void)interrupted(0, 0);
+	assert_int_equal(context->used_ns, 4 * MS);
+}
+
+/* Who looks at, unbinds, ends his own context, or ends himself: charged up to that instant. */
+static void charged_by_itself(void **state)
+{
+	struct context *context = context_new(50 * MS, 50 * MS);
+	struct thread *thread = running_on(0);
+	struct capos_context_info info;
+
+	(void)state;
+	binds(context, thread);
+	now_ns += 1 * MS;
+	context_fill_info(on(0), context, &info);
+	assert_int_equal(info.used_ns, 1 * MS);
+	now_ns += 1 * MS;
+	assert_true(context_unbind(on(0), context));
+	assert_int_equal(context->used_ns, 2 * MS);
+	(void)exits(0);
+	binds(context, thread);
+	now_ns += 1 * MS;
+	context_thread_gone(on(0), thread);
+	assert_int_equal(context->used_ns, 3 * MS);
+	assert_null(context->entity);
+	(void)exits(0);
+	binds(context, thread);
+	now_ns += 1 * MS;
+	assert_true(context_end(on(0), context, NULL));
+	assert_int_equal(context->used_ns, 4 * MS);
+	(void)exits(0);
+}
+
+/* Bound, it is to be looked at before it goes on, also if it had a budget when it was last: who made it current saw no context. */
+static void looked_at_anew(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *thread = running_on(0), *other = thread_new(false);
+
+	(void)state;
+	binds(context, thread);
+	sleeps(thread, 0);
+	assert_true(context->may_run);
+	assert_true(context_unbind(on(0), context));
+	assert_int_equal(binds_on(0, context, other), CAPOS_STATUS_OK);
+	assert_false(context->may_run);
+	assert_true(context_unbind(on(0), context));
+}
+
 /* A hand-off within the slice: the one-shot, armed for others, comes for the budget of who goes on, however it gets there. */
 static void handed_the_cpu(void **state)
 {
@@ -373,6 +516,7 @@ static void handed_the_cpu(void **state)
 	assert_true(runtime(server) <= 2 * 200000);
 }
 
+/* Another context is bound while the call of the thread ends: not to the entity that is lost, nor beside the first one (LE6). */
 static void one_a_thread(void **state)
 {
 	struct context *context = context_new(5 * MS, 50 * MS), *second = context_new(5 * MS, 50 * MS);
@@ -467,6 +611,48 @@ static void best_effort_alone(void **state)
 	assert_false(context->best_effort);
 }
 
+/* The same while it runs on another CPU than that where its budget ended. */
+static void best_effort_elsewhere(void **state)
+{
+	struct thread *thread = running_on(0);
+	struct context *context = context_with(5 * MS, 50 * MS, CAPOS_OVERRUN_BEST_EFFORT);
+	u64 used;
+
+	(void)state;
+	binds(context, thread);
+	runs_until(now_ns + 6 * MS);
+	used = context->used_ns;
+	assert_true(sched_set_affinity(on(0), thread, affinity_of_cpu(1)));
+	assert_null(exits(0));
+	assert_ptr_equal(interrupted(1, IRQ_IPI), thread);
+	assert_int_equal(thread->own->weight, 1);
+	now_ns = context->timer.deadline_ns;
+	assert_null(interrupted(0, IRQ_TIMER));
+	assert_false(context->best_effort);
+	now_ns += 1000;
+	assert_ptr_equal(interrupted(1, IRQ_IPI), thread);
+	assert_int_equal(thread->own->weight, CAPOS_WEIGHT_DEFAULT);
+	assert_int_equal(context->used_ns, used + 1000);
+}
+
+/* Used up along a call that ends otherwise: neither the server nor the caller, who has the context, goes on by best effort. */
+static void best_effort_taken(void **state)
+{
+	struct context *context = context_with(5 * MS, 50 * MS, CAPOS_OVERRUN_BEST_EFFORT);
+	struct thread *caller, *server = lends(context, &caller);
+
+	(void)state;
+	runs_until(now_ns + 6 * MS);
+	assert_int_equal(server->entity->weight, 1);
+	assert_true(waiter_end(on(0), &caller->wait, STATUS(PEER_GONE)));
+	assert_false(context->best_effort);
+	assert_int_equal(caller->own->weight,
+			 CAPOS_WEIGHT_DEFAULT); /* until it runs, and finds that nothing is left */
+	(void)exits(0);
+	assert_int_equal(server->entity->weight, CAPOS_WEIGHT_DEFAULT);
+	gives_up(server);
+}
+
 /* Who dies has its own parameters for that. */
 static void best_effort_killed(void **state)
 {
@@ -538,6 +724,8 @@ static void suspended(void **state)
 	runs_until(begin + 53 * MS);
 	assert_ptr_equal(cpus[0]->current, thread);
 	runs_until(begin + 500 * MS);
+	context->timer.fn(on(0), &context->timer); /* a shot that was on its way */
+	assert_null(exits(0));
 	assert_int_equal(owner_of(thread->own), OWNER_THROTTLED);
 	assert_int_equal(context->cell.depletion.count, 2);
 	/* Late: at once. */
@@ -585,6 +773,9 @@ static void rebound(void **state)
 	assert_non_null(atomic_load_relaxed(&context->timer.cpu));
 	assert_int_equal(context->throttles, 2);
 	assert_int_equal(context->cell.depletion.count, 1);
+	context->timer.fn(on(0), &context->timer);
+	assert_int_equal(owner_of(thread->own), OWNER_THROTTLED);
+	assert_true(timer_is_queued(&context->timer));
 	runs_until(now_ns + 60 * MS);
 	assert_in_range(runtime(thread), 10 * MS - 4000, 10 * MS);
 }
@@ -735,6 +926,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(spinner_alone),
+		TEST(spinner_alone_periodic),
+		TEST(spinner_alone_cbs),
 		TEST(spinner_beside),
 		TEST(no_more_than_fair),
 		TEST(bound_late),
@@ -745,13 +938,20 @@ int main(void)
 		TEST(lent),
 		TEST(dropped),
 		TEST(taken_from_afar),
+		TEST(taken_job),
+		TEST(deadline_at_the_end),
 		TEST(helped_with_more),
 		TEST(looked_at_from_afar),
+		TEST(charged_once),
+		TEST(charged_by_itself),
+		TEST(looked_at_anew),
 		TEST(handed_the_cpu),
 		TEST(one_a_thread),
 		TEST(best_effort),
 		TEST(best_effort_owed),
 		TEST(best_effort_alone),
+		TEST(best_effort_elsewhere),
+		TEST(best_effort_taken),
 		TEST(best_effort_killed),
 		TEST(notify_only),
 		TEST(suspended),

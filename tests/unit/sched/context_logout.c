@@ -45,6 +45,22 @@ static void marked(void **state)
 	assert_null(context->entity);
 }
 
+/* By itself: charged up to that instant. */
+static void marked_by_itself(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *thread = running_inside(0);
+
+	(void)state;
+	on(0);
+	binds(context, thread);
+	now_ns += 1 * MS;
+	atomic_store_relaxed(&session.alive, 0u);
+	assert_int_equal(context_logout(on(0), &session, thread), CONTEXT_MARKED_STALE);
+	assert_int_equal(context->used_ns, 1 * MS);
+	assert_ptr_equal(exits(0), thread);
+}
+
 /* In an ended session nobody is bound: nothing has changed. */
 static void refused(void **state)
 {
@@ -132,10 +148,7 @@ static void donor_and_receiver(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(marked),
-		TEST(refused),
-		TEST(receiver),
-		TEST(donor_and_receiver),
+		TEST(marked), TEST(marked_by_itself), TEST(refused), TEST(receiver), TEST(donor_and_receiver),
 	};
 
 	fakes_used();

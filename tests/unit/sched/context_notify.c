@@ -60,6 +60,7 @@ static void deadline_while_it_runs(void **state)
 	u64 begin;
 
 	(void)state;
+	now_ns += 3 * MS; /* before there was a job */
 	binds(context, thread);
 	begin = now_ns;
 	assert_int_equal(armed_at[0], begin + 2 * MS);
@@ -80,6 +81,7 @@ static void deadline_while_it_runs(void **state)
 	runs_until(begin + 60 * MS); /* the next job begins with the refill */
 	cell = drained(context);
 	assert_int_equal(cell.deadline.sequence, 2);
+	assert_int_equal(cell.deadline.count, 1);
 	assert_in_range(cell.deadline.at_ns, begin + 52 * MS - 10000, begin + 52 * MS);
 }
 
@@ -107,6 +109,10 @@ static void deadline_elsewhere(void **state)
 	now_ns += 3 * MS;
 	assert_int_equal(drained(context).sequence, 0);
 	(void)exits(0);
+	while (cpus[0]->current != thread)
+		(void)fires(0);
+	assert_true(now_ns > begin + 2 * MS);
+	assert_int_equal(context->cell.deadline.sequence, 1);
 	runs_until(now_ns + 20 * MS);
 	assert_true(runtime(thread) > 2 * MS && runtime(other) > 10 * MS);
 	cell = drained(context);
@@ -253,6 +259,26 @@ static void watchers_of_an_ended_one(void **state)
 	assert_int_equal(drained(context).explicit_revoke, 0);
 }
 
+/* Two have something to tell at one CPU: an interrupt for each. */
+static void watchers_of_two(void **state)
+{
+	struct context *first = context_new(5 * MS, 50 * MS), *second = context_new(5 * MS, 50 * MS);
+	struct thread *one = watcher(first, &through, CAPOS_NEVER), *other = watcher(second, &through, CAPOS_NEVER);
+
+	(void)state;
+	(void)running_on(2);
+	assert_true(context_end(on(2), first, NULL));
+	assert_true(context_end(on(2), second, NULL));
+	for (unsigned waiting = 2; waiting > 0; waiting--) {
+		assert_int_equal(waits(one) + waits(other), waiting);
+		assert_true(ipis[2] > 0);
+		ipis[2] = 0;
+		(void)interrupted(2, IRQ_IPI);
+	}
+	assert_false(waits(one) || waits(other));
+	assert_int_equal(ipis[2], 0);
+}
+
 /* Killed, or its deadline passes, while the notification is on its way: once. */
 static void watcher_gone(void **state)
 {
@@ -308,9 +334,16 @@ static void object_ends_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(depletions_coalesce),	TEST(deadline_while_it_runs), TEST(deadline_elsewhere),
-		TEST(watchers_are_woken),	TEST(watchers_do_not_wait),   TEST(watchers_of_a_revoked_one),
-		TEST(watchers_of_an_ended_one), TEST(watcher_gone),	      TEST(object_ends),
+		TEST(depletions_coalesce),
+		TEST(deadline_while_it_runs),
+		TEST(deadline_elsewhere),
+		TEST(watchers_are_woken),
+		TEST(watchers_do_not_wait),
+		TEST(watchers_of_a_revoked_one),
+		TEST(watchers_of_an_ended_one),
+		TEST(watchers_of_two),
+		TEST(watcher_gone),
+		TEST(object_ends),
 		TEST(object_ends_first),
 	};
 

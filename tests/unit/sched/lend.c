@@ -160,7 +160,28 @@ static void a_pinning_stays_with_the_thread(void **state)
 	assert_true(sched_set_affinity(on(0), caller, affinity_of_cpu(1)));
 	call_ends(0, caller);
 	assert_int_equal(caller->own->affinity, affinity_of_cpu(1));
+	assert_int_equal(server->entity->affinity, AFFINITY_ANY); /* AF2: nor what the caller asks for later */
 	assert_ptr_equal(interrupted(1, IRQ_IPI), caller);
+	drain();
+}
+
+static void parameters_stay_with_the_thread(void **state)
+{
+	const struct sched_params heavy = { .weight = 2048,
+					    .latency_class = CAPOS_LATENCY_BATCH,
+					    .request_ns = 3000000 };
+	struct thread *server = waiting(), *caller = running();
+
+	(void)state;
+	sched_set_params(on(0), caller, &heavy);
+	assert_ptr_equal(exits(0), caller);
+	calls(caller, server);
+	assert_int_equal(server->entity->weight, 2048);
+	assert_int_equal(server->entity->latency_class, CAPOS_LATENCY_BATCH);
+	call_ends(0, caller);
+	assert_int_equal(caller->own->weight, 2048);
+	assert_int_equal(caller->own->latency_class, CAPOS_LATENCY_BATCH);
+	assert_int_equal(caller->own->request_ns, 3000000);
 	drain();
 }
 
@@ -502,6 +523,7 @@ static void replies_apart(u32 id, struct thread *server, struct thread *caller)
 	assert_false(sched_return(cpus[id], server, caller));
 	assert_true(sched_return_apart(cpus[id], server, caller));
 	assert_null(server->entity);
+	assert_false(server->apart);
 	waiter_arm(cpus[id], &server->wait, CAPOS_WAIT_RECV, &no_queue, INSTANT_NEVER);
 	cpus[id]->armed_waiter = NULL;
 	thread_ready(cpus[id], caller);
@@ -551,9 +573,32 @@ static void an_end_while_it_is_there(void **state)
 	on(2);
 	sched_detach_current(cpus[2]);
 	sched_drop_entity(server);
+	assert_false(server->apart);
 	waiter_arm(cpus[2], &server->wait, CAPOS_WAIT_RECV, &no_queue, INSTANT_NEVER);
 	cpus[2]->armed_waiter = NULL;
 	assert_null(exits(2));
+	drain();
+}
+
+/* The server gives it up without a reply, then the call ends: the caller may be where it asked to be. */
+static void given_up_there(void **state)
+{
+	struct thread *server = pinned_to(2), *caller = running();
+	struct entity *lent = caller->own;
+
+	(void)state;
+	assert_true(sched_set_affinity(on(0), caller, affinity_of_cpu(0)));
+	calls_apart(0, caller, server);
+	assert_null(exits(0));
+	assert_ptr_equal(interrupted(2, IRQ_IPI), server);
+	on(2);
+	sched_detach_current(cpus[2]);
+	sched_drop_entity(server);
+	assert_null(exits(2));
+	call_ends(1, caller);
+	assert_ptr_equal(caller->own, lent);
+	assert_int_equal(lent->affinity, affinity_of_cpu(0));
+	assert_ptr_equal(interrupted(0, IRQ_IPI), caller);
 	drain();
 }
 
@@ -589,6 +634,7 @@ int main(void)
 		TEST(there_and_back),
 		TEST(the_servers_cpu_is_the_callers),
 		TEST(a_pinning_stays_with_the_thread),
+		TEST(parameters_stay_with_the_thread),
 		TEST(orphan_then_drop_and_drop_then_orphan),
 		TEST(a_server_dies),
 		TEST(a_late_reply_returns_nothing),
@@ -604,6 +650,7 @@ int main(void)
 		TEST(a_caller_with_an_entity_gets_none),
 		TEST(to_a_pinned_server_and_back),
 		TEST(an_end_while_it_is_there),
+		TEST(given_up_there),
 		TEST(a_chain_of_pinned_servers),
 	};
 	fakes_used();

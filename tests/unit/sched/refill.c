@@ -219,6 +219,12 @@ static void stood_still(void **state)
 		refills_verify(&refills);
 		assert_int_equal(refills_begin(&refills, 9999), 0);
 		assert_int_equal(refills_begin(&refills, 1000000), 1000);
+		/* For longer than a period: 35 budgets are 35 periods. */
+		refills_init(&refills, kind, 1000, 10000, 100, 0);
+		refills_use(&refills, 0, 35000);
+		refills_verify(&refills);
+		assert_int_equal(refills_begin(&refills, 349999), 0);
+		assert_int_equal(refills_begin(&refills, 350000), 1000);
 	}
 	refills_init(&refills, REFILL_SPORADIC, 1000, 10000, 100, 0);
 	refills_use(&refills, 0, 3500);
@@ -289,6 +295,24 @@ static void small_change(void **state)
 	assert_int_equal(refills_begin(&refills, 960), 0);
 	assert_int_equal(refills_next_ns(&refills), 10000 - 50);
 	assert_int_equal(refills_begin(&refills, 9950), 1000);
+	/* The least piece itself is none. */
+	refills_init(&refills, REFILL_SPORADIC, 1000, 10000, 100, 0);
+	refills_use(&refills, 0, 900);
+	assert_int_equal(refills_begin(&refills, 900), 100);
+}
+
+/* Half of the budget is left: it is whole again as soon as half of the period is, not a nanosecond before. */
+static void cbs_begins_anew(void **state)
+{
+	struct refills refills;
+
+	(void)state;
+	refills_init(&refills, REFILL_CBS, 1000, 10000, 100, 0);
+	refills_use(&refills, 0, 500);
+	assert_int_equal(refills_begin(&refills, 4999), 500);
+	assert_int_equal(refills_next_ns(&refills), 10000);
+	assert_int_equal(refills_begin(&refills, 5000), 1000);
+	assert_int_equal(refills_next_ns(&refills), 15000);
 }
 
 /* At the ends of the numbers: an hour's period, a century of uptime. */
@@ -316,7 +340,7 @@ int main(void)
 		cmocka_unit_test(sporadic),	    cmocka_unit_test(periodic),	    cmocka_unit_test(cbs),
 		cmocka_unit_test(spinner_gets_all), cmocka_unit_test(debt),	    cmocka_unit_test(stood_still),
 		cmocka_unit_test(ninth_piece),	    cmocka_unit_test(short_breaks), cmocka_unit_test(small_change),
-		cmocka_unit_test(far_instants),
+		cmocka_unit_test(cbs_begins_anew),  cmocka_unit_test(far_instants),
 	};
 
 	seed = 88172645463325252ull;

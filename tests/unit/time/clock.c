@@ -11,14 +11,29 @@
 
 static struct cpu cpus[CPUS];
 static struct cpu *all[CPUS] = { &cpus[0], &cpus[1] };
-static u64 counter[CPUS], counted_ns[CPUS], span_ns[CPUS], armed_ns[CPUS];
+static u64 counter[CPUS], counted_ns[CPUS], span_ns[CPUS], armed_ns[CPUS], span_ns_max;
+static bool clipped[CPUS];
 static u32 requests[CPUS];
+/* CPU 1 starts, and asks the boot CPU. */
+#define ANSWER_NS 100u
+static bool answers;
+static unsigned readings;
+static i64 answer_ahead_ns;
 
 /* --- the machine: time passes by pass(), for counters and one-shots as told ---------------------------------------------- */
 
 u64 mach_counter(void)
 {
-	return counter[sim_cpu_record->id];
+	struct time_state *time = &kernel_state.time;
+	u64 now = counter[sim_cpu_record->id];
+
+	if (answers && !clock_is_slow(&sim_cpu_record->mach.clock) &&
+	    readings++ % 2 == 0) { /* before a question, which is answered when the counter is read again */
+		atomic_store_relaxed(&time->answer_ns, now - START + (u64)answer_ahead_ns);
+		atomic_store_relaxed(&time->answered, atomic_load_relaxed(&time->asked) + 1);
+		counter[sim_cpu_record->id] += ANSWER_NS;
+	}
+	return now;
 }
 u64 mach_counter_ns(u64 counts)
 {
@@ -31,7 +46,7 @@ struct timer_count mach_timer_count(void)
 {
 	u32 id = sim_cpu_record->id;
 
-	return (struct timer_count){ span_ns[id], MIN(counted_ns[id], span_ns[id]), false };
+	return (struct timer_count){ span_ns[id], MIN(counted_ns[id], span_ns[id]), clipped[id] };
 }
 void mach_timer_arm(struct instant deadline)
 {
@@ -44,6 +59,11 @@ void mach_timer_arm(struct instant deadline)
 	armed_ns[id] = deadline.ns;
 	if (deadline.ns != INSTANT_NEVER.ns)
 		span_ns[id] = deadline.ns - MIN(deadline.ns, mach_clock().ns);
+	clipped[id] = span_ns[id] > span_ns_max;
+	if (!clipped[id])
+		return;
+	span_ns[id] = span_ns_max;
+	cpus[id].mach.clock.armed_ns = mach_clock().ns;
 }
 void sched_request(struct cpu *cpu, struct cpu *target, u32 request)
 {
@@ -105,6 +125,8 @@ static int setup(void **state)
 		counter[i] = START;
 		counted_ns[i] = span_ns[i] = 0;
 	}
+	span_ns_max = 1000 * TICK_NS;
+	answers = false;
 	sim_cpu_record = &cpus[0];
 	clock_source = read_clock;
 	return 0;
@@ -181,6 +203,88 @@ static void counts_ticks(void **state)
 	assert_int_equal(clock_now(0), 109 * TICK_NS); /* 199 halves and 10 */
 }
 
+/* CL3: an eighth is enough, and less than an eighth of a tick is too little to tell: what follows is added to it. */
+static void trusts_an_eighth(void **state)
+{
+	const struct clock *clock = &cpus[0].mach.clock;
+
+	(void)state;
+	arm(0, TICK_NS);
+	pass(0, TICK_NS, (i64)MIN_DISCIPLINED_ADVANCE_NS);
+	assert_false(expire(0));
+	assert_false(clock_is_slow(clock));
+	arm(0, MIN_DISCIPLINED_ADVANCE_NS - 1);
+	pass(0, MIN_DISCIPLINED_ADVANCE_NS - 1, 0);
+	assert_false(expire(0));
+	assert_false(clock_is_slow(clock));
+	arm(0, 1);
+	pass(0, 1, 0);
+	assert_false(expire(0));
+	assert_true(clock_is_slow(clock));
+}
+
+/* A one-shot that is shorter than what was asked for expires early without anything being wrong. */
+static void a_clipped_one(void **state)
+{
+	(void)state;
+	span_ns_max = 3 * TICK_NS;
+	arm(0, 100 * TICK_NS);
+	pass(0, 3 * TICK_NS, 3 * (i64)TICK_NS);
+	assert_false(expire(0));
+	assert_false(clock_is_slow(&cpus[0].mach.clock));
+	arm(0, 100 * TICK_NS);
+	pass(0, 3 * TICK_NS, 0);
+	assert_true(expire(0));
+	assert_int_equal(clock_now(0), 6 * TICK_NS);
+}
+
+/* What is beyond the ticks of an interval is the next one's; what the counter went in it is not. */
+static void intervals(void **state)
+{
+	(void)state;
+	arm(0, TICK_NS + TICK_NS / 2);
+	pass(0, TICK_NS + TICK_NS / 2, 0);
+	assert_true(expire(0));
+	assert_int_equal(clock_now(0), TICK_NS);
+	arm(0, TICK_NS / 2);
+	pass(0, TICK_NS / 2, 0);
+	assert_true(expire(0));
+	assert_int_equal(clock_now(0), 2 * TICK_NS);
+	for (u64 i = 3; i < 10; i++) {
+		arm(0, TICK_NS);
+		pass(0, TICK_NS, MS);
+		assert_true(expire(0));
+		assert_int_equal(clock_now(0), i * TICK_NS);
+	}
+}
+
+/* A slow CPU's counter that is ahead of what was counted is followed; from there on ticks count when it stands. */
+static void ahead_then_stands(void **state)
+{
+	(void)state;
+	clock_distrust(&cpus[0]);
+	arm(0, TICK_NS);
+	pass(0, 2 * MS, 5 * (i64)MS);
+	arm(0, TICK_NS);
+	pass(0, TICK_NS, 0);
+	assert_true(expire(0));
+	assert_int_equal(clock_now(0), 5 * MS + TICK_NS);
+}
+
+/* One that goes back on the way, and on again, went: nothing is made up. */
+static void goes_back_and_on(void **state)
+{
+	(void)state;
+	clock_distrust(&cpus[0]);
+	arm(0, TICK_NS);
+	pass(0, 9 * MS, 9 * (i64)MS);
+	pass(0, 0, -(i64)MS);
+	pass(0, 1 * MS, 1 * (i64)MS);
+	(void)expire(0);
+	assert_int_equal(clock_now(0), 10 * MS);
+	assert_int_equal(cpus[0].mach.clock.floors, 0);
+}
+
 /* A slow CPU is never without a one-shot, and none is longer than that. */
 static void always_looks(void **state)
 {
@@ -218,6 +322,71 @@ static void below_its_base(void **state)
 	counter[0] = 5;
 	assert_int_equal(clock_now(0), MS);
 	assert_true(atomic_load_relaxed(&cpus[0].requests) & REQUEST_CLOCK);
+}
+
+/* What was read straight (mach_clock_quick) was read too. */
+static void below_a_quick_reading(void **state)
+{
+	(void)state;
+	pass(0, MS, MS);
+	cpus[0].account_ns = 3 * MS;
+	counter[0] = START + 2 * MS;
+	assert_int_equal(clock_now(0), 2 * MS);
+	counter[0] = START;
+	assert_int_equal(clock_now(0), 3 * MS);
+}
+
+/* At ticks: a counter that shows less than another one did before. */
+static void compared(void **state)
+{
+	(void)state;
+	kernel_state.cpu_count = 2;
+	for (u64 i = 0; i < 4; i++) {
+		u32 id = i % 2;
+
+		counter[id] = START + i * TICK_NS;
+		sim_cpu_record = &cpus[id];
+		clock_compare(&cpus[id]);
+	}
+	assert_false(clock_is_slow(&cpus[0].mach.clock) || clock_is_slow(&cpus[1].mach.clock));
+	counter[0] = START + 3 * TICK_NS - 1;
+	sim_cpu_record = &cpus[0];
+	clock_compare(&cpus[0]);
+	assert_true(clock_is_slow(&cpus[0].mach.clock));
+	assert_int_equal(requests[1], REQUEST_CLOCK);
+	assert_int_equal(clock_now(0), 3 * TICK_NS);
+}
+
+/* CPU 1 starts, and asks the boot CPU, whose clock shows that much more than its own at the begin of each question, which takes 100 ns.
+ * True: it is fast. */
+static bool starts(i64 ahead_ns)
+{
+	memset(&kernel_state.time, 0, sizeof(kernel_state.time));
+	cpus[1].mach.clock = (struct clock){ .base = START, .last = START };
+	counter[1] = START + 1000;
+	sim_cpu_record = &cpus[1];
+	answer_ahead_ns = ahead_ns;
+	answers = true;
+	readings = 0;
+	clock_agree(&cpus[1]);
+	answers = false;
+	clock_started(&cpus[1]);
+	return !clock_is_slow(&cpus[1].mach.clock);
+}
+
+static void agreed(void **state)
+{
+	(void)state;
+	assert_true(starts(0));
+	assert_true(starts(ANSWER_NS));
+	assert_false(starts(-1));
+	assert_false(starts(ANSWER_NS + 1));
+	assert_int_equal(clock_now(1), 1000 + ANSWER_NS + 1);
+	/* Something was found wrong while it started. */
+	assert_true(starts(0));
+	atomic_store_relaxed(&kernel_state.time.distrusted, 1u);
+	clock_started(&cpus[1]);
+	assert_true(clock_is_slow(&cpus[1].mach.clock));
 }
 
 /* Once both are slow nothing goes back from one to the other, however their counters jump. */
@@ -273,9 +442,17 @@ int main(void)
 		cmocka_unit_test_setup(follows_exactly, setup),
 		cmocka_unit_test_setup(an_eighth, setup),
 		cmocka_unit_test_setup(counts_ticks, setup),
+		cmocka_unit_test_setup(trusts_an_eighth, setup),
+		cmocka_unit_test_setup(a_clipped_one, setup),
+		cmocka_unit_test_setup(intervals, setup),
+		cmocka_unit_test_setup(ahead_then_stands, setup),
+		cmocka_unit_test_setup(goes_back_and_on, setup),
 		cmocka_unit_test_setup(always_looks, setup),
 		cmocka_unit_test_setup(holds_when_it_goes_back, setup),
 		cmocka_unit_test_setup(below_its_base, setup),
+		cmocka_unit_test_setup(below_a_quick_reading, setup),
+		cmocka_unit_test_setup(compared, setup),
+		cmocka_unit_test_setup(agreed, setup),
 		cmocka_unit_test_setup(in_order_across_cpus, setup),
 		cmocka_unit_test_setup(ticks_of_two, setup),
 	};
