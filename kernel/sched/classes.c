@@ -64,15 +64,15 @@ static inline void adopt(struct entity *entity, u64 word, struct sched_params pa
 	entity->vremainder = 0;
 }
 
+static const struct sched_params new_params = { .weight = CAPOS_WEIGHT_DEFAULT,
+						.latency_class = CAPOS_LATENCY_NORMAL };
+
 void params_init(struct entity *entity)
 {
-	const struct sched_params params = { .weight = CAPOS_WEIGHT_DEFAULT,
-					     .latency_class = CAPOS_LATENCY_NORMAL,
-					     .request_ns = class_request_ns[CAPOS_LATENCY_NORMAL] };
-	u64 word = params_pack(&params);
+	u64 word = params_pack(&new_params);
 
 	atomic_store_relaxed(&entity->wanted, word);
-	adopt(entity, word, params);
+	adopt(entity, word, params_unpack(word));
 }
 
 void params_adopt(struct entity *entity)
@@ -105,6 +105,17 @@ void params_tell(struct cpu *cpu, struct entity *entity)
 	spin_unlock(&where->runq.lock);
 	if (!queued)
 		sched_request(cpu, where, REQUEST_RESCHEDULE);
+}
+
+void params_take_back(struct cpu *cpu, struct entity *entity)
+{
+	u64 word = params_pack(&new_params);
+
+	if (likely(atomic_load_relaxed(&entity->wanted) == word))
+		return;
+	atomic_store_relaxed(&entity->wanted, word);
+	atomic_fence(); /* as in sched_set_params */
+	params_tell(cpu, entity);
 }
 
 /* But for PARAMS_BEST_EFFORT, which is the context's. */

@@ -244,6 +244,8 @@ static void take_spare(struct cpu *cpu, struct thread *thread)
 	atomic_fence();
 	if ((atomic_load_relaxed(&old->wanted) & ~PARAMS_BEST_EFFORT) != wanted)
 		atomic_store_relaxed(&spare->wanted, atomic_load_relaxed(&old->wanted) & ~PARAMS_BEST_EFFORT);
+	/* Weight and class were lent for the call, which is over: else each server of one that was given more would keep as much. */
+	params_take_back(cpu, old);
 }
 
 /* The thread's call ended while its own entity may be lent: it goes on with its spare. */

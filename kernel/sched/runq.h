@@ -27,6 +27,8 @@ void params_adopt(struct entity *entity);
 /* What is wanted of it was changed, and a full barrier passed: if it is queued it adopts that now, if it runs the CPU is asked; else it
  * does when it next joins. Any CPU, no lock of RANK_RUNQ or above held. */
 void params_tell(struct cpu *cpu, struct entity *entity);
+/* It goes on with those of a new thread, wherever it is. No context gives it others. */
+void params_take_back(struct cpu *cpu, struct entity *entity);
 static inline bool params_differ(const struct entity *entity)
 {
 	return atomic_load_relaxed(&entity->wanted) != entity->adopted;

@@ -100,6 +100,11 @@ void affinity_pass_on(struct thread *thread, struct entity *from, struct entity 
 	(void)from;
 	thread->own = to;
 }
+void params_take_back(struct cpu *c, struct entity *entity); /* kernel/sched/runq.h */
+void params_take_back(struct cpu *c, struct entity *entity)
+{
+	(void)c, (void)entity;
+}
 void sched_wake_near(struct cpu *c, struct entity *entity, struct cpu *near); /* kernel/sched/sched_priv.h */
 void sched_wake_near(struct cpu *c, struct entity *entity, struct cpu *near)
 {

@@ -237,6 +237,38 @@ static void a_cut_off_call_sheds_no_debt(void **state)
 	drain();
 }
 
+/* Weight and class go along for the call: who keeps the entity after that has those of a new thread, running or queued. */
+static void an_orphan_has_no_ones_weight(void **state)
+{
+	static const struct sched_params heavy = { .weight = 3 * CAPOS_WEIGHT_DEFAULT,
+						   .latency_class = CAPOS_LATENCY_INTERACTIVE };
+
+	(void)state;
+	for (u32 queued = 0; queued < 2; queued++) {
+		struct thread *server = waiting(), *caller = running();
+
+		caller->own->set = caller->own->affinity = affinity_of_cpu(0);
+		sched_set_params(on(0), caller, &heavy);
+		assert_ptr_equal(exits(0), caller);
+		calls(caller, server);
+		assert_int_equal(server->entity->weight, heavy.weight);
+		if (queued) {
+			thread_ready(on(0), thread_new(false));
+			sched_yield_current(on(0));
+			assert_int_equal(owner_of(server->entity), OWNER_QUEUE);
+		}
+		call_ends(1, caller);
+		if (!queued)
+			(void)interrupted(0, IRQ_IPI);
+		assert_int_equal(server->entity->weight, CAPOS_WEIGHT_DEFAULT);
+		assert_int_equal(server->entity->latency_class, CAPOS_LATENCY_NORMAL);
+		assert_int_equal(sched_get_params(caller).weight, heavy.weight);
+		assert_int_equal(sched_get_params(caller).latency_class, heavy.latency_class);
+		drain();
+		assert_int_equal(caller->own->weight, heavy.weight);
+	}
+}
+
 /* One that neither drops nor replies, but dies. */
 static void a_server_dies(void **state)
 {
@@ -636,6 +668,7 @@ int main(void)
 		TEST(a_pinning_stays_with_the_thread),
 		TEST(parameters_stay_with_the_thread),
 		TEST(orphan_then_drop_and_drop_then_orphan),
+		TEST(an_orphan_has_no_ones_weight),
 		TEST(a_server_dies),
 		TEST(a_late_reply_returns_nothing),
 		TEST(a_chain_there_and_back),
