@@ -47,7 +47,7 @@ u16 sched_lend_reserve(struct thread *caller)
 	void *entity;
 	u16 status;
 
-	if (likely(caller->spare != NULL))
+	if (likely(caller->spare != NULL || caller->entity != caller->own))
 		return CAPOS_STATUS_OK;
 	status = pool_alloc(POOL_ENTITY, caller->process, &entity);
 	if (status != CAPOS_STATUS_OK)

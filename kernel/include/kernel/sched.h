@@ -237,7 +237,8 @@ MUST_CHECK bool sched_handoff(struct cpu *cpu, struct thread *thread);
 MUST_CHECK bool sched_switch_to(struct cpu *cpu, struct thread *to);
 /* The current entity goes on with another thread: no queue operation, no timer write. The former current thread is blocked
  * data after this (FPU stored) and has no entity; the caller arms its waiter afterwards. See kernel/sched/lend.c.
- * sched_lend: caller -> passive server (which holds no entity); sched_lend_reserve must have said yes in decode.
+ * sched_lend: caller -> passive server (which holds no entity); sched_lend_reserve must have said yes in decode: of its own, it
+ * takes memory.
  * sched_lend_blocked: `server` (current, or off its CPU without entity) goes on with the entity of a caller that is armed and
  * linked in a queue whose lock is held. False: no memory for the caller's spare, or no CPU any more for a pinned server (LE8); nothing
  * is lent. True: the server is off its

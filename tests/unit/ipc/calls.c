@@ -218,6 +218,36 @@ static void test_too_deep(void **state)
 	finish(server);
 }
 
+/* LE3. Who lends what another one lent it needs no spare: nor does it want for memory, which would let its callers' budgets alone. */
+static void test_middle_needs_no_memory(void **state)
+{
+	struct entity *lent;
+
+	(void)state;
+	server = thread_new(process[1], true);
+	recv(server, now_ns + 1000); /* a deadline: the general path */
+	cpu->armed_waiter = NULL;
+	run(client);
+	assert_int_equal(sched_lend_reserve(client), CAPOS_STATUS_OK);
+	lent = client->own;
+	client->own = client->spare; /* as if what it runs on was another one's */
+	client->spare = NULL;
+	pool_empty = true;
+	call(client, 1, 0);
+	cpu->armed_waiter = NULL;
+	check_received(server, 1);
+	assert_ptr_equal(server->entity, lent);
+	assert_int_equal(lent->depth, 1);
+	reply(server, true, 0);
+	cpu->armed_waiter = NULL;
+	check_replied(client);
+	assert_ptr_equal(client->entity, lent);
+	assert_int_equal(lent->depth, 0);
+	client->spare = client->own;
+	client->own = lent;
+	assert_true(waiter_end(cpu, &server->wait, STATUS(CANCELLED)));
+}
+
 static void test_queued_call_ends_otherwise(void **state)
 {
 	struct entity *own;
@@ -369,11 +399,17 @@ static void test_fault(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_passive_round_trip), TEST(test_active_round_trip),
-		TEST(test_caller_killed),      TEST(test_server_dies),
-		TEST(test_queued_call_lends),  TEST(test_queued_call_ends_otherwise),
-		TEST(test_too_deep),	       TEST(test_server_of_many_dies),
-		TEST(test_endpoint_ends),      TEST(test_fault),
+		TEST(test_passive_round_trip),
+		TEST(test_active_round_trip),
+		TEST(test_caller_killed),
+		TEST(test_server_dies),
+		TEST(test_queued_call_lends),
+		TEST(test_queued_call_ends_otherwise),
+		TEST(test_too_deep),
+		TEST(test_middle_needs_no_memory),
+		TEST(test_server_of_many_dies),
+		TEST(test_endpoint_ends),
+		TEST(test_fault),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
