@@ -164,6 +164,12 @@ static inline bool budget_is_over(struct cpu *cpu, struct instant now)
 	return now.ns >= cpu->budget_end_ns && now.ns < cpu->tick_ns && nothing_else(cpu, now);
 }
 
+/* The timer's interrupt came for timers alone. */
+static inline bool only_timers_are_due(struct cpu *cpu, struct instant now)
+{
+	return timers_are_due(cpu, now) && now.ns < cpu->tick_ns && now.ns < cpu->budget_end_ns && nobody_asks(cpu);
+}
+
 /* The timer's interrupt came for the tick alone, and there is nothing that the tick would change or the thread has to do. */
 static inline bool tick_is_quiet(struct cpu *cpu, struct instant now)
 {
@@ -214,7 +220,7 @@ static __attribute__((noinline)) struct thread *irq_general(struct cpu *cpu, u32
 	return irq_exit(cpu);
 }
 
-/* The same for the timer's interrupt that came for timers alone: nobody asks, and the budget is not over. Most often it is a refill. */
+/* The same when only_timers_are_due. Most often it is a refill. */
 static __attribute__((noinline)) struct thread *irq_timers(struct cpu *cpu, struct instant now)
 {
 	struct entity *woken;
@@ -279,7 +285,7 @@ struct thread *kernel_irq(struct cpu *cpu, u32 bits)
 		timer_alone(cpu);
 		return sched_exit_charged(cpu);
 	}
-	if (timers_are_due(cpu, now) && now.ns < cpu->tick_ns && now.ns < cpu->budget_end_ns && nobody_asks(cpu))
+	if (only_timers_are_due(cpu, now))
 		return irq_timers(cpu, now);
 	return irq_general(cpu, IRQ_TIMER, now);
 }

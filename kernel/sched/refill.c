@@ -76,6 +76,7 @@ static void append(struct refills *refills, u64 at_ns, u64 amount_ns)
 	if (refills->count > 0) {
 		struct refill *last = &refills->refill[refills->count - 1u];
 		u64 end_ns = last->at_ns + last->amount_ns;
+		/* The time of the last one has come: who runs now may use it. */
 		bool in_use = last->at_ns + refills->period_ns <= at_ns + amount_ns;
 
 		if (at_ns <= end_ns) {
