@@ -220,10 +220,12 @@
 
 /* A budget of CPU time per period (struct capos_context_spec), for at most one thread at a time; it goes along when that thread's calls are
  * served by passive servers. info -> struct capos_context_info. create: struct capos_context_spec, no greater part of a CPU than this one's;
- * address of a struct capos_cpu_set, its mask, within this one's, or 0: this one's -> handle. cpus -> bytes; struct capos_cpu_set: the mask. bind_caller_thread, bind_thread: thread handle (control right). unbind: what was used stays used. revoke: unbinds it for good;
- * later calls find `revoked` through the capability that it was called through, `staleGeneration` through others.
- * drain_notifications -> struct capos_context_notifications, the counts of which begin anew; with `revoked` comes what they were at the
- * end. wait_notification: deadline, sequence -> the sequence, which is another one now. */
+ * address of a struct capos_cpu_set, its mask, within this one's, or 0: this one's -> handle. cpus -> bytes; struct capos_cpu_set:
+ * the mask. bind_thread: thread handle (control right); it returns when the thread does not run off the mask, as thread.set_affinity
+ * does. unbind: what was used stays used. revoke: unbinds it for good; later calls find `revoked` through the capability that it was
+ * called through, `staleGeneration` through others. drain_notifications -> struct capos_context_notifications, the counts of which
+ * begin anew; with `revoked` comes what they were at the end. wait_notification: deadline, sequence -> the sequence, which is another
+ * one now. */
 #define CAPOS_METHODS_scheduling_context(M)                                                                          \
 	M(scheduling_context, info, 0, R_(READ), 0, 0, 1, 128)                                                       \
 	M(scheduling_context, create, 1, R_(CREATE), 1, 64, 1, 0)                                                    \

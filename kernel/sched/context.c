@@ -105,10 +105,10 @@ inline __attribute__((always_inline)) u64 context_bind_through(struct cpu *cpu, 
 	return gone != STATUS(OK) ? gone : result;
 }
 
-u64 context_bind_for(struct call *call, struct thread *thread, struct grant *grant)
+u64 context_bind_for(struct call *call, const struct cap *cap, struct thread *thread, struct grant *grant)
 {
-	const struct context *context = container_of(call->cap.object, struct context, object);
-	u64 result = context_bind_through(call->cpu, &call->cap, thread);
+	const struct context *context = container_of(cap->object, struct context, object);
+	u64 result = context_bind_through(call->cpu, cap, thread);
 
 	if (likely(result != STATUS(OK) || context->mask == AFFINITY_ANY || sched_has_left(thread)))
 		return result;

@@ -311,12 +311,13 @@ static void in_no_queue(struct waiter *waiter)
 static const struct waiter_ops sleep_ops = { .unlink = in_no_queue };
 
 /*
- * The caller waits until a thread has left the CPU that it may not be on. args: the thread, valid while the grant lives by which it was
- * named; that, with a reference; when we began. No lock is held between steps, and in their windows this CPU answers others: two
- * that send each other's thread away do not wait for each other.
+ * The caller waits until a thread has left the CPU that it may not be on. args: its id; the grant by which it or its process was named,
+ * with a reference; when we began. No lock is held between steps, and in their windows this CPU answers others: two that send each
+ * other's thread away do not wait for each other.
  */
 static enum operation_progress leave_step(struct cpu *cpu, struct thread *caller, struct operation *operation)
 {
+	const struct thread *thread = registry_next_thread(operation->args[0]);
 	struct grant *grant = (struct grant *)(uintptr_t)operation->args[1];
 	u64 now_ns = mach_clock().ns;
 
@@ -325,7 +326,7 @@ static enum operation_progress leave_step(struct cpu *cpu, struct thread *caller
 		operation->result = STATUS(REVOKED);
 	} else if ((atomic_load_relaxed(&caller->attention) & ATTENTION_KILL) != 0) {
 		operation->result = STATUS(CANCELLED);
-	} else if (!sched_has_left((const struct thread *)(uintptr_t)operation->args[0])) {
+	} else if (thread != NULL && thread->object.id == operation->args[0] && !sched_has_left(thread)) {
 		if (now_ns - operation->args[2] < LEAVE_SPIN_NS)
 			return OPERATION_AGAIN;
 		waiter_prepare(cpu, &caller->wait);
@@ -339,7 +340,7 @@ static enum operation_progress leave_step(struct cpu *cpu, struct thread *caller
 	return OPERATION_DONE;
 }
 
-u64 thread_wait_until_left(struct call *call, struct thread *thread, struct grant *grant, bool in_effect)
+u64 thread_wait_until_left(struct call *call, const struct thread *thread, struct grant *grant, bool in_effect)
 {
 	u64 *args = call->thread->operation.args;
 
@@ -347,7 +348,7 @@ u64 thread_wait_until_left(struct call *call, struct thread *thread, struct gran
 		return STATUS(OK);
 	if (!grant_get(grant))
 		return STATUS(REVOKED);
-	args[0] = (u64)(uintptr_t)thread;
+	args[0] = thread->object.id;
 	args[1] = (u64)(uintptr_t)grant;
 	args[2] = mach_clock().ns;
 	return call_start_operation(call, leave_step);

@@ -209,7 +209,9 @@ FAST_METHODS(F)
 #define FAST_(iface, method) (0x100000000ull << CAPOS_METHOD_##iface##_##method)
 #define METHOD_SPECIAL_cap_table                                                                                     \
 	(FAST_(cap_table, nop) | OPERATES_(cap_table, revoke) | OPERATES_(cap_table, destroy))
-#define METHOD_SPECIAL_process (OPERATES_(process, info) | OPERATES_(process, kill) | BLOCKS_(process, wait))
+#define METHOD_SPECIAL_process                                                                                       \
+	(OPERATES_(process, info) | OPERATES_(process, kill) | BLOCKS_(process, wait) |                              \
+	 OPERATES_(process, bind_context))
 #define METHOD_SPECIAL_process_spawner OPERATES_(process_spawner, spawn)
 #define METHOD_SPECIAL_thread                                                                                        \
 	(BLOCKS_(thread, join) | OPERATES_(thread, exit) | OPERATES_(thread, terminate) |                            \

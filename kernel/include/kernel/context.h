@@ -81,8 +81,8 @@ MUST_CHECK u16 context_create(struct process *owner, const struct capos_context_
 MUST_CHECK u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread);
 /* context_bind, for one of a context's capabilities (which is live) and a thread that may have ended (NULL: it has) or be passive. */
 MUST_CHECK u64 context_bind_through(struct cpu *cpu, const struct cap *cap, struct thread *thread);
-/* The same for a call through the context, of a thread named through `grant`, until it has left where it may not be. */
-MUST_CHECK u64 context_bind_for(struct call *call, struct thread *thread, struct grant *grant);
+/* The same for a call that names a thread through `grant`, its own or its process's: until it has left where it may not be. */
+MUST_CHECK u64 context_bind_for(struct call *call, const struct cap *cap, struct thread *thread, struct grant *grant);
 /* Any CPU. What was used stays used. False: it was not bound. */
 bool context_unbind(struct cpu *cpu, struct context *context);
 /* Unbinds it for good. False: that was done before. */

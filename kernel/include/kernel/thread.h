@@ -190,7 +190,7 @@ MUST_CHECK u16 process_create(struct process *parent, const char *name, const u6
 			      struct process **out);
 
 /* The result of a call that changed where a thread may run, which was named through the grant: at once, or when it has left. */
-u64 thread_wait_until_left(struct call *call, struct thread *thread, struct grant *grant, bool in_effect);
+u64 thread_wait_until_left(struct call *call, const struct thread *thread, struct grant *grant, bool in_effect);
 /* For machines: n <= 16 bytes at ip of the thread's space; false when not all are mapped. */
 bool kernel_read_user_code(struct thread *thread, u64 ip, u8 *buf, size_t n);
 /* Records for info methods and listings (any CPU, kernel context). */

@@ -23,7 +23,7 @@ NEVER(void, object_init, (struct object * object U, u16 type U, struct process *
 NEVER(u64, call_start_operation,
       (struct call * call U, enum operation_progress (*step)(struct cpu *, struct thread *, struct operation *) U))
 NEVER(u64, thread_wait_until_left,
-      (struct call * call U, struct thread *thread U, struct grant *grant U, bool in_effect U))
+      (struct call * call U, const struct thread *thread U, struct grant *grant U, bool in_effect U))
 NEVER(bool, space_copy_in, (struct space * space U, void *to U, struct uaddr from U, size_t n U))
 NEVER(struct paddr, memory_object_page, (const struct memory_object *memory U, u64 page_index U))
 NEVER(u32, ledger_pass_begin, (struct process * process U))

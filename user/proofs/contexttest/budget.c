@@ -237,18 +237,25 @@ static void suspend(void)
 {
 	capos_handle context = with_policy(1 * MS, 10 * MS, CAPOS_OVERRUN_SUSPEND);
 	struct runner runner;
+	unsigned resumed = 0;
 	uint64_t seen;
+	bool ended;
 
 	runner_start(&runner);
 	must(scheduling_context_bind_thread(context, runner.thread.handle));
 	tap_ok(is_in(context, CAPOS_CONTEXT_SUSPENDED), "suspend: its budget ends");
 	tap_ok(stands_still(&runner) && context_info(context).state == CAPOS_CONTEXT_SUSPENDED,
 	       "two periods do not end that");
-	seen = runner.readings; /* before: it may have used up the next budget when this thread looks again */
-	must(scheduling_context_resume(context));
-	tap_ok(goes_on_from(&runner, seen), "resume does");
-	tap_ok(is_in(context, CAPOS_CONTEXT_SUSPENDED), "up to the end of the next one");
-	tap_ok(ends_counted(context) == 2, "both are counted");
+	do {
+		seen = runner.readings; /* before: it may have used up the next budget when this thread looks again */
+		must(scheduling_context_resume(context));
+		resumed++;
+		ended = becomes_true(context_info(context).throttles > resumed) &&
+			is_in(context, CAPOS_CONTEXT_SUSPENDED);
+	} while (!exact && ended && runner.readings == seen && resumed < 5); /* its CPU may be held up for a budget */
+	tap_ok(runner.readings > seen, "resume does");
+	tap_ok(ended, "up to the end of the next one");
+	tap_ok(ends_counted(context) == 1 + resumed, "each is counted");
 	must(scheduling_context_unbind(context));
 	tap_ok(goes_on(&runner), "so does unbind");
 	must(scheduling_context_bind_thread(context, runner.thread.handle));

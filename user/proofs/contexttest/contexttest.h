@@ -43,6 +43,9 @@ uint64_t overrun_ns(void);
  * which nothing has come back. */
 bool is_whole(const struct capos_context_info *info);
 
+/* A process of this program that begins bound. */
+capos_handle process_on(capos_handle context, const char *mode);
+
 /* --- groups ---------------------------------------------------------------------------------------------------------- */
 
 void test_budget(void);

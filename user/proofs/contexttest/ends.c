@@ -29,18 +29,6 @@ int spend_forever(int argc, char **argv)
 		(void)now_ns();
 }
 
-static capos_handle process_on(capos_handle context, const char *mode)
-{
-	struct capos_spawn spawn;
-	capos_handle process = 0;
-
-	spawn_init(&spawn, "contexttest", mode);
-	(void)spawn_bind(&spawn, context);
-	(void)spawn_grant_own(&spawn, "timer");
-	insist(spawn_start(&spawn, &process, NULL));
-	return process;
-}
-
 static bool is_free(const struct capos_context_info *info)
 {
 	return info->state == CAPOS_CONTEXT_UNBOUND && info->thread_id == 0 && info->holder_id == 0 && is_whole(info);

