@@ -141,6 +141,37 @@ static int run_receiver(int argc, char **argv)
 	return (int)code;
 }
 
+#define MANY 40u /* more than a step of a logout looks at */
+
+static uint64_t sleeps(void *argument)
+{
+	(void)argument;
+	return sleep_until_ns(CAPOS_NEVER).status;
+}
+
+/* many: each of its threads but this one is bound, it logs out, and finds each context stale. */
+static int run_many(int argc, char **argv)
+{
+	static struct thread threads[MANY];
+	capos_handle contexts[MANY];
+	struct capos_context_info info;
+
+	(void)argc, (void)argv;
+	for (unsigned i = 0; i < MANY; i++)
+		insist(thread_start(&threads[i], sleeps, NULL));
+	for (unsigned i = 0; i < MANY; i++) {
+		contexts[i] = context_made_from(cap_need("context"), spec_of(MS, PERIOD));
+		must(scheduling_context_bind_thread(contexts[i], threads[i].handle));
+	}
+	CHECK(result_ok(user_session_logout(known.session)));
+	for (unsigned i = 0; i < MANY; i++) {
+		CHECK(is_result(scheduling_context_info(contexts[i], &info), CAPOS_CONTEXT_STALE_GENERATION));
+		must(thread_terminate(threads[i].handle));
+		must(thread_finish(&threads[i], CAPOS_NEVER, NULL));
+	}
+	return 0;
+}
+
 /* stays: tells who it is. */
 static int run_stays(int argc, char **argv)
 {
@@ -258,6 +289,25 @@ static void ordinary(void)
 	destroy(port);
 }
 
+static void many(void)
+{
+	capos_handle port = port_made(), process = 0;
+	uint64_t session_id = 0;
+	capos_handle session = session_made(&session_id);
+	struct capos_spawn spawn;
+
+	inside(&spawn, "many", session, port);
+	(void)spawn_grant_own(&spawn, "context");
+	spawn.memory_bytes = 4u << 20;
+	spawn.slots = 4 * MANY;
+	spawn.threads = MANY + 1;
+	insist(spawn_start(&spawn, &process, NULL));
+	tap_ok(ended(child_end(process), CAPOS_EXIT_NORMAL, 0), "the contexts of many threads are stale");
+	tap_ok(times_logged(session_id, MANY, 0) == 1, "stale_marked=%u donation_inflight_skipped=0", MANY);
+	destroy(session);
+	destroy(port);
+}
+
 /* --- donation ----------------------------------------------------------------------------------------------------------- */
 
 static struct donor {
@@ -368,7 +418,9 @@ static void destroyed(void)
 
 int main(int argc, char **argv)
 {
-	const struct mode modes[] = { { "bound", run_bound }, { "receiver", run_receiver }, { "stays", run_stays } };
+	const struct mode modes[] = {
+		{ "bound", run_bound }, { "many", run_many }, { "receiver", run_receiver }, { "stays", run_stays }
+	};
 	const struct mode *mode = mode_asked(modes, COUNT_OF(modes), argc, argv);
 	struct usage before;
 
@@ -379,6 +431,7 @@ int main(int argc, char **argv)
 	(void)child_run("exit 0");
 	before = usage_now();
 	ordinary();
+	many();
 	donated();
 	destroyed();
 	tap_returns(before, "everything was given back");

@@ -165,26 +165,6 @@ static void a_pinning_stays_with_the_thread(void **state)
 	drain();
 }
 
-static void parameters_stay_with_the_thread(void **state)
-{
-	const struct sched_params heavy = { .weight = 2048,
-					    .latency_class = CAPOS_LATENCY_BATCH,
-					    .request_ns = 3000000 };
-	struct thread *server = waiting(), *caller = running();
-
-	(void)state;
-	sched_set_params(on(0), caller, &heavy);
-	assert_ptr_equal(exits(0), caller);
-	calls(caller, server);
-	assert_int_equal(server->entity->weight, 2048);
-	assert_int_equal(server->entity->latency_class, CAPOS_LATENCY_BATCH);
-	call_ends(0, caller);
-	assert_int_equal(caller->own->weight, 2048);
-	assert_int_equal(caller->own->latency_class, CAPOS_LATENCY_BATCH);
-	assert_int_equal(caller->own->request_ns, 3000000);
-	drain();
-}
-
 /* The call ends first, then the server receives; or the other way. */
 static void orphan_then_drop_and_drop_then_orphan(void **state)
 {
@@ -267,6 +247,24 @@ static void an_orphan_has_no_ones_weight(void **state)
 		drain();
 		assert_int_equal(caller->own->weight, heavy.weight);
 	}
+}
+
+/* Nor, for who balances the CPUs (balance.c), what it has received. */
+static void a_cut_off_call_forgets_no_service(void **state)
+{
+	struct thread *server = waiting(), *caller = running();
+	u64 received;
+
+	(void)state;
+	now_ns += 3 * MS;
+	assert_ptr_equal(interrupted(0, 0), caller);
+	received = caller->own->vruntime - caller->own->shift;
+	assert_true(received > 0);
+	calls(caller, server);
+	call_ends(0, caller);
+	assert_true(caller->own->vruntime - caller->own->shift >= received);
+	receives(server);
+	drain();
 }
 
 /* One that neither drops nor replies, but dies. */
@@ -666,7 +664,6 @@ int main(void)
 		TEST(there_and_back),
 		TEST(the_servers_cpu_is_the_callers),
 		TEST(a_pinning_stays_with_the_thread),
-		TEST(parameters_stay_with_the_thread),
 		TEST(orphan_then_drop_and_drop_then_orphan),
 		TEST(an_orphan_has_no_ones_weight),
 		TEST(a_server_dies),
@@ -675,6 +672,7 @@ int main(void)
 		TEST(a_middle_server_keeps_its_own),
 		TEST(a_middle_server_keeps_its_own_while_the_loan_is_out),
 		TEST(a_cut_off_call_sheds_no_debt),
+		TEST(a_cut_off_call_forgets_no_service),
 		TEST(depth_is_counted),
 		TEST(depth_after_an_end),
 		TEST(every_order_of_ends),

@@ -302,6 +302,30 @@ static void a_context_for_every_cpu_is_no_mask(void **state)
 	assert_int_equal(thread->own->affinity, affinity);
 }
 
+/* While it is lent to a pinned server the set of that counts, within the mask: no loan, and no bind, where they do not meet. */
+static void a_mask_and_a_servers_set_meet(void **state)
+{
+	const struct capos_cpu_set mask = set_of(64, 100, 129), off = set_of(1, 2, 3);
+	struct context *context = context_for(&mask), *other = context_for(&off);
+	struct thread *thread = thread_new(false);
+
+	(void)state;
+	assert_int_equal(context_bind(on(0), context, thread), STATUS(OK));
+	assert_false(affinity_lend(thread->own, affinity_of_cpu(5)));
+	for (u32 id = 0; id < CPUS; id++)
+		assert_int_equal(affinity_allows(thread->own->affinity, cpus[id]),
+				 id == 64 || id == 100 || id == 129);
+	assert_true(affinity_lend(thread->own, affinity_of_cpu(100)));
+	for (u32 id = 0; id < CPUS; id++)
+		assert_int_equal(affinity_allows(thread->own->affinity, cpus[id]), id == 100);
+	assert_true(context_unbind(on(0), context));
+	assert_int_equal(thread->own->affinity, affinity_of_cpu(100));
+	assert_int_equal(context_bind(on(0), other, thread), IRESULT(CAPOS_CONTEXT_CPU_MASK_MISMATCH));
+	assert_true(affinity_lend(thread->own, 0));
+	assert_int_equal(context_bind(on(0), other, thread), STATUS(OK));
+	assert_true(context_unbind(on(0), other));
+}
+
 /* One who waits in a queue where a new context does not let it be is moved. */
 static void a_bind_moves_who_waits(void **state)
 {
@@ -353,6 +377,7 @@ int main(void)
 		TEST(far_work_is_told_of),
 		TEST(the_scan_ends_after_64),
 		TEST(a_mask_and_a_set_meet),
+		TEST(a_mask_and_a_servers_set_meet),
 		TEST(a_context_for_every_cpu_is_no_mask),
 		TEST(a_bind_moves_who_waits),
 		TEST(sets_are_compared),

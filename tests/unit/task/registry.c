@@ -23,10 +23,15 @@ static struct process process;
 static struct thread thread[THREADS + 1]; /* by id */
 static bool is_in[THREADS + 1];
 
-enum context_logout context_logout(struct cpu *cpu, const struct session *session, struct thread *at)
+static struct session session;
+static u64 logged_out; /* id */
+
+enum context_logout context_logout(struct cpu *cpu, const struct session *of, struct thread *at)
 {
-	(void)cpu, (void)session, (void)at;
-	fail(); /* nobody is in a session */
+	(void)cpu;
+	assert_ptr_equal(of, &session);
+	assert_ptr_equal(registry_next_thread(at->object.id), at);
+	logged_out = at->object.id;
 	return CONTEXT_NOT_BOUND;
 }
 void ledger_fill_record(const struct ledger *ledger, struct capos_ledger_record *out)
@@ -136,12 +141,30 @@ static void test_the_way_on_from_one_that_left(void **state)
 	check_all();
 }
 
+/* Born into a session that is logged out meanwhile: who does that may have looked before it was here. */
+static void test_into_an_ended_session(void **state)
+{
+	(void)state;
+	process.session = &session;
+	atomic_store_relaxed(&session.alive, 1u);
+	logged_out = 0;
+	add(1);
+	assert_int_equal(logged_out, 0);
+	atomic_store_relaxed(&session.alive, 0u);
+	add(2);
+	assert_int_equal(logged_out, 2);
+	process.session = NULL;
+	add(3);
+	assert_int_equal(logged_out, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_ids_that_come_late, setup),
 		cmocka_unit_test_setup(test_random_comings_and_goings, setup),
 		cmocka_unit_test_setup(test_the_way_on_from_one_that_left, setup),
+		cmocka_unit_test_setup(test_into_an_ended_session, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,13 @@ static void specs(void)
 	REFUSES(scheduling_context, create, CAPOS_CONTEXT_WIDER, 0, "a nanosecond in three seconds more",
 		.handle = half, .message = &spec, .bytes = sizeof(spec));
 	destroy(other);
+	/* Products beyond 2^64. */
+	spec = (struct capos_context_spec){ 1800 * SECOND, 3600 * SECOND, SECOND, 0, 0 };
+	other = context_made_from(half, spec);
+	spec.budget_ns = 3600 * SECOND;
+	REFUSES(scheduling_context, create, CAPOS_CONTEXT_WIDER, 0, "a whole hour in each, of half a one",
+		.handle = other, .message = &spec, .bytes = sizeof(spec));
+	destroy(other);
 	destroy(half);
 	destroy(least);
 }
@@ -442,9 +449,9 @@ static void masks(void)
 	insist(scheduling_context_create_within(pair, &good_spec, &first, &one));
 	expect_good(scheduling_context_cpus(one, &back), "its CPUs");
 	tap_ok(memcmp(&back, &first, sizeof(back)) == 0, "are those that it was made for");
-	child = context_made_from(pair, good_spec);
+	child = context_made_from(one, good_spec);
 	must(scheduling_context_cpus(child, &back));
-	tap_ok(memcmp(&back, &both, sizeof(back)) == 0, "without a mask those of its creator");
+	tap_ok(memcmp(&back, &first, sizeof(back)) == 0, "without a mask those of its creator");
 	destroy(child);
 	if (last == 0) {
 		no_masks();
