@@ -64,4 +64,50 @@ static inline u64 runtime(const struct thread *thread)
 	return thread->account.runtime_ns;
 }
 
+static inline struct thread *throttled(struct context *context)
+{
+	struct thread *thread = running_on(0);
+
+	binds(context, thread);
+	runs_until(now_ns + 6 * MS);
+	assert_int_equal(owner_of(thread->own), OWNER_THROTTLED);
+	assert_null(cpus[0]->current);
+	return thread;
+}
+
+/* A caller on CPU 0 that has a context lends to the server, which runs. */
+static inline struct thread *lends(struct context *context, struct thread **caller)
+{
+	struct thread *server = thread_new(true);
+
+	thread_ready(on(0), server);
+	assert_ptr_equal(exits(0), server);
+	blocks(server, CAPOS_WAIT_RECV, INSTANT_NEVER);
+	cpus[0]->armed_waiter = NULL;
+	sched_drop_entity(server);
+	*caller = running_on(0);
+	binds(context, *caller);
+	assert_true(waiter_claim(&server->wait));
+	waiter_deliver(cpus[0], &server->wait, STATUS(OK), NULL, 0);
+	assert_int_equal(sched_lend_reserve(*caller), CAPOS_STATUS_OK);
+	sched_lend(cpus[0], *caller, server);
+	waiter_arm(cpus[0], &(*caller)->wait, CAPOS_WAIT_REPLY, &no_queue, INSTANT_NEVER);
+	assert_ptr_equal(exits(0), server);
+	return server;
+}
+
+static inline u64 left(struct context *context)
+{
+	return refills_available_ns(&context->refills, now_ns);
+}
+
+/* The server, once it runs, ends: what it ran on is its caller's, or nobody's. */
+static inline void gives_up(struct thread *server)
+{
+	while (cpus[0]->current != server)
+		runs_until(now_ns + 4 * MS);
+	sched_detach_current(on(0));
+	sched_drop_entity(server);
+}
+
 #endif
