@@ -40,6 +40,7 @@ static struct seen {
 	u64 from_ns;	 /* charged up to then */
 	u64 promised_ns; /* it does not run beyond, but for a late interrupt; NEVER: it is not held up */
 	u64 aligned_ns;	 /* periodic: the end of a period */
+	bool missed;	 /* somebody had the lock when it was to be looked at */
 	struct charge log[LOG_MAX];
 	u32 first, count;
 } contexts[CONTEXTS_MAX];
@@ -177,22 +178,32 @@ static void check_armed(const struct cpu *cpu, const struct context *context)
 
 /* --- the steps ------------------------------------------------------------------------------------------------------------ */
 
-/* It was, or is, current here; nobody is in the middle of a change of it. */
+/* Bound while it ran: budget_end_ns is not its own yet, and its CPU is asked to look. Nothing is promised. */
+static u64 promise_of(const struct cpu *cpu, const struct context *context)
+{
+	if (!context->may_run)
+		return context->charged_ns;
+	return cpu->budget_end_ns == INSTANT_NEVER.ns ? INSTANT_NEVER.ns : cpu->budget_end_ns + CONTEXT_LEAD_NS;
+}
+
+/* It was, or is, current here. */
 static void look(const struct cpu *cpu, const struct context *context, bool runs)
 {
 	struct seen *seen = seen_of(context);
 	u64 used_ns = context->used_ns - seen->used_ns;
 
 	check_sum(context);
-	/* Charged within this entry, and not resumed before: up to charged_ns. */
-	if (used_ns != 0)
+	/* Charged within this entry, and not resumed before: up to charged_ns, if it does not run again. */
+	if (seen->missed || (seen->from_ns == 0 && runs))
+		seen->count = used_ns != 0 ? 0 : seen->count; /* nobody knows when */
+	else if (used_ns != 0)
 		log_charge(context, seen, seen->from_ns != 0 ? seen->from_ns : context->charged_ns - used_ns,
 			   used_ns);
+	seen->missed = false;
 	seen->used_ns = context->used_ns;
 	seen->from_ns = runs ? context->charged_ns : 0;
 	if (runs)
-		seen->promised_ns = cpu->budget_end_ns == INSTANT_NEVER.ns ? INSTANT_NEVER.ns
-									   : cpu->budget_end_ns + CONTEXT_LEAD_NS;
+		seen->promised_ns = promise_of(cpu, context);
 }
 
 /* Canaries: a nanosecond is minted; all comes back at once; the end is not armed for; who waits for a reply runs. */
@@ -212,16 +223,25 @@ static void spoil(struct cpu *cpu, struct context *context)
 		cpu->armed_ns = INSTANT_NEVER.ns;
 }
 
+/* Nobody is in the middle of a change of it. */
+static bool may_look(const struct context *context)
+{
+	bool held = context->lock.word.value_ != 0;
+
+	if (held)
+		seen_of(context)->missed = true;
+	return !held;
+}
+
 static void budget_step(struct cpu *cpu)
 {
 	struct context *context = cpu->current_entity != NULL ? cpu->current_entity->context.value_ : NULL;
 	const struct context *before = resumed[cpu->id].context;
 
-	if (before != NULL && before != context && is_there(before, resumed[cpu->id].id) &&
-	    before->lock.word.value_ == 0)
+	if (before != NULL && before != context && is_there(before, resumed[cpu->id].id) && may_look(before))
 		look(cpu, before, false);
 	resumed[cpu->id].context = NULL;
-	if (context == NULL || context->lock.word.value_ != 0 || context->entity != cpu->current_entity)
+	if (context == NULL || !may_look(context) || context->entity != cpu->current_entity)
 		return;
 	spoil(cpu, context);
 	check_armed(cpu, context);

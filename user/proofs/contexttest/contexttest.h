@@ -60,5 +60,6 @@ void test_ends(void);
 int spend(int argc, char **argv);
 int spend_forever(int argc, char **argv);
 void test_share(void);
+void test_chaos(void);
 
 #endif

@@ -9,7 +9,7 @@ bool exact;
 
 static const struct group groups[] = {
 	{ "budget", test_budget }, { "donate", test_donate }, { "deaths", test_deaths }, { "notify", test_notify },
-	{ "mask", test_mask },	   { "ends", test_ends },     { "share", test_share },
+	{ "mask", test_mask },	   { "ends", test_ends },     { "share", test_share },	 { "chaos", test_chaos },
 };
 
 static bool wanted(const char *name, int argc, char **argv)
