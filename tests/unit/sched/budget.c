@@ -222,6 +222,7 @@ static void handed_the_cpu(void **state)
 	cpu->armed_waiter = NULL;
 	client = running_on(0);
 	assert_ptr_equal(cpu->current, client);
+	assert_int_equal(cpu->budget_end_ns, INSTANT_NEVER.ns); /* who has no budget has no end of one */
 	while (armed_at[0] < now_ns + MS)
 		assert_ptr_equal(fires(0), client);
 	now_ns += 1000;
@@ -479,6 +480,37 @@ static struct thread *throttled_beside(struct context *context, struct thread **
 	return thread;
 }
 
+/* What it is owed, or owes, it has when it comes back: of two that weigh the same half of what one ran more. */
+static void leaves_with_its_lag(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *other, *thread = throttled_beside(context, &other);
+	i64 lag = (i64)(other->own->vruntime - thread->own->vruntime) / 2;
+
+	(void)state;
+	assert_int_not_equal(lag, 0);
+	assert_in_range(thread->own->lag - lag + 1, 0, 2);
+	assert_int_equal(thread->own->enqueued_ns, context->cell.depletion.at_ns); /* it is kept since then */
+}
+
+/* Its slice and its budget end at once. */
+static void ends_with_its_slice(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *thread = running_on(0), *other = running_on(0);
+
+	(void)state;
+	on(0);
+	binds(context, thread);
+	while (cpus[0]->current != thread)
+		(void)fires(0);
+	now_ns = cpus[0]->slice_end_ns = cpus[0]->budget_end_ns;
+	cpus[0]->tick_ns = now_ns + MS;
+	assert_ptr_equal(interrupted(0, IRQ_TIMER), other);
+	assert_int_equal(owner_of(thread->own), OWNER_THROTTLED);
+	assert_int_equal(context->cell.depletion.at_ns, now_ns);
+}
+
 /* What CPU 0 resumes when the refill has come. */
 static struct thread *refill_comes(const struct context *context)
 {
@@ -619,6 +651,7 @@ int main(void)
 		TEST(best_effort_taken),     TEST(best_effort_killed),
 		TEST(notify_only),	     TEST(suspended),
 		TEST(suspended_ends),	     TEST(refilled),
+		TEST(leaves_with_its_lag),   TEST(ends_with_its_slice),
 		TEST(refilled_for_its_turn), TEST(refilled_elsewhere),
 		TEST(refilled_not_here),     TEST(refilled_for_another),
 		TEST(refilled_with_others),

@@ -65,6 +65,7 @@ static bool replies(struct thread *server, struct thread *caller)
 		waiter_arm(cpus[0], &server->wait, CAPOS_WAIT_RECV, &no_queue, INSTANT_NEVER);
 		cpus[0]->armed_waiter = NULL;
 		assert_ptr_equal(cpus[0]->current, caller);
+		assert_int_equal(server->borrowed_from_id, 0);
 		holds_one(caller);
 		return true;
 	}

@@ -236,6 +236,40 @@ static void best_effort_on_record(void)
 	destroy(little);
 }
 
+static uint64_t spins(void *argument)
+{
+	while (*(volatile bool *)argument)
+		;
+	return 0;
+}
+
+/* Who waits for a budget is said to, by its handle and on record, until it goes on. */
+static void throttled_on_record(void)
+{
+	capos_handle little = context_made(spec_of(MS, 100 * SECOND));
+	struct capos_thread_record records[THREAD_RECORDS_MAX] = { 0 };
+	volatile bool goes_on = true;
+	struct capos_thread_info info = { 0 };
+	uint64_t count = 0, next = 0;
+	struct thread spinner;
+
+	insist(thread_start(&spinner, spins, (void *)&goes_on));
+	must(scheduling_context_bind_thread(little, spinner.handle));
+	(void)becomes_true(context_info(little).state == CAPOS_CONTEXT_THROTTLED);
+	must(thread_info(spinner.handle, &info));
+	tap_ok(info.state == CAPOS_THREAD_THROTTLED, "who has used up his budget is throttled");
+	must(scheduling_policy_snapshot(known.policy, CAPOS_SNAPSHOT_THREADS, spinner.id, 0, 0, records, &count,
+					&next));
+	tap_ok(count > 0 && records[0].id == spinner.id && records[0].state == CAPOS_THREAD_THROTTLED,
+	       "and is on record so");
+	must(scheduling_context_unbind(little));
+	must(thread_info(spinner.handle, &info));
+	tap_ok(info.state != CAPOS_THREAD_THROTTLED, "until its context is gone");
+	goes_on = false;
+	must(thread_finish(&spinner, CAPOS_NEVER, NULL));
+	destroy(little);
+}
+
 /* A process whose second thread is a passive one. */
 static void passive_there(void)
 {
@@ -538,6 +572,7 @@ void test_context(void)
 	waits();
 	processes();
 	best_effort_on_record();
+	throttled_on_record();
 	masks();
 	ends();
 	must(thread_terminate(sleeper.handle));
