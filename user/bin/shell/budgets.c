@@ -381,14 +381,20 @@ static int drain(const struct named_context *context)
 	return 0;
 }
 
-static bool is_verb(const char *word)
+const char *sc_verb(unsigned index)
 {
 	const char *const verbs[] = { "create", "info", "bind", "unbind", "resume", "revoke", "drain" };
 
-	for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-		if (strcmp(verbs[i], word) == 0)
-			return true;
-	return false;
+	return index < sizeof(verbs) / sizeof(verbs[0]) ? verbs[index] : NULL;
+}
+
+static bool is_verb(const char *word)
+{
+	unsigned i = 0;
+
+	while (sc_verb(i) != NULL && strcmp(sc_verb(i), word) != 0)
+		i++;
+	return sc_verb(i) != NULL;
 }
 
 int command_sc(int argc, char **argv)

@@ -207,11 +207,8 @@ static const char *candidate(void *context, const char *line, size_t start, unsi
 	(void)context;
 	for (size_t i = 0; i < start; i++)
 		first = first && line[i] == ' ';
-	if (!first && strncmp(line, "sc ", 3) == 0) {
-		const char *const words[] = { "create", "info", "bind", "unbind", "resume", "revoke", "drain" };
-
-		return index < sizeof(words) / sizeof(words[0]) ? words[index] : NULL;
-	}
+	if (!first && strncmp(line, "sc ", 3) == 0)
+		return sc_verb(index);
 	if (!first && strncmp(line, "trace ", 6) == 0) {
 		const char *const words[] = { "on", "off", "show" };
 

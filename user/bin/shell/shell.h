@@ -80,6 +80,7 @@ int budget_fail(const char *what, struct capos_result r);
 /* budgets.c */
 #define SHELL_GIVEN_CONTEXT "context" /* name of the one that the shell was given */
 int command_sc(int argc, char **argv);
+const char *sc_verb(unsigned index); /* NULL: there are no more */
 /* cpus NULL: those of the context that the shell was given. 0: could not (said). */
 capos_handle budgets_create(const char *name, const struct capos_context_spec *spec,
 			    const struct capos_cpu_set *cpus);
