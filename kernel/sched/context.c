@@ -28,7 +28,7 @@ static inline void name_context(const struct context *context, struct entity *en
 		affinity_set_context(entity, now);
 }
 
-/* --- from outside ------------------------------------------------------------------------------------------------------ */
+/* --- bound, unbound, ended ---------------------------------------------------------------------------------------------- */
 
 static bool is_logged_out(const struct session *session)
 {
@@ -43,6 +43,7 @@ static inline void part(struct context *context, struct entity *entity)
 	name_context(context, entity, NULL);
 }
 
+/* always_inline, as context_bind_through: a bind by a call is one piece of code. */
 inline __attribute__((always_inline)) u64 context_bind(struct cpu *cpu, struct context *context,
 						       struct thread *thread)
 {
@@ -67,7 +68,7 @@ inline __attribute__((always_inline)) u64 context_bind(struct cpu *cpu, struct c
 		context->charged_ns = mach_clock_quick().ns;
 		context_no_job(context, context->charged_ns);
 		name_context(context, entity, context);
-		/* Before the looks at the session and at who runs it: pairs with the exchanges in logout and in set_current. */
+		/* Before the looks at the session and at who runs it: pairs with the exchanges in logout_begin and set_current. */
 		atomic_fence();
 		if (unlikely(is_logged_out(thread->process->session))) {
 			part(context, entity);

@@ -4,10 +4,6 @@
 
 #include <capos/errors.h>
 
-#define NS_PER_US 1000ull
-#define NS_PER_MS 1000000ull
-#define NS_PER_SECOND 1000000000ull
-
 static const struct {
 	const char *name;
 	uint64_t ns;

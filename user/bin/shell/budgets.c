@@ -6,8 +6,6 @@
 #include "shell.h"
 
 #define CONTEXTS_MAX 16u
-#define NS_PER_US 1000ull
-#define NS_PER_SECOND 1000000000ull
 
 struct named_context {
 	char name[CAPOS_NAME_BYTES]; /* empty: free */

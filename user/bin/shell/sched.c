@@ -5,8 +5,6 @@
  */
 #include "shell.h"
 
-#define NS_PER_MS 1000000ull
-
 static bool have_authority(const char *command)
 {
 	if (known.policy)

@@ -8,6 +8,10 @@
 #define SHELL_PROGRAMS_MAX 64u
 #define SHELL_WORDS_MAX 24
 
+#define NS_PER_US 1000ull
+#define NS_PER_MS 1000000ull
+#define NS_PER_SECOND 1000000000ull
+
 typedef int (*shell_function)(int argc, char **argv);
 
 struct shell_command {

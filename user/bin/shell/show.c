@@ -2,8 +2,6 @@
 /* Commands that print tables of what the kernel tells. */
 #include "shell.h"
 
-#define NS_PER_SECOND 1000000000ull
-
 const char *span_text(uint64_t ns, char text[32])
 {
 	uint64_t ms = ns / 1000000;
