@@ -70,10 +70,12 @@ struct context {
 	u64 words[];				 /* on a wide machine: the mask's; those of AF4 */
 };
 
-/* The spec is good; for every CPU. */
+/* --- context.c, context_object.c: who has one ---------------------------------------------------------------------------- */
+
+/* The object and its id are there, the spec is good. Unbound, for every CPU, with the whole budget from now on. */
 void context_init(struct context *context, const struct capos_context_spec *spec);
-/* An object for it, not published yet, for a set of CPUs at least one of which is online; NULL: those that `creator` allows (NULL:
- * every CPU). */
+/* An object for a good spec, not published yet, for a set of CPUs at least one of which is online; NULL: those that `creator` allows
+ * (NULL: every CPU). CAPOS_STATUS_OK, or that of the allocation. */
 MUST_CHECK u16 context_create(struct process *owner, const struct capos_context_spec *spec,
 			      const struct context *creator, const struct capos_cpu_set *cpus, struct object **out);
 /* Any CPU; the thread's lock is held, it has not ended. A result word of scheduling_context. If it runs where it may not any more, its CPU
@@ -83,27 +85,33 @@ MUST_CHECK u64 context_bind(struct cpu *cpu, struct context *context, struct thr
 MUST_CHECK u64 context_bind_through(struct cpu *cpu, const struct cap *cap, struct thread *thread);
 /* The same for a call that names a thread through `grant`, its own or its process's: until it has left where it may not be. */
 MUST_CHECK u64 context_bind_for(struct call *call, const struct cap *cap, struct thread *thread, struct grant *grant);
-/* Any CPU. What was used stays used. False: it was not bound. */
+/* Any CPU, no lock; it is in effect at once, wherever the thread is. What was used stays used. False: it was not bound. */
 bool context_unbind(struct cpu *cpu, struct context *context);
-/* Unbinds it for good. False: that was done before. */
+/* The same for good: calls through the grant `through` find `revoked` from then on (NULL: none does), all others `staleGeneration`.
+ * False: that was done before. */
 bool context_end(struct cpu *cpu, struct context *context, struct grant *through);
 enum context_logout { CONTEXT_NOT_BOUND, CONTEXT_MARKED_STALE, CONTEXT_IN_FLIGHT };
 /* The session was logged out: what becomes of the context that this thread is bound to, if it is of the session, or runs on: it has
  * ended, as by context_end; or it goes along a call at this moment, which is left alone. Each is found through one thread of the
  * session. Any CPU, no lock. */
 MUST_CHECK enum context_logout context_logout(struct cpu *cpu, const struct session *session, struct thread *thread);
-/* The thread has ended. */
+/* thread->ended is set, so nobody binds it any more: what it was bound to is free. No lock. */
 void context_thread_gone(struct cpu *cpu, struct thread *thread);
-/* The call of a thread whose own entity is lent ended: its spare takes the context. Who borrows goes on without. */
+/* The call of a thread whose own entity is lent ended: its spare takes the context. Who borrows goes on without. Under ring_lock (LE6). */
 void context_move(struct cpu *cpu, struct entity *from, struct entity *to);
-/* Its thread dies, and is not held up any more. Any CPU. */
-void context_release(struct cpu *cpu, struct entity *entity);
-/* What it runs on has used up its budget, or is suspended. A look without a lock, at a thread that does not wait. */
+/* What a thread runs on has used up its budget, or is suspended. A look without a lock, at a thread that does not wait. */
 bool context_throttles(const struct thread *thread);
-/* False: it is not suspended. */
-bool context_resume(struct cpu *cpu, struct context *context);
-/* Charged up to now. */
+/* As of now: what runs on it is charged. Any CPU, no lock. */
 void context_fill_info(struct cpu *cpu, struct context *context, struct capos_context_info *out);
+/* --- budget.c ------------------------------------------------------------------------------------------------------------ */
+
+/* ATTENTION_KILL of the entity's thread is set: it is not held up any more (SX4). Any CPU, no lock. */
+void context_release(struct cpu *cpu, struct entity *entity);
+/* It does not wait for that any more, but for a refill if there is none yet. Any CPU, no lock. False: it is not suspended. */
+bool context_resume(struct cpu *cpu, struct context *context);
+
+/* --- context_notify.c ------------------------------------------------------------------------------------------------------ */
+
 /* What the cell says, with `state`; its counts begin anew, unless the context has ended: CN3. */
 void context_drain(struct context *context, struct capos_context_notifications *out);
 /* A result word of scheduling_context, or CALL_BLOCKED: until the cell is at another sequence than the one that the call names. */
