@@ -43,7 +43,7 @@ static inline void part(struct context *context, struct entity *entity)
 	name_context(context, entity, NULL);
 }
 
-/* always_inline, as context_bind_through: a bind by a call is one piece of code. */
+/* always_inline, as bind_through: bind_thread is one piece of code. */
 inline __attribute__((always_inline)) u64 context_bind(struct cpu *cpu, struct context *context,
 						       struct thread *thread)
 {
@@ -86,8 +86,8 @@ inline __attribute__((always_inline)) u64 context_bind(struct cpu *cpu, struct c
 }
 
 /* Under the thread's lock, so that it does not end meanwhile: who ends unbinds after that. */
-inline __attribute__((always_inline)) u64 context_bind_through(struct cpu *cpu, const struct cap *cap,
-							       struct thread *thread)
+static inline __attribute__((always_inline)) u64 bind_through(struct cpu *cpu, const struct cap *cap,
+							      struct thread *thread)
 {
 	struct context *context = container_of(cap->object, struct context, object);
 	u64 result = IRESULT(CAPOS_CONTEXT_THREAD_ENDED), gone;
@@ -106,14 +106,24 @@ inline __attribute__((always_inline)) u64 context_bind_through(struct cpu *cpu, 
 	return gone != STATUS(OK) ? gone : result;
 }
 
-u64 context_bind_for(struct call *call, const struct cap *cap, struct thread *thread, struct grant *grant)
+u64 context_bind_through(struct cpu *cpu, const struct cap *cap, struct thread *thread)
+{
+	return bind_through(cpu, cap, thread);
+}
+
+inline __attribute__((always_inline)) u64 context_bind_wait(struct call *call, const struct cap *cap,
+							    struct thread *thread, struct grant *grant, u64 result)
 {
 	const struct context *context = container_of(cap->object, struct context, object);
-	u64 result = context_bind_through(call->cpu, cap, thread);
 
 	if (likely(result != STATUS(OK) || context->mask == AFFINITY_ANY || sched_has_left(thread)))
 		return result;
 	return thread_wait_until_left(call, thread, grant, false);
+}
+
+u64 context_bind_for(struct call *call, struct thread *thread, struct grant *grant)
+{
+	return context_bind_wait(call, &call->cap, thread, grant, bind_through(call->cpu, &call->cap, thread));
 }
 
 /* Unbound: NULL. Else whoever has it is told by budget_go_on that it goes on without. */

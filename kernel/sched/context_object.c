@@ -195,7 +195,7 @@ u64 method_scheduling_context_bind_thread(struct call *call)
 
 	if (status != CAPOS_STATUS_OK)
 		return CAPOS_RESULT(status, 0, 1);
-	return context_bind_for(call, &call->cap, container_of(cap.object, struct thread, object), cap.grant);
+	return context_bind_for(call, container_of(cap.object, struct thread, object), cap.grant);
 }
 
 u64 method_scheduling_context_unbind(struct call *call)

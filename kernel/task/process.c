@@ -348,7 +348,7 @@ u64 method_process_bind_context(struct call *call)
 		return CAPOS_RESULT(status, 0, 1);
 	if (thread != NULL && (thread->object.id != call->word[1] || thread->process != process))
 		thread = NULL;
-	return context_bind_for(call, &cap, thread, call->cap.grant);
+	return context_bind_wait(call, &cap, thread, call->cap.grant, context_bind_through(call->cpu, &cap, thread));
 }
 
 /* --- the object ---------------------------------------------------------------------------------------------------------- */

@@ -83,8 +83,12 @@ MUST_CHECK u16 context_create(struct process *owner, const struct capos_context_
 MUST_CHECK u64 context_bind(struct cpu *cpu, struct context *context, struct thread *thread);
 /* context_bind, for one of a context's capabilities (which is live) and a thread that may have ended (NULL: it has) or be passive. */
 MUST_CHECK u64 context_bind_through(struct cpu *cpu, const struct cap *cap, struct thread *thread);
-/* The same for a call that names a thread through `grant`, its own or its process's: until it has left where it may not be. */
-MUST_CHECK u64 context_bind_for(struct call *call, const struct cap *cap, struct thread *thread, struct grant *grant);
+/* A call bound a thread, which it named through `grant`, the thread's own or its process's: it ends with this result, as soon as the
+ * thread has left where it may not be. */
+MUST_CHECK u64 context_bind_wait(struct call *call, const struct cap *cap, struct thread *thread, struct grant *grant,
+				 u64 result);
+/* context_bind_through and _wait, for a call through the context. */
+MUST_CHECK u64 context_bind_for(struct call *call, struct thread *thread, struct grant *grant);
 /* Any CPU, no lock; it is in effect at once, wherever the thread is. What was used stays used. False: it was not bound. */
 bool context_unbind(struct cpu *cpu, struct context *context);
 /* The same for good: calls through the grant `through` find `revoked` from then on (NULL: none does), all others `staleGeneration`.
@@ -103,6 +107,7 @@ void context_move(struct cpu *cpu, struct entity *from, struct entity *to);
 bool context_throttles(const struct thread *thread);
 /* As of now: what runs on it is charged. Any CPU, no lock. */
 void context_fill_info(struct cpu *cpu, struct context *context, struct capos_context_info *out);
+
 /* --- budget.c ------------------------------------------------------------------------------------------------------------ */
 
 /* ATTENTION_KILL of the entity's thread is set: it is not held up any more (SX4). Any CPU, no lock. */
