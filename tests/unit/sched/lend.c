@@ -584,6 +584,36 @@ static void to_a_pinned_server_and_back(void **state)
 	drain();
 }
 
+/* A server that asked for two CPUs is called where it began, and its caller is woken where it came from: idle CPUs all. */
+static void near_where_they_were(void **state)
+{
+	struct thread *server = thread_new(true), *caller = thread_new(false);
+
+	(void)state;
+	server->own->set = server->own->affinity = affinity_of_cpu(3);
+	thread_ready(on(3), server);
+	assert_ptr_equal(exits(3), server);
+	blocks(server, CAPOS_WAIT_RECV, INSTANT_NEVER);
+	sched_drop_entity(server);
+	cpus[3]->armed_waiter = NULL;
+	assert_null(exits(3));
+	assert_true(sched_set_affinity(on(0), server, affinity_of_cpu(2) | affinity_of_cpu(3)));
+	thread_ready(on(1), caller);
+	assert_ptr_equal(exits(1), caller);
+	for (u32 id = 0; id < CPUS; id++)
+		assert_ptr_equal(exits(id), id == 1 ? caller : NULL);
+	on(1);
+	calls_apart(1, caller, server);
+	assert_ptr_equal(atomic_load_relaxed(&server->entity->cpu), cpus[3]);
+	assert_ptr_equal(interrupted(3, IRQ_IPI), server);
+	assert_null(exits(1));
+	replies_apart(3, server, caller);
+	assert_ptr_equal(atomic_load_relaxed(&caller->entity->cpu), cpus[1]);
+	assert_ptr_equal(interrupted(1, IRQ_IPI), caller);
+	assert_null(exits(3));
+	drain();
+}
+
 /* The caller's call ends while its entity is there. */
 static void an_end_while_it_is_there(void **state)
 {
@@ -681,6 +711,7 @@ int main(void)
 		TEST(no_memory_no_loan),
 		TEST(a_caller_with_an_entity_gets_none),
 		TEST(to_a_pinned_server_and_back),
+		TEST(near_where_they_were),
 		TEST(an_end_while_it_is_there),
 		TEST(given_up_there),
 		TEST(a_chain_of_pinned_servers),
