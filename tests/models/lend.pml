@@ -17,6 +17,7 @@
  * RUN: -DBUG_PLAIN_DROP => fail
  * RUN: -DBUG_PLAIN_ORPHAN => fail
  * RUN: -DBUG_FREE_ALWAYS => fail
+ * RUN: -DBUG_STAYS_ORPHAN => fail
  * RUN: -DBUG_NO_CLAIM => fail
  */
 #define LENT 1
@@ -57,7 +58,11 @@ inline settle()
 #endif
 		if
 		:: seen & LENT -> assert(spare); spare = 0; owner_on_spare = 1
-		:: else -> loan = 0; owner_has = 1
+		:: else ->
+#ifndef BUG_STAYS_ORPHAN
+			loan = 0;
+#endif
+			owner_has = 1
 		fi
 	fi;
 	readied++;
