@@ -274,12 +274,36 @@ static void rebound(void **state)
 	assert_in_range(runtime(thread), 10 * MS - 4000, 10 * MS);
 }
 
+/* Bound while it runs off the mask: who asked for that waits until it has left, on whatever CPU; else not. */
+static void bound_off_its_mask(void **state)
+{
+	struct context *context = context_new(5 * MS, 50 * MS);
+	struct thread *thread = running_on(0);
+	struct call call = { .cpu = on(1), .cap.object = &context->object };
+
+	(void)state;
+	context->mask = affinity_of_cpu(1);
+	thread->own->set = thread->own->affinity = AFFINITY_ANY;
+	spinlock_init(&thread->object.lock, RANK_OBJECT, thread->object.id);
+	spinlock_init(&thread->ring_lock, RANK_RING, thread->object.id);
+	waited_for = NULL;
+	assert_int_equal(context_bind_for(&call, thread, NULL), CALL_BLOCKED);
+	assert_ptr_equal(waited_for, thread);
+	assert_null(interrupted(0, IRQ_IPI));
+	assert_true(sched_has_left(thread));
+	assert_ptr_equal(interrupted(1, IRQ_IPI), thread);
+	assert_true(context_unbind(on(1), context));
+	waited_for = NULL;
+	assert_int_equal(context_bind_for(&call, thread, NULL), STATUS(OK));
+	assert_null(waited_for);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(bound_late),	 TEST(unbound),		TEST(bound_from_afar), TEST(lent),
 		TEST(dropped),		 TEST(taken_from_afar), TEST(taken_job),       TEST(helped_with_more),
-		TEST(charged_by_itself), TEST(one_a_thread),	TEST(rebound),
+		TEST(charged_by_itself), TEST(one_a_thread),	TEST(rebound),	       TEST(bound_off_its_mask),
 	};
 
 	fakes_used();
