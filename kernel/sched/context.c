@@ -43,7 +43,7 @@ static inline void part(struct context *context, struct entity *entity)
 	name_context(context, entity, NULL);
 }
 
-/* always_inline, as bind_through: bind_thread is one piece of code. */
+/* always_inline, as bind_through is: bind_thread is one piece of code. */
 inline __attribute__((always_inline)) u64 context_bind(struct cpu *cpu, struct context *context,
 						       struct thread *thread)
 {
@@ -231,7 +231,7 @@ enum context_logout context_logout(struct cpu *cpu, const struct session *sessio
 {
 	enum context_logout result;
 
-	if (cpu->current_entity == shared_load_relaxed(&thread->own)) /* as charge_here */
+	if (cpu->current_entity == shared_load_relaxed(&thread->own)) /* as budget_charge_here */
 		account_current(cpu, cpu->current_entity, mach_clock());
 	result = mark_stale(cpu, thread);
 	if (result == CONTEXT_NOT_BOUND && runs_on_foreign(cpu, thread, session))
