@@ -223,8 +223,8 @@ static bool runs_on_foreign(struct cpu *cpu, struct thread *thread, const struct
 		return false;
 	donor_id = context->thread_id;
 	unlock_context(cpu, context);
-	donor = registry_next_thread(donor_id);
-	return donor == NULL || donor->object.id != donor_id || donor->process->session != session;
+	donor = registry_find_thread(donor_id);
+	return donor == NULL || donor->process->session != session;
 }
 
 enum context_logout context_logout(struct cpu *cpu, const struct session *session, struct thread *thread)

@@ -139,10 +139,10 @@ static u64 check_policy(const struct policy *policy)
 /* The thread of this id, 0 the caller: OK if it is of the policy's scope. */
 static u64 find_thread(const struct call *call, const struct policy *policy, u64 id, struct thread **out)
 {
-	struct thread *thread = id == 0 ? call->thread : registry_next_thread(id);
+	struct thread *thread = id == 0 ? call->thread : registry_find_thread(id);
 	u32 scope = policy->bounds.scope;
 
-	if (thread == NULL || (id != 0 && thread->object.id != id))
+	if (thread == NULL)
 		return IRESULT(CAPOS_POLICY_NO_SUCH_THREAD);
 	if ((scope == CAPOS_SCOPE_THREAD && thread != call->thread) ||
 	    (scope == CAPOS_SCOPE_PROCESS && thread->process != call->thread->process))

@@ -339,14 +339,14 @@ u64 method_process_kill(struct call *call)
 u64 method_process_bind_context(struct call *call)
 {
 	struct process *process = container_of(call->cap.object, struct process, object);
-	struct thread *thread = registry_next_thread(call->word[1]);
+	struct thread *thread = registry_find_thread(call->word[1]);
 	struct cap cap;
 	u16 status = cap_lookup_typed(call->thread->process, call->word[0], CAPOS_IFACE_scheduling_context,
 				      CAPOS_RIGHT_CONTROL, &cap);
 
 	if (status != CAPOS_STATUS_OK)
 		return CAPOS_RESULT(status, 0, 1);
-	if (thread != NULL && (thread->object.id != call->word[1] || thread->process != process))
+	if (thread != NULL && thread->process != process)
 		thread = NULL;
 	return context_bind_wait(call, &cap, thread, call->cap.grant, context_bind_through(call->cpu, &cap, thread));
 }

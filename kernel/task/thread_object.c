@@ -317,7 +317,7 @@ static const struct waiter_ops sleep_ops = { .unlink = in_no_queue };
  */
 static enum operation_progress leave_step(struct cpu *cpu, struct thread *caller, struct operation *operation)
 {
-	const struct thread *thread = registry_next_thread(operation->args[0]);
+	const struct thread *thread = registry_find_thread(operation->args[0]);
 	struct grant *grant = (struct grant *)(uintptr_t)operation->args[1];
 	u64 now_ns = mach_clock().ns;
 
@@ -326,7 +326,7 @@ static enum operation_progress leave_step(struct cpu *cpu, struct thread *caller
 		operation->result = STATUS(REVOKED);
 	} else if ((atomic_load_relaxed(&caller->attention) & ATTENTION_KILL) != 0) {
 		operation->result = STATUS(CANCELLED);
-	} else if (thread != NULL && thread->object.id == operation->args[0] && !sched_has_left(thread)) {
+	} else if (thread != NULL && !sched_has_left(thread)) {
 		if (now_ns - operation->args[2] < LEAVE_SPIN_NS)
 			return OPERATION_AGAIN;
 		waiter_prepare(cpu, &caller->wait);

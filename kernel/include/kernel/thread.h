@@ -200,6 +200,13 @@ void thread_fill_info(struct thread *thread, struct capos_thread_info *out);
 /* Registry: id -> object, for listing. Next process / thread with id >= `id`, or NULL; valid in this kernel entry. */
 struct process *registry_next_process(u64 id);
 struct thread *registry_next_thread(u64 id);
+/* The thread of that id, or NULL; valid in this kernel entry. */
+static inline struct thread *registry_find_thread(u64 id)
+{
+	struct thread *thread = registry_next_thread(id);
+
+	return thread != NULL && thread->object.id == id ? thread : NULL;
+}
 /* The one after it, without the lock, for who had `thread` from one of these two in this kernel entry (RG1). */
 static inline struct thread *registry_after(struct thread *thread)
 {
