@@ -162,39 +162,37 @@ static bool number_of(const char *text, const char *(*name_of)(uint32_t), uint32
 
 #define WANTED_SPAN "a whole number and its unit, like 200us, 5ms, 1s"
 
-static const struct {
-	const char *name, *wanted;
-} options[] = {
-	{ "deadline", WANTED_SPAN },
-	{ "kind", "sporadic, periodic, or cbs" },
-	{ "overrun", "throttle, best-effort, notify, or suspend" },
-	{ "cpus", "CPUs, like 0,2" },
-};
-
-/* NULL: there is no such option. */
-static const char *wanted_of(const char *option)
-{
-	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-		if (strcmp(options[i].name, option) == 0)
-			return options[i].wanted;
-	return NULL;
-}
-
-static bool take_option(const char *option, char *value, struct capos_context_spec *spec, struct capos_cpu_set *cpus)
-{
-	if (strcmp(option, "cpus") == 0)
-		return shell_cpu_set(value, cpus);
-	if (strcmp(option, "deadline") == 0)
-		return shell_span(value, &spec->deadline_ns);
-	if (strcmp(option, "overrun") == 0)
-		return number_of(value, overrun_name, CAPOS_OVERRUN_COUNT, &spec->overrun);
-	return number_of(value, replenishment_name, CAPOS_REPLENISH_COUNT, &spec->replenishment);
-}
-
 static int refuse(const char *what, const char *text, const char *wanted)
 {
 	print("sc: create: %s '%s' is not %s\n", what, text, wanted);
 	return 1;
+}
+
+/* False: it can't be (said). */
+static bool take_option(const char *option, char *value, struct capos_context_spec *spec, struct capos_cpu_set *cpus)
+{
+	const char *wanted;
+	bool good;
+
+	if (strcmp(option, "deadline") == 0) {
+		good = shell_span(value, &spec->deadline_ns);
+		wanted = WANTED_SPAN;
+	} else if (strcmp(option, "kind") == 0) {
+		good = number_of(value, replenishment_name, CAPOS_REPLENISH_COUNT, &spec->replenishment);
+		wanted = "sporadic, periodic, or cbs";
+	} else if (strcmp(option, "overrun") == 0) {
+		good = number_of(value, overrun_name, CAPOS_OVERRUN_COUNT, &spec->overrun);
+		wanted = "throttle, best-effort, notify, or suspend";
+	} else if (strcmp(option, "cpus") == 0) {
+		good = shell_cpu_set(value, cpus);
+		wanted = "CPUs, like 0,2";
+	} else {
+		print("sc: create: no option '%s' (deadline, kind, overrun, cpus)\n", option);
+		return false;
+	}
+	if (!good)
+		refuse(option, value, wanted);
+	return good;
 }
 
 /* sc create NAME BUDGET PERIOD [OPTION VALUE]... */
@@ -210,16 +208,9 @@ static int create(int argc, char **argv)
 	if (!shell_span(argv[4], &spec.period_ns))
 		return refuse("period", argv[4], WANTED_SPAN);
 	spec.deadline_ns = spec.period_ns;
-	for (int i = 5; i < argc; i += 2) {
-		const char *wanted = wanted_of(argv[i]);
-
-		if (wanted == NULL) {
-			print("sc: create: no option '%s' (deadline, kind, overrun, cpus)\n", argv[i]);
-			return 1;
-		}
+	for (int i = 5; i < argc; i += 2)
 		if (!take_option(argv[i], argv[i + 1], &spec, &cpus))
-			return refuse(argv[i], argv[i + 1], wanted);
-	}
+			return 1;
 	return budgets_create(argv[2], &spec, cpus.byte_count ? &cpus : NULL) == 0;
 }
 
