@@ -143,12 +143,6 @@ static int run_receiver(int argc, char **argv)
 
 #define MANY 40u /* more than a step of a logout looks at */
 
-static uint64_t sleeps(void *argument)
-{
-	(void)argument;
-	return sleep_until_ns(CAPOS_NEVER).status;
-}
-
 /* many: each of its threads but this one is bound, it logs out, and finds each context stale. */
 static int run_many(int argc, char **argv)
 {
@@ -158,7 +152,7 @@ static int run_many(int argc, char **argv)
 
 	(void)argc, (void)argv;
 	for (unsigned i = 0; i < MANY; i++)
-		insist(thread_start(&threads[i], sleeps, NULL));
+		insist(thread_start(&threads[i], sleep_forever, NULL));
 	for (unsigned i = 0; i < MANY; i++) {
 		contexts[i] = context_made_from(cap_need("context"), spec_of(MS, PERIOD));
 		must(scheduling_context_bind_thread(contexts[i], threads[i].handle));

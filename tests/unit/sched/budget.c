@@ -173,19 +173,15 @@ static void charged_once(void **state)
 {
 	struct context *context = context_new(50 * MS, 50 * MS);
 	struct thread *thread = running_on(0);
-	struct capos_context_info info;
 
 	(void)state;
 	binds(context, thread);
-	now_ns += 1 * MS;
-	context_fill_info(on(1), context, &info);
+	assert_int_equal(used_later(1, context), 1 * MS);
 	now_ns += 1 * MS;
 	(void)interrupted(0, 0);
 	assert_int_equal(context->used_ns, 2 * MS);
 	sleeps(thread, 10 * MS);
-	now_ns += 1 * MS;
-	context_fill_info(on(1), context, &info);
-	assert_int_equal(info.used_ns, 3 * MS);
+	assert_int_equal(used_later(1, context), 3 * MS);
 	now_ns -= 1000;
 	sleeps(thread, 0);
 	now_ns += 1000 + 1 * MS;

@@ -212,13 +212,10 @@ static void charged_by_itself(void **state)
 {
 	struct context *context = context_new(50 * MS, 50 * MS);
 	struct thread *thread = running_on(0);
-	struct capos_context_info info;
 
 	(void)state;
 	binds(context, thread);
-	now_ns += 1 * MS;
-	context_fill_info(on(0), context, &info);
-	assert_int_equal(info.used_ns, 1 * MS);
+	assert_int_equal(used_later(0, context), 1 * MS);
 	now_ns += 1 * MS;
 	assert_true(context_unbind(on(0), context));
 	assert_int_equal(context->used_ns, 2 * MS);

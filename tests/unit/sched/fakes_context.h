@@ -101,6 +101,16 @@ static inline u64 left(struct context *context)
 	return refills_available_ns(&context->refills, now_ns);
 }
 
+/* A millisecond later CPU `id` asks: what was used. */
+static inline u64 used_later(u32 id, struct context *context)
+{
+	struct capos_context_info info;
+
+	now_ns += 1 * MS;
+	context_fill_info(on(id), context, &info);
+	return info.used_ns;
+}
+
 /* The server, once it runs, ends: what it ran on is its caller's, or nobody's. */
 static inline void gives_up(struct thread *server)
 {

@@ -614,26 +614,41 @@ static void near_where_they_were(void **state)
 	drain();
 }
 
+/* A caller that stays on CPU 0 calls a server that does on CPU 2, and runs there. */
+static struct thread *calls_from_cpu_0(struct thread **caller)
+{
+	struct thread *server = pinned_to(2);
+
+	*caller = running();
+	assert_true(sched_set_affinity(on(0), *caller, affinity_of_cpu(0)));
+	calls_apart(0, *caller, server);
+	assert_null(exits(0));
+	assert_ptr_equal(interrupted(2, IRQ_IPI), server);
+	return server;
+}
+
+/* That server gives up what it runs on without a reply. */
+static void gives_up_there(struct thread *server)
+{
+	on(2);
+	sched_detach_current(cpus[2]);
+	sched_drop_entity(server);
+}
+
 /* The caller's call ends while its entity is there. */
 static void an_end_while_it_is_there(void **state)
 {
-	struct thread *server = pinned_to(2), *caller = running();
+	struct thread *caller, *server = calls_from_cpu_0(&caller);
 	struct entity *lent = caller->own;
 
 	(void)state;
-	assert_true(sched_set_affinity(on(0), caller, affinity_of_cpu(0)));
-	calls_apart(0, caller, server);
-	assert_null(exits(0));
-	assert_ptr_equal(interrupted(2, IRQ_IPI), server);
 	call_ends(1, caller);
 	assert_ptr_not_equal(caller->own, lent);
 	assert_int_equal(caller->own->affinity, affinity_of_cpu(0));
 	assert_int_equal(lent->affinity, affinity_of_cpu(2));
 	assert_true(waiter_is_plain(&caller->wait));
 	assert_ptr_equal(interrupted(0, IRQ_IPI), caller);
-	on(2);
-	sched_detach_current(cpus[2]);
-	sched_drop_entity(server);
+	gives_up_there(server);
 	assert_false(server->apart);
 	waiter_arm(cpus[2], &server->wait, CAPOS_WAIT_RECV, &no_queue, INSTANT_NEVER);
 	cpus[2]->armed_waiter = NULL;
@@ -644,17 +659,11 @@ static void an_end_while_it_is_there(void **state)
 /* The server gives it up without a reply, then the call ends: the caller may be where it asked to be. */
 static void given_up_there(void **state)
 {
-	struct thread *server = pinned_to(2), *caller = running();
+	struct thread *caller, *server = calls_from_cpu_0(&caller);
 	struct entity *lent = caller->own;
 
 	(void)state;
-	assert_true(sched_set_affinity(on(0), caller, affinity_of_cpu(0)));
-	calls_apart(0, caller, server);
-	assert_null(exits(0));
-	assert_ptr_equal(interrupted(2, IRQ_IPI), server);
-	on(2);
-	sched_detach_current(cpus[2]);
-	sched_drop_entity(server);
+	gives_up_there(server);
 	assert_null(exits(2));
 	call_ends(1, caller);
 	assert_ptr_equal(caller->own, lent);

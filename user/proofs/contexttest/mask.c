@@ -143,12 +143,12 @@ struct server {
 	capos_handle port;
 	struct server *next; /* it calls this one */
 	uint32_t allowed;    /* where it may run */
-	capos_handle
-		context; /* 0, or its caller's: a call with which that was not lent, for want of memory (LE3), is not counted */
-	uint64_t spin_ns; /* it works so long per call */
+	uint64_t spin_ns;    /* it works so long per call */
 	uint64_t served, off;
-	uint64_t counted,
-		span_ns; /* calls, and by the clock, from after the receive to before the reply, of all of them */
+	/* 0, or its caller's: a call with which that was not lent, for want of memory (LE3), is not counted. */
+	capos_handle context;
+	/* Calls, and by the clock, from after the receive to before the reply, of all of them. */
+	uint64_t counted, span_ns;
 };
 
 static uint64_t serves(void *argument)
