@@ -9,7 +9,13 @@
 #define ENDPOINTS_MAX 30000u
 #define ENDPOINTS_PER_FRAME 9u
 #define GAIN_BYTES 400u /* that an endpoint takes from the machine and, when it is gone, not from the quota */
-#define MARGIN_BYTES (5u << 18)
+#define ASK_MAX_BYTES (1u << 20)
+/*
+ * The quota is more than the machine's free memory by this, when the taking begins; half of it is enough: the greatest
+ * ask must fit to the last, what is taken costs up to 5/4 MiB more quota than frames, and what an ended process held
+ * comes back after its quota.
+ */
+#define MARGIN_BYTES (6u << 20)
 #define HELD_MAX 30000u
 #define CALLS 200u
 #define PARK_END (~0u)
@@ -103,26 +109,33 @@ static const struct {
 	{ "sessions", take_session },
 };
 
+/* Takes until refused. True: by noMemory; else says what answered otherwise. */
+static bool takes_to_the_end(const char *name, take_function take)
+{
+	struct capos_result r = take_all(take);
+	bool good = is_detail(r, CAPOS_STATUS_NO_MEMORY, 0);
+
+	if (!good)
+		tap_note("%s: %s, detail %u; %u held, %lu KiB of quota, %lu frames free", name, status_name(r.status),
+			 r.detail, held_count, (unsigned long)(quota_left() >> 10), (unsigned long)frames_free());
+	return good;
+}
+
 /* Each CPU keeps some free frames for itself. */
 static bool take_machine(void)
 {
-	struct capos_result r = { 0 };
 	bool good = true;
 
 	for (unsigned turn = 0; turn < 4 && frames_free() > 0; turn++) {
 		for (uint32_t cpu = 0; cpu < startup()->cpu_count; cpu++) {
 			good = result_ok(thread_set_cpu(self()->handle, cpu)) && good;
-			for (memory_bytes = 1u << 20; memory_bytes >= PAGE; memory_bytes /= 16) {
-				r = take_all(take_memory);
-				good = is_detail(r, CAPOS_STATUS_NO_MEMORY, 0) && good;
-			}
+			for (memory_bytes = ASK_MAX_BYTES; memory_bytes >= PAGE; memory_bytes /= 16)
+				good = takes_to_the_end("memory", take_memory) && good;
 			for (unsigned i = 0; i < COUNT_OF(small); i++)
-				good = is_detail(take_all(small[i].take), CAPOS_STATUS_NO_MEMORY, 0) && good;
+				good = takes_to_the_end(small[i].name, small[i].take) && good;
 		}
 	}
 	(void)thread_set_cpu(self()->handle, CAPOS_CPU_ANY);
-	if (!good)
-		tap_note("last: %s, detail %u", status_name(r.status), r.detail);
 	return good;
 }
 
@@ -321,8 +334,8 @@ static void one_round(unsigned round)
 	tap_ok(good, "the quota is more than the machine has: %lu KiB, %lu KiB free",
 	       (unsigned long)(quota_left() >> 10), (unsigned long)(frames_free() * PAGE >> 10));
 	good = take_machine();
-	tap_ok(good && frames_free() == 0, "all is taken, until noMemory: %lu frames free",
-	       (unsigned long)frames_free());
+	tap_ok(good && frames_free() == 0, "all is taken, until noMemory: %lu frames free, %lu KiB of the quota left",
+	       (unsigned long)frames_free(), (unsigned long)(quota_left() >> 10));
 	refusals();
 	services();
 	tap_ok(result_ok(process_kill(victim, 5)) && ended(child_end(victim), CAPOS_EXIT_KILLED, 5),
