@@ -171,9 +171,12 @@ static void wakes(void)
 
 /* --- translations -------------------------------------------------------------------------------------------------------- */
 
+static volatile bool spins;
+
 static uint64_t spinner(void *argument)
 {
 	(void)argument;
+	spins = true;
 	while (!over)
 		;
 	return 0;
@@ -186,11 +189,11 @@ static void shootdowns(void)
 
 	if (!has_cpus("a shootdown"))
 		return;
-	over = false;
+	over = spins = false;
 	must(thread_start_on(&thread, spinner, NULL, 1, 0));
 	for (unsigned i = 0; i < UNMAPS; i++)
 		must(block_map(&blocks[i], PAGE));
-	(void)sleep_ns(5 * MS); /* it runs */
+	(void)becomes_true(spins);
 	measure_phase(SHOOTDOWNS);
 	for (unsigned i = 0; i < UNMAPS; i++)
 		block_unmap(&blocks[i]);
