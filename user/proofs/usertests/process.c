@@ -139,7 +139,7 @@ static void requests(void)
 	expect_status(raw_spawn(&spawn, head + sizeof(struct capos_grant) - 1), BAD_SIZE, "cut in a grant");
 	spawn.grant_count = 2;
 	expect_status(raw_spawn(&spawn, head + sizeof(struct capos_grant)), BAD_SIZE, "more grants said than sent");
-	tap_unchanged(before, "refused requests change nothing");
+	tap_returns(before, "refused requests change nothing");
 }
 
 /* The handles of the image and of the session, of each bad kind. */
@@ -292,7 +292,7 @@ static void quotas(void)
 	spawn = good;
 	spawn.processes = 1u << 30;
 	FAILS(process_spawner, spawn, QUOTA_EXCEEDED, CAPOS_QUOTA_PROCESSES, "a billion children", REQUEST(spawn, 1));
-	tap_unchanged(before, "refused children cost nothing");
+	tap_returns(before, "refused children cost nothing");
 	tap_ok(ended(child_run("fill"), CAPOS_EXIT_NORMAL, 0), "a child fills its own quotas and frees them again");
 	tap_returns(before, "its quota came back whole");
 }
