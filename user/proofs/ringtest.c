@@ -294,30 +294,43 @@ static void hostile(void)
 
 /* --- what waits ------------------------------------------------------------------------------------------------------ */
 
-static void timers(void)
+#define SLEEPS 16u
+
+/* All end, none early, and in the order of their deadlines, unless *late: the first one was past when all were submitted. */
+static bool sleeps_in_order(bool *late)
 {
 	uint64_t base = now_ns() + 30 * MS, last = 0;
-	unsigned count = 0;
 	bool good = true;
-	struct usage before = usage_now();
 
-	for (uint64_t i = 0; i < 16; i++) {
-		uint64_t deadline = base + (i * 7 % 16) * MS / 2;
+	for (uint64_t i = 0; i < SLEEPS; i++) {
+		uint64_t deadline = base + (i * 7 % SLEEPS) * MS / 2;
 		struct capos_sqe entry = RING_CALL(deadline, timer, sleep, known.timer, deadline, deadline, 0, 0, 0);
 
 		good = ring_submit(&entry) && good;
 	}
-	while (count < 16) {
+	good = result_ok(ring_enter(0, 0)) && good;
+	*late = now_ns() >= base;
+	for (unsigned i = 0; i < SLEEPS; i++) {
 		struct capos_cqe completion;
 
 		if (!result_ok(ring_wait(&completion, now_ns() + 2 * SECOND)))
-			break;
+			return false;
 		good = good && completion.result == 0 && now_ns() >= completion.user_data &&
-		       completion.user_data >= last;
+		       (*late || completion.user_data >= last);
 		last = completion.user_data;
-		count++;
 	}
-	tap_ok(good && count == 16, "16 sleeps end in the order of their deadlines, none early");
+	return good;
+}
+
+static void timers(void)
+{
+	struct usage before = usage_now();
+	bool good, late;
+
+	do
+		good = sleeps_in_order(&late);
+	while (good && late); /* the host held this CPU up */
+	tap_ok(good, "%u sleeps end in the order of their deadlines, none early", SLEEPS);
 	tap_returns(before, "everything came back");
 }
 
@@ -330,7 +343,9 @@ static void deadlines(void)
 	(void)ring_submit(&entry);
 	expect_status(ring_enter(2, deadline), TIMED_OUT, "enter for two completions, with one, and a deadline");
 	tap_ok(now_ns() >= deadline, "is not early");
-	tap_ok(ring_ready() == 1 && ring_reap(&completion) && completion.user_data == 5, "the one is kept");
+	/* A CPU that is held up finds both instants past: then the one may come a moment after the answer. */
+	tap_ok(becomes_true(ring_ready() == 1) && ring_reap(&completion) && completion.user_data == 5,
+	       "the one is kept");
 }
 
 static capos_handle port, bell;
