@@ -91,12 +91,11 @@ static bool event_notification(unsigned all)
 	bool good = true;
 
 	for (unsigned i = 0; i < all; i++) {
-		uint64_t bits = 0;
+		uint64_t bits = 0, end_ns = now_ns() + LATE_NS;
 
 		good = result_ok(notification_signal(object, 1)) && good;
 		/* One that is left over in the word would be merged with the next. */
-		for (unsigned tries = 0; tries < 2000 && result_ok(notification_poll(object, &bits)) && bits;
-		     tries++) {
+		while (now_ns() < end_ns && result_ok(notification_poll(object, &bits)) && bits) {
 			good = result_ok(notification_signal(object, bits)) && good;
 			(void)sleep_ns(MS / 10);
 		}
